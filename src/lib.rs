@@ -1,0 +1,27 @@
+//! Petty cash for AI agents: an MCP server that decides every payment and makes it.
+//!
+//! # The rooms
+//!
+//! ```text
+//! policy/   pure: may this agent pay, and what happens then? no I/O, no clock, no waiting
+//! engine/   the only room that waits: load, decide, commit, answer
+//! store/    the record: a journal that every commit is one record of, and sled behind it
+//! mcp/      the tools the model sees, over stdio
+//! http/     the agents' and the operator's API, on sockets of this machine
+//! cli/      one file per verb
+//! serve.rs  the one place that opens the store and puts the surfaces on the engine
+//! client.rs the engine's face over the local socket, for surfaces in another process
+//! ```
+//!
+//! # Who may call whom
+//!
+//! ```text
+//! main → cli → serve → http → engine → policy      mcp, cli → client (speaks /v1, knows policy)
+//!                             engine → store → policy's types
+//! ```
+//!
+//! Nothing points back up, surfaces never touch the store, and policy depends on nothing of ours.
+//! A test keeps this table.
+
+pub mod clock;
+pub mod policy;

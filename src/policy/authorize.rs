@@ -1,0 +1,132 @@
+//! The decision: may this agent make this payment now?
+
+use jiff::Timestamp;
+
+use super::{
+    book::{Book, Standing},
+    denial::{Denial, Refusal},
+    entry::{Binding, Hold},
+    mandate::Service,
+    money::Usd,
+    names::{PaymentId, RunId, ServiceId},
+};
+
+/// A payment that is asked for, with the catalogue's answer to its service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payment {
+    /// The id it would have.
+    pub id: PaymentId,
+    /// What is to be paid for.
+    pub wanted: Wanted,
+    /// With a priced service the most the caller would pay; else the price.
+    pub amount: Option<Usd>,
+    /// The key it answers to.
+    pub binding: Option<Binding>,
+    /// The run it belongs to.
+    pub run: Option<RunId>,
+}
+
+/// What the catalogue says of the service that was named.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// It is there.
+    Known(Service),
+    /// It is not.
+    Unknown {
+        /// What was named.
+        service: ServiceId,
+        /// The closest names, nearest first.
+        nearest: Vec<ServiceId>,
+    },
+}
+
+impl Payment {
+    /// What it costs: the catalogue's price, or what the caller asked.
+    pub fn cost(&self) -> Usd {
+        self.price().or(self.amount).unwrap_or(Usd::ZERO)
+    }
+
+    /// What was named, known or not.
+    pub fn service(&self) -> &ServiceId {
+        match &self.wanted {
+            Wanted::Known(service) => &service.id,
+            Wanted::Unknown { service, .. } => service,
+        }
+    }
+
+    fn price(&self) -> Option<Usd> {
+        match &self.wanted {
+            Wanted::Known(service) => service.price,
+            Wanted::Unknown { .. } => None,
+        }
+    }
+}
+
+/// Decides whether `book` allows `payment` at `now`, and sets the money aside if it does.
+///
+/// The checks run from the widest to the narrowest: who, until when, whom, how much at once, how
+/// much in all, and only then whether the money is there. Every breach is reported. A payment
+/// that brings the sum exactly to a cap or limit is allowed.
+///
+/// # Errors
+/// The refusal, with every reason.
+pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold, Refusal> {
+    let mandate = &book.mandate;
+    let asked = payment.cost();
+    let mut denials = Vec::new();
+    let mut affordable = Usd::MAX;
+
+    if let Standing::Revoked { reason, .. } = &book.standing {
+        denials.push(Denial::AgentRevoked { reason: reason.clone() });
+    }
+    if let Some(at) = mandate.expires_at.filter(|at| now >= *at) {
+        denials.push(Denial::MandateExpired { at });
+    }
+    if let Wanted::Unknown { service, nearest } = &payment.wanted {
+        let (service, nearest) = (service.clone(), nearest.clone());
+        denials.push(Denial::ServiceUnknown { service, nearest });
+    } else if !mandate.allows(payment.service()) {
+        denials.push(Denial::ServiceNotAllowed { service: payment.service().clone() });
+    }
+    if let (Some(price), Some(maximum)) = (payment.price(), payment.amount)
+        && price > maximum
+    {
+        denials.push(Denial::PriceAboveMaximum { price, maximum });
+    }
+    if let Some(limit) = mandate.per_call_limit {
+        affordable = affordable.min(limit);
+        if asked > limit {
+            denials.push(Denial::PerCallLimitExceeded { limit });
+        }
+    }
+    for cap in &mandate.caps {
+        let room = book.room(*cap, now);
+        affordable = affordable.min(room.left);
+        if asked > room.left {
+            let (used, held, resets_at) = (room.used, room.held, room.resets_at);
+            denials.push(Denial::CapExceeded { cap: *cap, used, held, resets_at });
+        }
+    }
+    if let Some(funds) = book.funds() {
+        affordable = affordable.min(funds);
+        if asked > funds {
+            denials.push(Denial::InsufficientBalance { funds });
+        }
+    }
+
+    match &payment.wanted {
+        Wanted::Known(service) if denials.is_empty() => Ok(Hold {
+            payment: payment.id,
+            service: service.id.clone(),
+            payee: service.payee.clone(),
+            amount: asked,
+            windows: book.windows(now),
+            binding: payment.binding.clone(),
+            run: payment.run.clone(),
+        }),
+        Wanted::Known(_) | Wanted::Unknown { .. } => {
+            let fixed_price = payment.price().is_some();
+            Err(Refusal { denials, asked, affordable, fixed_price })
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Denials: the values that say no, with the numbers of the moment and advice for the model.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    entry::Denied,
+    mandate::Cap,
+    money::Usd,
+    names::{Handle, PaymentId, Reason, ServiceId},
+};
+
+/// Why a payment was not made, for programs. Never reused, never renamed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Code {
+    /// The arguments do not make a payment.
+    InvalidRequest,
+    /// The key already stands for another payment.
+    IdempotencyKeyReused,
+    /// No agent has this handle.
+    AgentUnknown,
+    /// The agent may never pay again.
+    AgentRevoked,
+    /// The mandate is over.
+    MandateExpired,
+    /// The catalogue has no such service.
+    ServiceUnknown,
+    /// The mandate leaves this service out.
+    ServiceNotAllowed,
+    /// The price is above what the caller is willing to pay.
+    PriceAboveMaximum,
+    /// One payment would cost too much.
+    PerCallLimitExceeded,
+    /// A window's sum would pass its cap.
+    CapExceeded,
+    /// The balance does not hold the money.
+    InsufficientBalance,
+    /// The process that decides is not reachable.
+    EngineUnavailable,
+    /// Something broke inside.
+    InternalError,
+    /// The record cannot be written.
+    LedgerUnwritable,
+    /// The record cannot be read.
+    LedgerDamaged,
+}
+
+impl Code {
+    /// Every code, in the order of precedence.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidRequest,
+        Self::IdempotencyKeyReused,
+        Self::AgentUnknown,
+        Self::AgentRevoked,
+        Self::MandateExpired,
+        Self::ServiceUnknown,
+        Self::ServiceNotAllowed,
+        Self::PriceAboveMaximum,
+        Self::PerCallLimitExceeded,
+        Self::CapExceeded,
+        Self::InsufficientBalance,
+        Self::EngineUnavailable,
+        Self::InternalError,
+        Self::LedgerUnwritable,
+        Self::LedgerDamaged,
+    ];
+
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What it means, for `tools/denials.json`.
+    pub fn meaning(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The advice that may come with it.
+    pub fn advice(self) -> &'static [Advice] {
+        self.row().2
+    }
+
+    fn row(self) -> (&'static str, &'static str, &'static [Advice]) {
+        use Advice::{AskOperator, FixRequest, Shrink, Stop, Wait};
+        match self {
+            Self::InvalidRequest => (
+                "invalid_request",
+                "The arguments do not make a payment: field, got, expected and example say how.",
+                &[FixRequest],
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                "The idempotency key already stands for a payment with other arguments.",
+                &[FixRequest],
+            ),
+            Self::AgentUnknown => ("agent_unknown", "No agent has this handle.", &[Stop]),
+            Self::AgentRevoked => {
+                ("agent_revoked", "The operator ended this agent's right to pay.", &[Stop])
+            }
+            Self::MandateExpired => {
+                ("mandate_expired", "The agent's permission to pay has ended.", &[AskOperator])
+            }
+            Self::ServiceUnknown => (
+                "service_unknown",
+                "The catalogue has no such service: nearest names the closest ones.",
+                &[FixRequest],
+            ),
+            Self::ServiceNotAllowed => {
+                ("service_not_allowed", "The agent may not pay this service.", &[AskOperator])
+            }
+            Self::PriceAboveMaximum => (
+                "price_above_maximum",
+                "The service costs more than amount_usd, the most the caller would pay.",
+                &[FixRequest],
+            ),
+            Self::PerCallLimitExceeded => (
+                "per_call_limit_exceeded",
+                "One payment may not cost this much.",
+                &[Shrink, AskOperator],
+            ),
+            Self::CapExceeded => (
+                "cap_exceeded",
+                "The payment would take the sum of a period over its cap.",
+                &[Shrink, Wait, AskOperator],
+            ),
+            Self::InsufficientBalance => (
+                "insufficient_balance",
+                "The balance does not hold the money.",
+                &[Shrink, AskOperator],
+            ),
+            Self::EngineUnavailable => (
+                "engine_unavailable",
+                "The process that decides cannot be reached; nothing was charged.",
+                &[Wait],
+            ),
+            Self::InternalError => ("internal_error", "Something broke inside pettycash.", &[Wait]),
+            Self::LedgerUnwritable => (
+                "ledger_unwritable",
+                "The record cannot be written, so nothing is paid.",
+                &[AskOperator],
+            ),
+            Self::LedgerDamaged => (
+                "ledger_damaged",
+                "The record cannot be read where it must be, so nothing is paid.",
+                &[AskOperator],
+            ),
+        }
+    }
+}
+
+/// What the model should do now. The order is the strictness: of several, the last wins.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Advice {
+    /// Correct the arguments and call again.
+    FixRequest,
+    /// Ask for less.
+    Shrink,
+    /// Pay another service.
+    UseAlternative,
+    /// Call again later.
+    Wait,
+    /// Only the operator can change this.
+    AskOperator,
+    /// Calling again cannot help.
+    Stop,
+}
+
+/// What is wrong with an argument, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadField {
+    /// The argument.
+    pub field: String,
+    /// What came, shortened.
+    pub got: String,
+    /// What is right.
+    pub expected: String,
+    /// A value that would do.
+    pub example: String,
+}
+
+/// One reason why a payment is refused, with the facts of the moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Denial {
+    /// An argument is missing, unknown or wrong.
+    InvalidRequest(BadField),
+    /// The key stands for another payment.
+    IdempotencyKeyReused {
+        /// That payment.
+        payment: PaymentId,
+    },
+    /// No such agent.
+    AgentUnknown {
+        /// The handle that was claimed.
+        handle: Handle,
+    },
+    /// Revoked for ever.
+    AgentRevoked {
+        /// Why.
+        reason: Reason,
+    },
+    /// The mandate's last instant has passed.
+    MandateExpired {
+        /// When (µs since 1970 on disk).
+        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+        at: Timestamp,
+    },
+    /// Not in the catalogue.
+    ServiceUnknown {
+        /// What was asked for.
+        service: ServiceId,
+        /// The closest names, nearest first.
+        nearest: Vec<ServiceId>,
+    },
+    /// In the catalogue, but not for this agent.
+    ServiceNotAllowed {
+        /// What was asked for.
+        service: ServiceId,
+    },
+    /// The fixed price is above the caller's maximum.
+    PriceAboveMaximum {
+        /// The price.
+        price: Usd,
+        /// The most the caller would pay.
+        maximum: Usd,
+    },
+    /// Above the limit of one payment.
+    PerCallLimitExceeded {
+        /// The limit.
+        limit: Usd,
+    },
+    /// Above what a cap leaves.
+    CapExceeded {
+        /// The cap.
+        cap: Cap,
+        /// Captured in the window.
+        used: Usd,
+        /// Held in the window.
+        held: Usd,
+        /// When the window ends (µs since 1970 on disk).
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "jiff::fmt::serde::timestamp::microsecond::optional"
+        )]
+        resets_at: Option<Timestamp>,
+    },
+    /// Above what the balance holds.
+    InsufficientBalance {
+        /// The balance less the holds.
+        funds: Usd,
+    },
+}
+
+impl Denial {
+    /// The code for programs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::IdempotencyKeyReused { .. } => Code::IdempotencyKeyReused,
+            Self::AgentUnknown { .. } => Code::AgentUnknown,
+            Self::AgentRevoked { .. } => Code::AgentRevoked,
+            Self::MandateExpired { .. } => Code::MandateExpired,
+            Self::ServiceUnknown { .. } => Code::ServiceUnknown,
+            Self::ServiceNotAllowed { .. } => Code::ServiceNotAllowed,
+            Self::PriceAboveMaximum { .. } => Code::PriceAboveMaximum,
+            Self::PerCallLimitExceeded { .. } => Code::PerCallLimitExceeded,
+            Self::CapExceeded { .. } => Code::CapExceeded,
+            Self::InsufficientBalance { .. } => Code::InsufficientBalance,
+        }
+    }
+
+    /// The names nearest to one that the catalogue does not have.
+    pub fn nearest(&self) -> Option<&[ServiceId]> {
+        if let Self::ServiceUnknown { nearest, .. } = self { Some(nearest) } else { None }
+    }
+
+    /// What to do about this one reason, where `can_shrink` says whether a smaller amount of a
+    /// service without a fixed price would be paid.
+    fn advice(&self, asked: Usd, can_shrink: bool) -> Advice {
+        match self {
+            Self::InvalidRequest(_)
+            | Self::IdempotencyKeyReused { .. }
+            | Self::ServiceUnknown { .. }
+            | Self::PriceAboveMaximum { .. } => Advice::FixRequest,
+            Self::AgentUnknown { .. } | Self::AgentRevoked { .. } => Advice::Stop,
+            Self::MandateExpired { .. } | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
+            Self::PerCallLimitExceeded { .. } | Self::InsufficientBalance { .. } => {
+                if can_shrink {
+                    Advice::Shrink
+                } else {
+                    Advice::AskOperator
+                }
+            }
+            Self::CapExceeded { cap, resets_at, .. } => {
+                if can_shrink {
+                    Advice::Shrink
+                } else if resets_at.is_some() && asked <= cap.amount {
+                    Advice::Wait
+                } else {
+                    Advice::AskOperator
+                }
+            }
+        }
+    }
+
+    /// One sentence for the model. It names no path, host or secret, and no text from outside.
+    fn sentence(&self, asked: Usd) -> String {
+        match self {
+            Self::InvalidRequest(bad) => {
+                format!("`{}` is not right: expected {}.", bad.field, bad.expected)
+            }
+            Self::IdempotencyKeyReused { payment } => {
+                format!("This idempotency key already stands for {payment} with other arguments.")
+            }
+            Self::AgentUnknown { handle } => format!("There is no agent `{handle}`."),
+            Self::AgentRevoked { reason } => {
+                format!("The operator revoked this agent for good ({reason}).")
+            }
+            Self::MandateExpired { at } => format!("This agent's permission to pay ended at {at}."),
+            Self::ServiceUnknown { service, .. } => {
+                format!("`{service}` is not in the catalogue; list_services shows what is.")
+            }
+            Self::ServiceNotAllowed { service } => {
+                format!("This agent may not pay `{service}`.")
+            }
+            Self::PriceAboveMaximum { price, maximum } => {
+                format!("It costs {price}, more than the {maximum} you are willing to pay.")
+            }
+            Self::PerCallLimitExceeded { limit } => {
+                format!("{asked} is over the limit of {limit} for one payment.")
+            }
+            Self::CapExceeded { cap, used, held, .. } => {
+                let holds =
+                    if held.is_zero() { String::new() } else { format!(" and {held} is held") };
+                let whose = cap.period.possessive();
+                format!("{asked} would pass {whose} cap of {}: {used} is used{holds}.", cap.amount)
+            }
+            Self::InsufficientBalance { funds } => {
+                format!("{asked} is more than the balance holds: {funds} is left.")
+            }
+        }
+    }
+}
+
+/// Everything that speaks against one payment, the widest reason first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Every reason; never empty.
+    pub denials: Vec<Denial>,
+    /// What the payment would have cost.
+    pub asked: Usd,
+    /// The most that would be paid now.
+    pub affordable: Usd,
+    /// Whether the price is the catalogue's, so that asking for less is no way out.
+    pub fixed_price: bool,
+}
+
+impl Refusal {
+    /// A refusal for one reason that is not about an amount.
+    pub fn only(denial: Denial) -> Self {
+        Self { denials: vec![denial], asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
+    }
+
+    /// The first reason's code.
+    pub fn code(&self) -> Code {
+        self.denials.first().map_or(Code::InternalError, Denial::code)
+    }
+
+    /// The strictest advice of all reasons.
+    pub fn advice(&self) -> Advice {
+        let can_shrink = self.can_shrink();
+        let each = self.denials.iter().map(|denial| denial.advice(self.asked, can_shrink));
+        each.max().unwrap_or(Advice::Wait)
+    }
+
+    /// Whether a smaller amount would be paid.
+    pub fn can_shrink(&self) -> bool {
+        !self.fixed_price && !self.affordable.is_zero()
+    }
+
+    /// Two sentences for the model: the first reason, and that no money moved.
+    pub fn message(&self) -> String {
+        let first = self.denials.first().map(|denial| denial.sentence(self.asked));
+        format!("{} Nothing was charged.", first.unwrap_or_default())
+    }
+
+    /// When every reason that time cures is cured; nothing if time cures none.
+    pub fn resets_at(&self) -> Option<Timestamp> {
+        let resets = self.denials.iter().filter_map(|denial| match denial {
+            Denial::CapExceeded { resets_at, .. } => *resets_at,
+            Denial::InvalidRequest(_)
+            | Denial::IdempotencyKeyReused { .. }
+            | Denial::AgentUnknown { .. }
+            | Denial::AgentRevoked { .. }
+            | Denial::MandateExpired { .. }
+            | Denial::ServiceUnknown { .. }
+            | Denial::ServiceNotAllowed { .. }
+            | Denial::PriceAboveMaximum { .. }
+            | Denial::PerCallLimitExceeded { .. }
+            | Denial::InsufficientBalance { .. } => None,
+        });
+        resets.max()
+    }
+}
+
+impl Denied {
+    /// What makes two denials in a row the same: what was asked, and why it was refused.
+    pub fn fingerprint(&self) -> String {
+        let service = self.service.as_ref().map_or("-", ServiceId::as_str);
+        let asked = self.asked.map_or("-".to_owned(), Usd::decimal);
+        let code = self.refusal.code().word();
+        let field = match self.refusal.denials.first() {
+            Some(Denial::InvalidRequest(bad)) => format!(" {}={}", bad.field, bad.got),
+            Some(_) | None => String::new(),
+        };
+        format!("{code} {service} {asked}{field}")
+    }
+}

@@ -1,0 +1,317 @@
+//! Entries: the immutable lines of the ledger. They hold facts, never commands.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    denial::Refusal,
+    mandate::{Mandate, Service},
+    money::Usd,
+    names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+    window::Period,
+};
+
+/// A SHA-256 digest, shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hash(pub [u8; 32]);
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let wrong = || serde::de::Error::custom("a hash is 64 hexadecimal digits");
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Who brought a fact about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The agent, through a tool.
+    Agent,
+    /// The operator.
+    Operator,
+    /// The engine itself: recovery, time.
+    Engine,
+}
+
+/// The ids of the calendar windows that contained a payment when its money was set aside.
+///
+/// Each is the second its window opened. Entries store them, and nothing recomputes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Windows {
+    /// The hour.
+    pub hour: i64,
+    /// The day.
+    pub day: i64,
+    /// The week.
+    pub week: i64,
+    /// The month.
+    pub month: i64,
+}
+
+impl Windows {
+    /// The id for a period; a lifetime has but one window.
+    pub fn id(&self, period: Period) -> i64 {
+        match period {
+            Period::Hour => self.hour,
+            Period::Day => self.day,
+            Period::Week => self.week,
+            Period::Month => self.month,
+            Period::Lifetime => Timestamp::MIN.as_second(),
+        }
+    }
+}
+
+/// A caller's name for a payment, and what it was asked to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The idempotency key, or the id of the call where the caller gave none.
+    pub key: IdempotencyKey,
+    /// The id of the call that first used it: the same call again is no replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<IdempotencyKey>,
+    /// The amount that was named, if any: part of what makes two requests the same payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Usd>,
+    /// When the key may be forgotten, unless the payment is still open (µs since 1970).
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub until: Timestamp,
+}
+
+/// Money set aside for one payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The payment.
+    pub payment: PaymentId,
+    /// What is paid for.
+    pub service: ServiceId,
+    /// Who gets the money.
+    pub payee: Payee,
+    /// How much is set aside.
+    pub amount: Usd,
+    /// The windows it counts in.
+    pub windows: Windows,
+    /// The key it answers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+/// Why held money was released without being taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidCause {
+    /// The agent was revoked before anything was sent.
+    Revoked,
+    /// The engine stopped before anything was sent.
+    Recovery,
+    /// The rail proved that nothing was sent.
+    NotSent,
+}
+
+/// A payment that was refused, with everything the answer said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Denied {
+    /// The id of the refusal.
+    pub payment: PaymentId,
+    /// What the caller named, as far as it is a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+    /// What it would have cost, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Usd>,
+    /// Why.
+    pub refusal: Refusal,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+/// What one entry says happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// An agent was created with a mandate.
+    Opened {
+        /// What it may spend.
+        mandate: Box<Mandate>,
+    },
+    /// The operator added to the balance.
+    Credited {
+        /// How much.
+        amount: Usd,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// Money was set aside.
+    Held(Hold),
+    /// A hold was handed to its rail: from here on it settles to the truth.
+    Sent {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// A hold, or less than it, was taken; the rest went back.
+    Captured {
+        /// The payment.
+        payment: PaymentId,
+        /// How much was taken.
+        amount: Usd,
+    },
+    /// Money was set aside and taken in one step.
+    Paid(Hold),
+    /// A hold was released.
+    Voided {
+        /// The payment.
+        payment: PaymentId,
+        /// Why.
+        cause: VoidCause,
+    },
+    /// A hold was released because its time was up.
+    Expired {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// Captured money came back.
+    Refunded {
+        /// The payment.
+        payment: PaymentId,
+        /// How much came back.
+        amount: Usd,
+        /// The windows the payment counted in: only those still open give room back.
+        windows: Windows,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// A payment was refused.
+    Denied(Box<Denied>),
+    /// The same refusal was given again, so often.
+    DeniedAgain {
+        /// The id that all of them share.
+        payment: PaymentId,
+        /// How many more times.
+        times: u64,
+    },
+    /// The agent may never pay again.
+    Revoked {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// The catalogue gained a service, or one was given a new payee or price.
+    ServiceSet(Service),
+}
+
+impl Fact {
+    /// The payment or refusal that this is the first entry of.
+    pub fn begins(&self) -> Option<PaymentId> {
+        match self {
+            Self::Held(hold) | Self::Paid(hold) => Some(hold.payment),
+            Self::Denied(denied) => Some(denied.payment),
+            Self::Opened { .. }
+            | Self::Credited { .. }
+            | Self::Sent { .. }
+            | Self::Captured { .. }
+            | Self::Voided { .. }
+            | Self::Expired { .. }
+            | Self::Refunded { .. }
+            | Self::DeniedAgain { .. }
+            | Self::Revoked { .. }
+            | Self::ServiceSet(_) => None,
+        }
+    }
+
+    /// The hold that this is the end of.
+    pub fn ends(&self) -> Option<PaymentId> {
+        match self {
+            Self::Captured { payment, .. }
+            | Self::Voided { payment, .. }
+            | Self::Expired { payment } => Some(*payment),
+            Self::Opened { .. }
+            | Self::Credited { .. }
+            | Self::Held(_)
+            | Self::Sent { .. }
+            | Self::Paid(_)
+            | Self::Refunded { .. }
+            | Self::Denied(_)
+            | Self::DeniedAgain { .. }
+            | Self::Revoked { .. }
+            | Self::ServiceSet(_) => None,
+        }
+    }
+}
+
+/// A fact that the engine decided on and the store has not yet put in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// Whose ledger it belongs to; the catalogue is nobody's.
+    pub agent: Option<Handle>,
+    /// Who brought it about.
+    pub by: By,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// One line of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When (µs since 1970).
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub at: Timestamp,
+    /// Whose ledger it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Handle>,
+    /// Its place in the agent's ledger and the link to the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
+    /// Who brought it about.
+    pub by: By,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// An entry's place in its agent's ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Its number, from 1.
+    pub n: u64,
+    /// The journal position of the record that holds the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<u64>,
+    /// The hash of the one before; zeros for the first.
+    pub prev_hash: Hash,
+}

@@ -1,0 +1,174 @@
+//! Mandates: what an operator lets an agent spend, for what, and until when.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    money::Usd,
+    names::ServiceId,
+    window::{Period, Zone},
+};
+
+/// Where an agent's money comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Funding {
+    /// A balance that starts at zero and that the operator tops up.
+    Prepaid,
+    /// No balance: the caps alone bound it.
+    Allowance,
+}
+
+impl FromStr for Funding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "prepaid" => Ok(Self::Prepaid),
+            "allowance" => Ok(Self::Allowance),
+            other => Err(format!("`{other}` is neither `prepaid` nor `allowance`")),
+        }
+    }
+}
+
+impl fmt::Display for Funding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prepaid => "prepaid",
+            Self::Allowance => "allowance",
+        })
+    }
+}
+
+/// A bound on the sum of payments in each window of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cap {
+    /// The kind of window it counts in.
+    pub period: Period,
+    /// The most that may be used and held in one window; exactly that is allowed.
+    pub amount: Usd,
+}
+
+impl fmt::Display for Cap {
+    /// The shorthand that [`Cap`] parses: `5.00/day`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.amount.decimal(), self.period)
+    }
+}
+
+impl FromStr for Cap {
+    type Err = String;
+
+    /// Reads `AMOUNT/PERIOD`, such as `5.00/day`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let shape = || {
+            format!(
+                "`{}` is not AMOUNT/PERIOD such as 5.00/day; the periods are hour, day, week, \
+                 month and lifetime",
+                bounded(text)
+            )
+        };
+        let (amount, period) = text.split_once('/').ok_or_else(shape)?;
+        let period = period.parse().map_err(|()| shape())?;
+        let amount: Usd = amount.parse().map_err(|cause| format!("{}: {cause}", shape()))?;
+        Ok(Self { period, amount })
+    }
+}
+
+/// The start of a text, for a message that repeats what somebody typed.
+fn bounded(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() { format!("{shown}…") } else { shown }
+}
+
+/// The operator's standing permission for one agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mandate {
+    /// Where the money comes from.
+    pub funding: Funding,
+    /// The most that one payment may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_call_limit: Option<Usd>,
+    /// Bounds on sums, at most one for each period.
+    pub caps: Vec<Cap>,
+    /// The zone whose hours, days, weeks and months the caps mean.
+    pub zone: Zone,
+    /// The services that may be paid; none named is the whole catalogue.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<ServiceId>,
+    /// The services that may not be paid, even where `allow` names them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deny: BTreeSet<ServiceId>,
+    /// From this instant on nothing may be paid (µs since 1970 on disk).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::microsecond::optional"
+    )]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The most services a mandate may name.
+pub const MAX_SERVICES: usize = 64;
+
+/// What is wrong with a mandate that somebody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MandateError {
+    /// Nothing would bound what is spent.
+    #[error("an agent funded by allowance needs at least one cap, such as 5.00/day")]
+    AllowanceWithoutCap,
+    /// Two caps for one period: which one holds?
+    #[error("the cap per {0} is given twice")]
+    CapTwice(Period),
+    /// A bound that refuses everything, which is what revoking is for.
+    #[error("{0} must be above zero")]
+    Zero(&'static str),
+    /// More than a book can carry.
+    #[error("a mandate names at most 64 services")]
+    TooManyServices,
+}
+
+impl Mandate {
+    /// Whether `service` may be paid at all: denied beats allowed.
+    pub fn allows(&self, service: &ServiceId) -> bool {
+        !self.deny.contains(service) && (self.allow.is_empty() || self.allow.contains(service))
+    }
+
+    /// Checks what the types cannot.
+    pub fn check(&self) -> Result<(), MandateError> {
+        if self.funding == Funding::Allowance && self.caps.is_empty() {
+            return Err(MandateError::AllowanceWithoutCap);
+        }
+        if self.per_call_limit.is_some_and(Usd::is_zero) {
+            return Err(MandateError::Zero("the limit per call"));
+        }
+        for (position, cap) in self.caps.iter().enumerate() {
+            if cap.amount.is_zero() {
+                return Err(MandateError::Zero("a cap"));
+            }
+            if self.caps.iter().skip(position).skip(1).any(|other| other.period == cap.period) {
+                return Err(MandateError::CapTwice(cap.period));
+            }
+        }
+        if self.allow.len().saturating_add(self.deny.len()) > MAX_SERVICES {
+            return Err(MandateError::TooManyServices);
+        }
+        Ok(())
+    }
+}
+
+/// A catalogue entry: whom a payment reaches and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name in the catalogue.
+    pub id: ServiceId,
+    /// Who gets the money.
+    pub payee: super::names::Payee,
+    /// The fixed price of one call; without one, what the caller asks is the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Usd>,
+}

@@ -1,0 +1,25 @@
+//! Policy: may this agent pay, and what happens then?
+//!
+//! Everything here is pure. It reads no clock, no file and no environment; it waits for nothing;
+//! the books, the payment and the time come in, a hold or every reason against it goes out.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod answer;
+pub mod authorize;
+pub mod book;
+pub mod denial;
+pub mod entry;
+pub mod mandate;
+pub mod money;
+pub mod names;
+pub mod operate;
+pub mod settle;
+pub mod state;
+pub mod terms;
+pub mod window;

@@ -1,0 +1,181 @@
+//! Names: who spends, what is paid, and the ids that lead back to the record.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest handle or service id.
+pub const MAX_NAME: usize = 63;
+/// The longest idempotency key, in bytes.
+pub const MAX_KEY: usize = 255;
+/// The longest run id, in bytes.
+pub const MAX_RUN: usize = 128;
+/// The longest reason code of a revocation.
+pub const MAX_REASON: usize = 40;
+/// The longest free text an operator may attach to an act, in bytes.
+pub const MAX_NOTE: usize = 500;
+/// The longest payee name, in bytes.
+pub const MAX_PAYEE: usize = 120;
+
+/// Why a text is not a name; the sentence says what one is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(&'static str);
+
+const NAME_RULE: &str =
+    "a name is 1 to 63 of a-z, 0-9, `-` and `_`, and starts with a letter or digit";
+
+fn is_name(text: &str) -> bool {
+    let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
+    starts && text.len() <= MAX_NAME && text.bytes().all(allowed)
+}
+
+/// Whether `text` is short enough and free of control characters: what operators may write.
+fn is_line(text: &str, max: usize) -> bool {
+    !text.trim().is_empty() && text.len() <= max && !text.chars().any(char::is_control)
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $check:expr, $rule:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(NameError($rule)) }
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// An agent's unique name, `[a-z0-9][a-z0-9_-]{0,62}`, never given twice.
+    Handle,
+    is_name,
+    NAME_RULE
+);
+name!(
+    /// The name of a catalogue entry, spelled like a handle.
+    ServiceId,
+    is_name,
+    NAME_RULE
+);
+name!(
+    /// Who gets the money: one line of text, as the operator wrote it.
+    Payee,
+    |text| is_line(text, MAX_PAYEE),
+    "a payee is one line of at most 120 bytes"
+);
+name!(
+    /// One invocation of an agent, as the operator names it.
+    RunId,
+    |text| is_line(text, MAX_RUN),
+    "a run id is one line of at most 128 bytes"
+);
+name!(
+    /// The caller's name for a payment, scoped to the agent.
+    IdempotencyKey,
+    |text| is_line(text, MAX_KEY),
+    "an idempotency key is 1 to 255 bytes without control characters"
+);
+name!(
+    /// Why an agent was revoked, for programs: `[a-z0-9_-]{1,40}`.
+    Reason,
+    |text| {
+        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
+        (1..=MAX_REASON).contains(&text.len()) && text.bytes().all(allowed)
+    },
+    "a reason is 1 to 40 of a-z, 0-9, `-` and `_`, such as `compromised`"
+);
+name!(
+    /// Free text an operator attaches to an act.
+    Note,
+    |text| is_line(text, MAX_NOTE),
+    "a note is one line of at most 500 bytes"
+);
+
+/// How many low bits of a payment id are salt.
+const SALT_BITS: u32 = 16;
+
+/// The id of a payment or denial: where its first entry stands in the record, and a salt.
+///
+/// Shown as `pay_` and 16 hexadecimal digits. The salt differs each time the record is opened, so
+/// an id whose unsynced denial was lost in a power cut does not come to name another payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PaymentId(u64);
+
+impl PaymentId {
+    /// The id of what is recorded at `position` (below 2^48).
+    pub fn new(position: u64, salt: u16) -> Self {
+        Self(position << SALT_BITS | u64::from(salt))
+    }
+
+    /// The journal position of the payment's first entry.
+    pub fn position(self) -> u64 {
+        self.0 >> SALT_BITS
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pay_{:016x}", self.0)
+    }
+}
+
+impl FromStr for PaymentId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let rule = NameError("a payment id is `pay_` and 16 hexadecimal digits");
+        let hex = text.strip_prefix("pay_").filter(|hex| {
+            hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        });
+        let id = hex.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        id.map(Self).ok_or(rule)
+    }
+}
+
+impl TryFrom<String> for PaymentId {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<PaymentId> for String {
+    fn from(id: PaymentId) -> Self {
+        id.to_string()
+    }
+}

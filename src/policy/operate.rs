@@ -1,0 +1,143 @@
+//! The operator's acts: what each one needs, and what it writes down.
+
+use super::{
+    book::{Book, Standing},
+    entry::{By, Draft, Fact, VoidCause},
+    mandate::{Funding, Mandate, MandateError, Service},
+    money::Usd,
+    names::{Handle, Note, Reason, ServiceId},
+    settle,
+    state::State,
+};
+
+/// Why an act of the operator is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    /// No agent has this handle.
+    #[error("there is no agent `{0}`")]
+    UnknownAgent(Handle),
+    /// Handles are never given twice, not even after a revocation.
+    #[error("the handle `{0}` is taken")]
+    HandleTaken(Handle),
+    /// The mandate contradicts itself.
+    #[error(transparent)]
+    Mandate(#[from] MandateError),
+    /// A revoked agent gets nothing more.
+    #[error("`{0}` is revoked for good")]
+    Revoked(Handle),
+    /// An allowance has no balance to add to.
+    #[error("`{0}` is funded by allowance: its caps bound it, it has no balance")]
+    NoBalance(Handle),
+    /// Adding nothing is a slip.
+    #[error("an amount of zero changes nothing")]
+    Zero,
+    /// More than can be written down.
+    #[error("the balance would be more than can be written down")]
+    TooMuch,
+    /// The catalogue has it with another payee or price.
+    #[error("the service `{0}` is there already, with another payee or price")]
+    ServiceTaken(ServiceId),
+}
+
+/// What an act comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Everything is already so.
+    Nothing,
+    /// It is to be written down.
+    Write(Vec<Draft>),
+}
+
+fn operator(agent: Option<&Handle>, fact: Fact) -> Draft {
+    Draft { agent: agent.cloned(), by: By::Operator, fact }
+}
+
+fn book<'s>(state: &'s State, agent: &Handle) -> Result<&'s Book, OperateError> {
+    state.book(agent).ok_or_else(|| OperateError::UnknownAgent(agent.clone()))
+}
+
+/// Creates an agent.
+///
+/// # Errors
+/// If the handle is taken or the mandate contradicts itself.
+pub fn open(state: &State, agent: &Handle, mandate: Mandate) -> Result<Act, OperateError> {
+    mandate.check()?;
+    if state.book(agent).is_some() {
+        return Err(OperateError::HandleTaken(agent.clone()));
+    }
+    let fact = Fact::Opened { mandate: Box::new(mandate) };
+    Ok(Act::Write(vec![operator(Some(agent), fact)]))
+}
+
+/// Adds to an agent's balance.
+///
+/// # Errors
+/// If there is no such agent or balance, the agent is revoked, or the sum does not fit.
+pub fn top_up(
+    state: &State,
+    agent: &Handle,
+    amount: Usd,
+    note: Option<Note>,
+) -> Result<Act, OperateError> {
+    let book = book(state, agent)?;
+    if let Standing::Revoked { .. } = book.standing {
+        return Err(OperateError::Revoked(agent.clone()));
+    }
+    if book.mandate.funding == Funding::Allowance {
+        return Err(OperateError::NoBalance(agent.clone()));
+    }
+    if amount.is_zero() {
+        return Err(OperateError::Zero);
+    }
+    // Refunds add to the same sum, so there must be room for all of them too.
+    let sum = book.credited.plus(amount).and_then(|sum| sum.plus(book.captured));
+    sum.ok_or(OperateError::TooMuch)?;
+    Ok(Act::Write(vec![operator(Some(agent), Fact::Credited { amount, note })]))
+}
+
+/// Ends an agent's right to pay, and releases what it holds and has not sent.
+///
+/// # Errors
+/// If there is no such agent.
+pub fn revoke(
+    state: &State,
+    agent: &Handle,
+    reason: Reason,
+    note: Option<Note>,
+) -> Result<Act, OperateError> {
+    let book = book(state, agent)?;
+    if let Standing::Revoked { .. } = book.standing {
+        return Ok(Act::Nothing);
+    }
+    let mut drafts = vec![operator(Some(agent), Fact::Revoked { reason, note })];
+    drafts.extend(settle::void_unsent(state, Some(agent), VoidCause::Revoked));
+    Ok(Act::Write(drafts))
+}
+
+/// Whether a service that the catalogue has may be given a new payee or price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it as it is.
+    Keep,
+    /// The new one takes its place.
+    Replace,
+}
+
+/// Adds a service to the catalogue. Adding it again as it is changes nothing.
+///
+/// # Errors
+/// If it is there with another payee or price and is to be kept, or its price is zero.
+pub fn set_service(
+    state: &State,
+    service: Service,
+    existing: Existing,
+) -> Result<Act, OperateError> {
+    if service.price.is_some_and(Usd::is_zero) {
+        return Err(OperateError::Zero);
+    }
+    match state.service(&service.id) {
+        Some(present) if *present == service => Ok(Act::Nothing),
+        Some(_) if existing == Existing::Keep => Err(OperateError::ServiceTaken(service.id)),
+        Some(_) | None => Ok(Act::Write(vec![operator(None, Fact::ServiceSet(service))])),
+    }
+}

@@ -1,0 +1,110 @@
+//! The end of a hold: what may be taken, released or given back.
+//!
+//! A hold ends once, by exactly one of capture, void and expire; what was captured can come back
+//! in parts, never more than was taken.
+
+use super::{
+    entry::{By, Draft, Fact, Hold, VoidCause},
+    money::Usd,
+    names::{Handle, Note, PaymentId},
+    state::{OpenPayment, State},
+};
+
+/// Why a hold cannot be settled as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// It was settled before, or never was.
+    #[error("{0} is not an open payment")]
+    NotOpen(PaymentId),
+    /// Taking more than was set aside is an overrun, which only a metered rail may book.
+    #[error("{asked} is more than the {held} that is held")]
+    MoreThanHeld {
+        /// What was to be taken.
+        asked: Usd,
+        /// What is there.
+        held: Usd,
+    },
+    /// What was handed to a rail settles to the truth.
+    #[error("{0} was sent to its rail and can no longer be voided")]
+    Sent(PaymentId),
+    /// More would come back than was taken.
+    #[error("{asked} is more than the {left} that can still come back")]
+    MoreThanCaptured {
+        /// What was to come back.
+        asked: Usd,
+        /// What can.
+        left: Usd,
+    },
+}
+
+fn open(state: &State, payment: PaymentId) -> Result<&OpenPayment, SettleError> {
+    state.open(payment).ok_or(SettleError::NotOpen(payment))
+}
+
+fn engine(agent: &Handle, fact: Fact) -> Draft {
+    Draft { agent: Some(agent.clone()), by: By::Engine, fact }
+}
+
+/// Takes `amount` of a hold; the rest goes back in the same entry.
+///
+/// # Errors
+/// If the payment is not open, or `amount` is more than it holds.
+pub fn capture(state: &State, payment: PaymentId, amount: Usd) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, hold, .. } = open(state, payment)?;
+    if amount > hold.amount {
+        return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
+    }
+    Ok(engine(agent, Fact::Captured { payment, amount }))
+}
+
+/// Releases a hold. One that was sent can be voided only by proof that nothing was.
+///
+/// # Errors
+/// If the payment is not open, or was sent and `cause` is no such proof.
+pub fn void(state: &State, payment: PaymentId, cause: VoidCause) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, sent, .. } = open(state, payment)?;
+    if *sent && cause != VoidCause::NotSent {
+        return Err(SettleError::Sent(payment));
+    }
+    Ok(engine(agent, Fact::Voided { payment, cause }))
+}
+
+/// Releases a hold that was never sent and whose time is up.
+///
+/// # Errors
+/// If the payment is not open, or was sent.
+pub fn expire(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, sent, .. } = open(state, payment)?;
+    if *sent {
+        return Err(SettleError::Sent(payment));
+    }
+    Ok(engine(agent, Fact::Expired { payment }))
+}
+
+/// Gives back `amount` of what `captured` says was taken of `hold`.
+///
+/// # Errors
+/// If more would come back, over all refunds, than was taken.
+pub fn refund(
+    state: &State,
+    agent: &Handle,
+    (hold, captured): (&Hold, Usd),
+    amount: Usd,
+    note: Option<Note>,
+) -> Result<Draft, SettleError> {
+    let left = captured.less(state.refunded(hold.payment));
+    if amount > left {
+        return Err(SettleError::MoreThanCaptured { asked: amount, left });
+    }
+    let fact = Fact::Refunded { payment: hold.payment, amount, windows: hold.windows, note };
+    Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
+}
+
+/// Every hold of which nothing was sent, as it must be released: after a stop, or on revocation.
+pub fn void_unsent(state: &State, agent: Option<&Handle>, cause: VoidCause) -> Vec<Draft> {
+    let unsent = state.all_open().filter(|open| !open.sent);
+    let theirs = unsent.filter(|open| agent.is_none_or(|agent| open.agent == *agent));
+    theirs
+        .map(|open| engine(&open.agent, Fact::Voided { payment: open.hold.payment, cause }))
+        .collect()
+}

@@ -1,0 +1,260 @@
+//! Terms: what operators send and read over `/v1`, in the wire's words and units.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    answer::{BalanceAnswer, LedgerLine, ServiceView},
+    book::{Book, Standing},
+    entry::Hash,
+    mandate::{Cap, Funding, Mandate, Service},
+    money::{Usd, decimal},
+    names::{Handle, Note, Payee, Reason, ServiceId},
+    window::{Period, Zone},
+};
+
+/// A cap as operators write it over the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapTerms {
+    /// The kind of window.
+    pub period: Period,
+    /// The most for one window.
+    #[serde(with = "decimal")]
+    pub cap_usd: Usd,
+}
+
+/// The body that creates an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgent {
+    /// Its name.
+    pub handle: Handle,
+    /// Where its money comes from.
+    pub funding: Funding,
+    /// The most for one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    pub per_call_limit_usd: Option<Usd>,
+    /// Its caps.
+    #[serde(default)]
+    pub caps: Vec<CapTerms>,
+    /// The zone whose days the caps mean; UTC unless said.
+    #[serde(default = "Zone::utc")]
+    pub timezone: Zone,
+    /// The services it may pay; none is all.
+    #[serde(default)]
+    pub allow: BTreeSet<ServiceId>,
+    /// The services it may not pay.
+    #[serde(default)]
+    pub deny: BTreeSet<ServiceId>,
+    /// When its permission to pay ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewAgent {
+    /// The mandate these terms ask for, not yet checked.
+    pub fn mandate(&self) -> Mandate {
+        let caps = self.caps.iter().map(|cap| Cap { period: cap.period, amount: cap.cap_usd });
+        Mandate {
+            funding: self.funding,
+            per_call_limit: self.per_call_limit_usd,
+            caps: caps.collect(),
+            zone: self.timezone.clone(),
+            allow: self.allow.clone(),
+            deny: self.deny.clone(),
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+/// An agent as operators read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// What the agent itself would read.
+    #[serde(flatten)]
+    pub balance: BalanceAnswer,
+    /// Where its money comes from.
+    pub funding: Funding,
+    /// The zone of its caps.
+    pub timezone: Zone,
+    /// The services it may pay; none is all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<ServiceId>,
+    /// The services it may not pay.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deny: BTreeSet<ServiceId>,
+    /// All that was captured, less what came back.
+    #[serde(with = "decimal")]
+    pub spent_usd: Usd,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// What the operator noted when revoking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+impl AgentView {
+    /// What `book` says at `now`.
+    pub fn of(book: &Book, now: Timestamp) -> Self {
+        let (revoked_at, note) = match &book.standing {
+            Standing::Active => (None, None),
+            Standing::Revoked { at, note, .. } => (Some(*at), note.clone()),
+        };
+        Self {
+            balance: BalanceAnswer::of(book, now),
+            funding: book.mandate.funding,
+            timezone: book.mandate.zone.clone(),
+            allow: book.mandate.allow.clone(),
+            deny: book.mandate.deny.clone(),
+            spent_usd: book.captured.less(book.refunded),
+            created_at: book.opened_at,
+            revoked_at,
+            note,
+        }
+    }
+}
+
+/// Every agent, by handle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agents {
+    /// The agents.
+    pub agents: Vec<AgentView>,
+}
+
+/// The body that revokes an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// The body that adds to a balance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopUp {
+    /// How much.
+    #[serde(with = "decimal")]
+    pub amount_usd: Usd,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// The body that adds a service to the catalogue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewService {
+    /// Its name.
+    pub id: ServiceId,
+    /// Who gets the money.
+    pub payee: Payee,
+    /// The price of one call; without one, what the caller asks is the price.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    pub price_usd: Option<Usd>,
+    /// Whether it takes the place of one that is there with another payee or price.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+impl NewService {
+    /// The catalogue entry these terms ask for.
+    pub fn service(&self) -> Service {
+        Service { id: self.id.clone(), payee: self.payee.clone(), price: self.price_usd }
+    }
+}
+
+/// The catalogue, by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Services {
+    /// The services.
+    pub services: Vec<ServiceView>,
+}
+
+/// One line of any ledger, as operators read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorLine {
+    /// Whose ledger; the catalogue is nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Handle>,
+    /// The line.
+    #[serde(flatten)]
+    pub line: LedgerLine,
+}
+
+/// One page of the ledger, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerPage {
+    /// The lines.
+    pub entries: Vec<OperatorLine>,
+    /// Where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// How far a journal goes: its last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its number, from 1; zero before the first.
+    pub seq: u64,
+    /// Where it starts, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Its hash; before the first, a hash that is the store's own.
+    pub hash: Hash,
+}
+
+/// Every book as it is at one head, for `verify`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Books {
+    /// The head; everything up to it is synced.
+    pub head: Head,
+    /// The books, by handle.
+    pub books: Vec<Book>,
+}
+
+/// What a running `serve` says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Who started it.
+    pub started_by: StartedBy,
+    /// How many connections are open on its sockets.
+    pub connections: u64,
+}
+
+/// Who started a `serve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedBy {
+    /// Somebody at a terminal or a service manager: it stays.
+    Operator,
+    /// A client that found none: it ends itself when idle.
+    Client,
+}
+
+/// Why a request to `/v1` failed (`application/problem+json`, RFC 9457).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// Why, for programs.
+    pub code: String,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}

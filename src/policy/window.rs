@@ -1,0 +1,224 @@
+//! Windows: the concrete hour, day, week or month that contains an instant.
+//!
+//! They are computed from the clock and a time zone, never reset by a job, and they tile time:
+//! every instant lies in exactly one window of each period, in every zone, across every change
+//! of offset.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{
+    Timestamp, ToSpan, Unit,
+    civil::Date,
+    tz::{Offset, TimeZone},
+};
+use serde::{Deserialize, Serialize};
+
+/// The kind of window a cap is counted in, from the narrowest to the widest.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Period {
+    /// An hour of the zone's wall clock.
+    Hour,
+    /// A civil day of the zone.
+    Day,
+    /// Monday to Sunday (ISO 8601).
+    Week,
+    /// A calendar month.
+    Month,
+    /// From the agent's first payment to its last.
+    Lifetime,
+}
+
+impl Period {
+    /// Every period, narrowest first.
+    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Lifetime];
+
+    /// The word that people type and the wire carries.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Lifetime => "lifetime",
+        }
+    }
+
+    /// How a sentence names the current window: `today's cap`.
+    pub fn possessive(self) -> &'static str {
+        match self {
+            Self::Hour => "this hour's",
+            Self::Day => "today's",
+            Self::Week => "this week's",
+            Self::Month => "this month's",
+            Self::Lifetime => "the lifetime",
+        }
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Period {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|period| period.word() == text).ok_or(())
+    }
+}
+
+/// An IANA time zone by name, from the data bundled with the program; UTC unless said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self(TimeZone::UTC)
+    }
+
+    /// The zone's IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+}
+
+impl FromStr for Zone {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let unknown = || format!("`{name}` is not an IANA time zone such as Europe/Paris");
+        // A POSIX rule is a zone to jiff but has no name to store.
+        TimeZone::get(name)
+            .ok()
+            .filter(|zone| zone.iana_name().is_some())
+            .map(Self)
+            .ok_or_else(unknown)
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.name().to_owned()
+    }
+}
+
+/// The window of one period that contains an instant: `start` is in it, `end` is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When it opened.
+    pub start: Timestamp,
+    /// When the next one opens; a lifetime never ends.
+    pub end: Option<Timestamp>,
+}
+
+impl Window {
+    /// The window of `period` in `zone` that contains `at`.
+    ///
+    /// At the far ends of the calendar, where the next boundary cannot be written down, it is
+    /// all of time: a window that never ends refuses more, never less.
+    pub fn containing(at: Timestamp, period: Period, zone: &Zone) -> Self {
+        let bounds = match period {
+            Period::Hour => hour(at, &zone.0),
+            Period::Day => civil(at, &zone.0, Some, |start| start.checked_add(1.day()).ok()),
+            Period::Week => civil(at, &zone.0, monday, |start| start.checked_add(1.week()).ok()),
+            Period::Month => civil(
+                at,
+                &zone.0,
+                |date| Some(date.first_of_month()),
+                |start| start.checked_add(1.month()).ok(),
+            ),
+            Period::Lifetime => None,
+        };
+        match bounds {
+            Some((start, end)) => Self { start, end: Some(end) },
+            None => Self { start: Timestamp::MIN, end: None },
+        }
+    }
+
+    /// The window's id: the second it opened.
+    pub fn id(&self) -> i64 {
+        self.start.as_second()
+    }
+}
+
+fn monday(date: Date) -> Option<Date> {
+    let since_monday = i64::from(date.weekday().to_monday_zero_offset());
+    date.checked_sub(since_monday.days()).ok()
+}
+
+/// The stretch of civil days from `first` of the local date up to `next` of it.
+///
+/// Where clocks go back over midnight a date occurs twice, with a day in between; the window of
+/// the new date opens at its first midnight and stays open.
+fn civil(
+    at: Timestamp,
+    zone: &TimeZone,
+    first: impl Fn(Date) -> Option<Date>,
+    next: impl Fn(Date) -> Option<Date>,
+) -> Option<(Timestamp, Timestamp)> {
+    let midnight = |date: Date| date.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp());
+    let mut opens = first(at.to_zoned(zone.clone()).date())?;
+    let mut closes = next(opens)?;
+    if midnight(closes)? <= at {
+        opens = closes;
+        closes = next(opens)?;
+    }
+    Some((midnight(opens)?, midnight(closes)?))
+}
+
+/// The local hour, cut where the zone's offset changes within it.
+fn hour(at: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+    let offset = zone.to_offset(at);
+    let local = offset.to_datetime(at);
+    let floor = local
+        .round(jiff::civil::DateTimeRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Trunc))
+        .ok()?;
+    let floor = offset.to_timestamp(floor).ok()?;
+    let ceiling = floor.checked_add(1.hour()).ok()?;
+    let start =
+        change(zone.preceding(at.checked_add(1.nanosecond()).ok()?), zone, offset, floor, at);
+    let end = change(zone.following(at), zone, offset, at, ceiling);
+    Some((start.unwrap_or(floor), end.unwrap_or(ceiling)))
+}
+
+/// The first of `transitions` between `after` and `before` that really changes the offset.
+fn change<'t>(
+    transitions: impl Iterator<Item = jiff::tz::TimeZoneTransition<'t>>,
+    zone: &TimeZone,
+    offset: Offset,
+    after: Timestamp,
+    before: Timestamp,
+) -> Option<Timestamp> {
+    transitions
+        .map(|transition| transition.timestamp())
+        .take_while(|moment| (after..=before).contains(moment))
+        .find(|moment| {
+            let earlier = moment.checked_sub(1.nanosecond()).map(|at| zone.to_offset(at));
+            zone.to_offset(*moment) != offset || earlier.is_ok_and(|earlier| earlier != offset)
+        })
+}

@@ -1,0 +1,6 @@
+//! Every test of the house, in one binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
+
+mod properties;
+mod scenarios;
+mod support;

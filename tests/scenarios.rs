@@ -1,0 +1,295 @@
+//! Scenarios: one story a file, one act a line, what came of it on the right.
+//!
+//! `UPDATE=1 cargo test scenarios` fills in the right-hand sides; review reads them. On CI nothing
+//! is ever filled in.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use jiff::Timestamp;
+use pettycash::policy::{
+    answer::PayAnswer,
+    denial::{Advice, Refusal},
+    entry::{By, Draft, Fact, VoidCause},
+    mandate::{Cap, Funding, Mandate, Service},
+    money::Usd,
+    names::{Handle, PaymentId},
+    operate::{self, Existing},
+    settle,
+    window::Zone,
+};
+
+use crate::support::bench::Bench;
+
+/// One story being told.
+struct Story {
+    bench: Bench,
+    agent: Handle,
+    mandate: Mandate,
+    opened: bool,
+    payments: Vec<PaymentId>,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self {
+            bench: Bench::at("2026-11-21T12:00:00Z"),
+            agent: "scout".parse().unwrap(),
+            mandate: Mandate {
+                funding: Funding::Prepaid,
+                per_call_limit: None,
+                caps: Vec::new(),
+                zone: Zone::utc(),
+                allow: Default::default(),
+                deny: Default::default(),
+                expires_at: None,
+            },
+            opened: false,
+            payments: Vec::new(),
+        }
+    }
+
+    /// Does what the left side says; what came of it, if it is worth a right side.
+    fn act(&mut self, line: &str) -> Option<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["at", time] => self.bench.now = time.parse().unwrap(),
+            ["zone", zone] => self.mandate.zone = zone.parse().unwrap(),
+            ["funding", funding] => self.mandate.funding = funding.parse().unwrap(),
+            ["cap", cap] => match cap.parse::<Cap>() {
+                Ok(cap) => self.mandate.caps.push(cap),
+                Err(error) => return Some(error),
+            },
+            ["per-call", limit] => self.mandate.per_call_limit = Some(limit.parse().unwrap()),
+            ["allow", service] => drop(self.mandate.allow.insert(service.parse().unwrap())),
+            ["deny", service] => drop(self.mandate.deny.insert(service.parse().unwrap())),
+            ["expires", at] => self.mandate.expires_at = Some(at.parse().unwrap()),
+            ["open"] => {
+                self.opened = true;
+                let act = operate::open(&self.bench.state, &self.agent, self.mandate.clone());
+                return Some(self.done(act));
+            }
+            ["service", id, rest @ ..] => return self.service(id, rest),
+            ["pass", span] => self.bench.pass(seconds(span)),
+            _ => {
+                if !self.opened {
+                    self.opened = true;
+                    self.bench.open(&self.agent.clone(), self.mandate.clone());
+                }
+                return Some(self.deal(&words));
+            }
+        }
+        None
+    }
+
+    fn done(&mut self, act: Result<operate::Act, operate::OperateError>) -> String {
+        match self.bench.act(act) {
+            Ok(true) => "ok".to_owned(),
+            Ok(false) => "nothing to do".to_owned(),
+            Err(error) => format!("refused: {error}"),
+        }
+    }
+
+    fn service(&mut self, id: &str, rest: &[&str]) -> Option<String> {
+        let (price, existing) = match rest {
+            [] => (None, Existing::Keep),
+            [price] => (Some(price.parse().unwrap()), Existing::Keep),
+            [price, "replace"] => (Some(price.parse().unwrap()), Existing::Replace),
+            other => panic!("service {other:?}"),
+        };
+        let payee = format!("The {id} company").parse().unwrap();
+        let service = Service { id: id.parse().unwrap(), payee, price };
+        let act = operate::set_service(&self.bench.state, service, existing);
+        let done = self.done(act);
+        (done != "ok").then_some(done)
+    }
+
+    fn deal(&mut self, words: &[&str]) -> String {
+        let state = &self.bench.state;
+        match words {
+            ["pay", service] => self.pay(service, None, Fact::Paid),
+            ["pay", service, amount] => self.pay(service, Some(amount), Fact::Paid),
+            ["hold", service, amount] => self.pay(service, Some(amount), Fact::Held),
+            ["send", payment] => {
+                let fact = Fact::Sent { payment: self.payment(payment) };
+                let agent = Some(self.agent.clone());
+                self.bench.write(vec![Draft { agent, by: By::Engine, fact }]);
+                "sent".to_owned()
+            }
+            ["capture", payment, amount] => {
+                let amount: Usd = amount.parse().unwrap();
+                self.settle(settle::capture(state, self.payment(payment), amount))
+            }
+            ["void", payment] => {
+                self.settle(settle::void(state, self.payment(payment), VoidCause::Recovery))
+            }
+            ["void-not-sent", payment] => {
+                self.settle(settle::void(state, self.payment(payment), VoidCause::NotSent))
+            }
+            ["expire", payment] => self.settle(settle::expire(state, self.payment(payment))),
+            ["refund", payment, amount] => {
+                let hold = &self.bench.holds[&self.payment(payment)];
+                let taken = (hold, hold.amount);
+                let amount: Usd = amount.parse().unwrap();
+                self.settle(settle::refund(state, &self.agent, taken, amount, None))
+            }
+            ["top-up", amount] => {
+                let amount: Usd = amount.parse().unwrap();
+                let act = operate::top_up(state, &self.agent, amount, None);
+                self.done(act)
+            }
+            ["revoke", reason] => {
+                let act = operate::revoke(state, &self.agent, reason.parse().unwrap(), None);
+                self.done(act)
+            }
+            ["balance"] => self.balance(),
+            ["caps"] => self.caps(),
+            other => panic!("no such act: {other:?}"),
+        }
+    }
+
+    fn payment(&self, name: &str) -> PaymentId {
+        let number: usize = name.strip_prefix('P').expect("a payment such as P1").parse().unwrap();
+        self.payments[number - 1]
+    }
+
+    fn pay(
+        &mut self,
+        service: &str,
+        amount: Option<&str>,
+        fact: fn(pettycash::policy::entry::Hold) -> Fact,
+    ) -> String {
+        let amount = amount.map(|amount| amount.parse().unwrap());
+        let payment = self.bench.payment(service, amount, None);
+        let now = self.bench.engine_now();
+        match self.bench.ask(&self.agent.clone(), &payment, fact) {
+            Ok(hold) => {
+                self.payments.push(hold.payment);
+                format!("P{} {}", self.payments.len(), hold.amount)
+            }
+            Err(refusal) => denied(&refusal, now),
+        }
+    }
+
+    fn settle(&mut self, draft: Result<Draft, settle::SettleError>) -> String {
+        match draft {
+            Ok(draft) => {
+                self.bench.write(vec![draft]);
+                "ok".to_owned()
+            }
+            Err(error) => {
+                let named =
+                    self.payments.iter().enumerate().fold(error.to_string(), |text, (i, id)| {
+                        text.replace(&id.to_string(), &format!("P{}", i + 1))
+                    });
+                format!("refused: {named}")
+            }
+        }
+    }
+
+    fn balance(&self) -> String {
+        let book = self.bench.state.book(&self.agent).unwrap();
+        let available = book.available(self.bench.engine_now());
+        let balance = book.balance().map_or("none".to_owned(), |balance| balance.to_string());
+        format!("balance {balance}, held {}, available {available}", book.held)
+    }
+
+    fn caps(&self) -> String {
+        let book = self.bench.state.book(&self.agent).unwrap();
+        let now = self.bench.engine_now();
+        let caps = book.mandate.caps.iter().map(|cap| {
+            let room = book.room(*cap, now);
+            let until = room.resets_at.map_or("never".to_owned(), |at: Timestamp| at.to_string());
+            format!("{cap} used {} held {} until {until}", room.used, room.held)
+        });
+        caps.collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn seconds(span: &str) -> i64 {
+    let (number, unit) = span.split_at(span.len() - 1);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        other => panic!("no such unit: {other}"),
+    };
+    number.parse::<i64>().unwrap() * unit
+}
+
+/// Code, advice, what it says, and every further breach.
+fn denied(refusal: &Refusal, now: Timestamp) -> String {
+    let answer = PayAnswer::denied(refusal, None, now);
+    let advice = match refusal.advice() {
+        Advice::FixRequest => "fix_request",
+        Advice::Shrink => "shrink",
+        Advice::UseAlternative => "use_alternative",
+        Advice::Wait => "wait",
+        Advice::AskOperator => "ask_operator",
+        Advice::Stop => "stop",
+    };
+    let mut text = format!("{} ({advice}): {}", refusal.code().word(), refusal.message());
+    for further in refusal.denials.iter().skip(1) {
+        write!(text, " + {}", further.code().word()).unwrap();
+    }
+    if let Some(most) = answer.max_affordable_usd {
+        write!(text, " at most {most}").unwrap();
+    }
+    if let Some(at) = answer.resets_at {
+        write!(text, " until {at}").unwrap();
+    }
+    text
+}
+
+/// The story as it should read, with every right-hand side filled in.
+fn told(text: &str) -> String {
+    let mut story = Story::new();
+    let mut told = String::new();
+    for line in text.lines() {
+        let act = line.split(" => ").next().unwrap_or_default().trim_end();
+        if act.is_empty() || act.starts_with('#') {
+            told.push_str(line);
+        } else {
+            let came = story.act(act);
+            told.push_str(act);
+            if let Some(came) = came {
+                write!(told, " => {came}").unwrap();
+            }
+        }
+        told.push('\n');
+        if story.opened {
+            let mut state = story.bench.state.clone();
+            state.drain_touched();
+            assert_eq!(state, story.bench.refold(), "the fold of the entries is not the state");
+        }
+    }
+    told
+}
+
+#[test]
+fn every_scenario_reads_as_it_is_told() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let update = std::env::var_os("UPDATE").is_some() && std::env::var_os("CI").is_none();
+    let mut files: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let mut wrong = String::new();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let told = std::panic::catch_unwind(|| told(&text))
+            .unwrap_or_else(|_| panic!("the story {name} broke off"));
+        if told == text {
+            continue;
+        }
+        if update {
+            fs::write(file, told).unwrap();
+            continue;
+        }
+        for (was, is) in text.lines().zip(told.lines()).filter(|(was, is)| was != is) {
+            writeln!(wrong, "{name}\n  told: {was}\n  came: {is}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(files.len() >= 40, "{} stories", files.len());
+}

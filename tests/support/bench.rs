@@ -1,0 +1,130 @@
+//! A workbench for policy: the state, a hand-set time, and every fact folded in as the store would.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use pettycash::policy::{
+    authorize::{Payment, Wanted, authorize},
+    denial::Refusal,
+    entry::{Binding, By, Chain, Denied, Draft, Entry, Fact, Hash, Hold},
+    mandate::Mandate,
+    money::Usd,
+    names::{Handle, PaymentId},
+    operate::{self, Act, OperateError},
+    state::State,
+};
+
+/// Books, a catalogue and a clock, without a store or a runtime.
+pub(crate) struct Bench {
+    pub(crate) state: State,
+    pub(crate) now: Timestamp,
+    pub(crate) entries: Vec<(Entry, u64, Hash)>,
+    pub(crate) holds: BTreeMap<PaymentId, Hold>,
+}
+
+impl Bench {
+    pub(crate) fn at(now: &str) -> Self {
+        Self {
+            state: State::default(),
+            now: now.parse().unwrap(),
+            entries: Vec::new(),
+            holds: BTreeMap::new(),
+        }
+    }
+
+    /// The time that decisions take for now: it never goes back.
+    pub(crate) fn engine_now(&self) -> Timestamp {
+        self.now.max(self.state.now())
+    }
+
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+    }
+
+    pub(crate) fn next_id(&self) -> PaymentId {
+        PaymentId::new(self.entries.len() as u64 + 1, 0)
+    }
+
+    pub(crate) fn write(&mut self, drafts: Vec<Draft>) {
+        let at = self.engine_now();
+        for Draft { agent, by, fact } in drafts {
+            let position = self.entries.len() as u64 + 1;
+            if let Fact::Held(hold) | Fact::Paid(hold) = &fact {
+                self.holds.insert(hold.payment, hold.clone());
+            }
+            let chain = agent.as_ref().map(|agent| {
+                let link = self.state.link(agent);
+                let n = link.map_or(1, |link| link.n + 1);
+                let prev_hash = link.map_or(Hash::default(), |link| link.hash);
+                Chain { n, prev: link.map(|link| link.position), prev_hash }
+            });
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&position.to_be_bytes());
+            let entry = Entry { at, agent, chain, by, fact };
+            self.state.apply(&entry, position, Hash(hash));
+            self.entries.push((entry, position, Hash(hash)));
+        }
+    }
+
+    pub(crate) fn act(&mut self, act: Result<Act, OperateError>) -> Result<bool, OperateError> {
+        match act? {
+            Act::Nothing => Ok(false),
+            Act::Write(drafts) => {
+                self.write(drafts);
+                Ok(true)
+            }
+        }
+    }
+
+    pub(crate) fn open(&mut self, agent: &Handle, mandate: Mandate) {
+        let act = operate::open(&self.state, agent, mandate);
+        self.act(act).unwrap();
+    }
+
+    pub(crate) fn payment(
+        &self,
+        service: &str,
+        amount: Option<Usd>,
+        binding: Option<Binding>,
+    ) -> Payment {
+        let service = service.parse().unwrap();
+        let wanted = match self.state.service(&service) {
+            Some(service) => Wanted::Known(service.clone()),
+            None => Wanted::Unknown { service, nearest: Vec::new() },
+        };
+        Payment { id: self.next_id(), wanted, amount, binding, run: None }
+    }
+
+    /// Decides, and writes down what was decided as `fact` makes it.
+    pub(crate) fn ask(
+        &mut self,
+        agent: &Handle,
+        payment: &Payment,
+        fact: fn(Hold) -> Fact,
+    ) -> Result<Hold, Refusal> {
+        let book = self.state.book(agent).expect("an agent");
+        let decided = authorize(book, payment, self.engine_now());
+        let fact = match &decided {
+            Ok(hold) => fact(hold.clone()),
+            Err(refusal) => Fact::Denied(Box::new(Denied {
+                payment: payment.id,
+                service: Some(payment.service().clone()),
+                asked: Some(payment.cost()),
+                refusal: refusal.clone(),
+                run: None,
+            })),
+        };
+        self.write(vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }]);
+        decided
+    }
+
+    /// A state folded anew from every entry so far.
+    pub(crate) fn refold(&self) -> State {
+        let mut state = State::default();
+        for (entry, position, hash) in &self.entries {
+            state.apply(entry, *position, *hash);
+        }
+        state.drain_touched();
+        state
+    }
+}

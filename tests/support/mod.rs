@@ -1,0 +1,3 @@
+//! What tests are built from.
+
+pub(crate) mod bench;
