@@ -25,3 +25,4 @@
 
 pub mod clock;
 pub mod policy;
+pub mod store;

@@ -3,4 +3,6 @@
 
 mod properties;
 mod scenarios;
+mod store;
 mod support;
+mod tidy;

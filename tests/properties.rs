@@ -1,1 +1,324 @@
-//! Properties.
+//! What must hold for every history, not only for those that somebody thought of.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp, tz};
+use pettycash::policy::{
+    entry::{By, Draft, Fact, VoidCause},
+    mandate::{Cap, Funding, Mandate, Service},
+    money::Usd,
+    names::{Handle, PaymentId},
+    operate, settle,
+    window::{Period, Window, Zone},
+};
+use proptest::prelude::*;
+
+use crate::support::bench::Bench;
+
+/// One thing that happens to an agent.
+#[derive(Clone, Debug)]
+enum Act {
+    Pay(i64),
+    PayFixed,
+    Hold(i64),
+    Send(usize),
+    Capture(usize, i64),
+    Void(usize),
+    VoidNotSent(usize),
+    Expire(usize),
+    Refund(usize, i64),
+    TopUp(i64),
+    Pass(i64),
+    Revoke,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let cents = 1_i64..60;
+    prop_oneof![
+        8 => cents.clone().prop_map(Act::Pay),
+        3 => Just(Act::PayFixed),
+        5 => cents.clone().prop_map(Act::Hold),
+        2 => (0_usize..8).prop_map(Act::Send),
+        4 => (0_usize..8, 0_i64..60).prop_map(|(nth, cents)| Act::Capture(nth, cents)),
+        2 => (0_usize..8).prop_map(Act::Void),
+        1 => (0_usize..8).prop_map(Act::VoidNotSent),
+        1 => (0_usize..8).prop_map(Act::Expire),
+        2 => (0_usize..8, 1_i64..60).prop_map(|(nth, cents)| Act::Refund(nth, cents)),
+        3 => (1_i64..300).prop_map(Act::TopUp),
+        // Mostly forward, now and then back, as clocks do.
+        4 => prop_oneof![1_i64..7_200, 3_600_i64..200_000, -7_200_i64..0].prop_map(Act::Pass),
+        1 => Just(Act::Revoke),
+    ]
+}
+
+fn mandate() -> impl Strategy<Value = Mandate> {
+    let zones = ["UTC", "Europe/Paris", "Asia/Kolkata", "America/New_York", "Australia/Lord_Howe"];
+    let caps = proptest::sample::subsequence(Period::ALL.to_vec(), 1..=4);
+    let amounts = proptest::collection::vec(20_i64..400, 5);
+    let limit = proptest::option::of(10_i64..50);
+    (caps, amounts, limit, any::<bool>(), proptest::sample::select(zones.to_vec())).prop_map(
+        |(periods, amounts, limit, prepaid, zone)| Mandate {
+            funding: if prepaid { Funding::Prepaid } else { Funding::Allowance },
+            per_call_limit: limit.map(cents),
+            caps: periods
+                .into_iter()
+                .zip(amounts)
+                .map(|(period, amount)| Cap { period, amount: cents(amount) })
+                .collect(),
+            zone: zone.parse().unwrap(),
+            allow: BTreeSet::new(),
+            deny: BTreeSet::new(),
+            expires_at: None,
+        },
+    )
+}
+
+fn cents(cents: i64) -> Usd {
+    Usd::try_from(cents * 10_000_000).unwrap()
+}
+
+fn scout() -> Handle {
+    "scout".parse().unwrap()
+}
+
+/// A history, checked at every step.
+struct History {
+    bench: Bench,
+    mandate: Mandate,
+    payments: Vec<PaymentId>,
+    revoked: bool,
+}
+
+impl History {
+    fn new(mandate: Mandate) -> Self {
+        let mut bench = Bench::at("2027-03-27T22:30:00Z");
+        for (id, price) in [("shop", None), ("fixed", Some(cents(7)))] {
+            let payee = "Acme".parse().unwrap();
+            let service = Service { id: id.parse().unwrap(), payee, price };
+            let act = operate::set_service(&bench.state, service, operate::Existing::Keep);
+            bench.act(act).unwrap();
+        }
+        bench.open(&scout(), mandate.clone());
+        Self { bench, mandate, payments: Vec::new(), revoked: false }
+    }
+
+    fn step(&mut self, act: &Act) {
+        match *act {
+            Act::Pay(amount) => self.ask("shop", Some(cents(amount)), Fact::Paid),
+            Act::PayFixed => self.ask("fixed", None, Fact::Paid),
+            Act::Hold(amount) => self.ask("shop", Some(cents(amount)), Fact::Held),
+            Act::Send(nth) => {
+                if let Some(payment) = self.open(nth) {
+                    let fact = Fact::Sent { payment };
+                    self.bench.write(vec![Draft { agent: Some(scout()), by: By::Engine, fact }]);
+                }
+            }
+            Act::Capture(nth, amount) => self.settle(nth, |bench, payment| {
+                settle::capture(&bench.state, payment, cents(amount)).ok()
+            }),
+            Act::Void(nth) => self.settle(nth, |bench, payment| {
+                settle::void(&bench.state, payment, VoidCause::Recovery).ok()
+            }),
+            Act::VoidNotSent(nth) => self.settle(nth, |bench, payment| {
+                settle::void(&bench.state, payment, VoidCause::NotSent).ok()
+            }),
+            Act::Expire(nth) => {
+                self.settle(nth, |bench, payment| settle::expire(&bench.state, payment).ok());
+            }
+            Act::Refund(nth, amount) => self.refund(nth, cents(amount)),
+            Act::TopUp(amount) => {
+                let act = operate::top_up(&self.bench.state, &scout(), cents(amount), None);
+                if let Ok(operate::Act::Write(drafts)) = act {
+                    self.bench.write(drafts);
+                }
+            }
+            Act::Pass(seconds) => self.bench.pass(seconds),
+            Act::Revoke => {
+                let reason = "enough".parse().unwrap();
+                let act = operate::revoke(&self.bench.state, &scout(), reason, None);
+                self.bench.act(act).unwrap();
+                self.revoked = true;
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        service: &str,
+        amount: Option<Usd>,
+        fact: fn(pettycash::policy::entry::Hold) -> Fact,
+    ) {
+        let now = self.bench.engine_now();
+        let before = self.bench.state.book(&scout()).unwrap().clone();
+        let payment = self.bench.payment(service, amount, None);
+        let asked = payment.cost();
+        let granted = self.bench.ask(&scout(), &payment, fact);
+        let after = self.bench.state.book(&scout()).unwrap();
+        if granted.is_err() {
+            assert_eq!(before.captured, after.captured, "a denial charged something");
+            assert_eq!(before.held, after.held, "a denial held something");
+            return;
+        }
+        assert!(!self.revoked, "a revoked agent paid");
+        assert!(self.mandate.per_call_limit.is_none_or(|limit| asked <= limit));
+        for cap in &self.mandate.caps {
+            let room = before.room(*cap, now);
+            let sum = room.used.plus(room.held).unwrap().plus(asked).unwrap();
+            assert!(sum <= cap.amount, "{sum} passes {cap}");
+            let room = after.room(*cap, now);
+            assert!(room.used.plus(room.held).unwrap() <= cap.amount, "the booking passes {cap}");
+        }
+        assert!(before.funds().is_none_or(|funds| asked <= funds), "more than the balance");
+        self.payments.push(payment.id);
+    }
+
+    /// One of the payments ever made, open or not: the rules must hold for both.
+    fn open(&self, nth: usize) -> Option<PaymentId> {
+        let open = self.payments.iter().rev().nth(nth).copied();
+        open.filter(|payment| self.bench.state.open(*payment).is_some())
+    }
+
+    fn settle(&mut self, nth: usize, how: impl Fn(&Bench, PaymentId) -> Option<Draft>) {
+        let Some(payment) = self.payments.iter().rev().nth(nth).copied() else { return };
+        let was_open = self.bench.state.open(payment).is_some();
+        if let Some(draft) = how(&self.bench, payment) {
+            assert!(was_open, "a hold ended twice");
+            self.bench.write(vec![draft]);
+            assert!(self.bench.state.open(payment).is_none(), "a hold did not end");
+        }
+    }
+
+    fn refund(&mut self, nth: usize, amount: Usd) {
+        let Some(payment) = self.payments.iter().rev().nth(nth).copied() else { return };
+        let taken = self.taken(payment);
+        let hold = self.bench.holds[&payment].clone();
+        let refund = settle::refund(&self.bench.state, &scout(), (&hold, taken), amount, None);
+        if let Ok(draft) = refund {
+            self.bench.write(vec![draft]);
+            assert!(self.bench.state.refunded(payment) <= taken, "more came back than was taken");
+        }
+    }
+
+    /// What was captured of a payment, read from the entries.
+    fn taken(&self, payment: PaymentId) -> Usd {
+        let taken = self.bench.entries.iter().find_map(|(entry, ..)| match &entry.fact {
+            Fact::Paid(hold) if hold.payment == payment => Some(hold.amount),
+            Fact::Captured { payment: id, amount } if *id == payment => Some(*amount),
+            _ => None,
+        });
+        taken.unwrap_or(Usd::ZERO)
+    }
+
+    /// What is true at every moment: the fold, and the sums.
+    fn check(&mut self) {
+        let mut state = self.bench.state.clone();
+        state.drain_touched();
+        assert_eq!(state, self.bench.refold(), "the fold of the entries is not the state");
+        let book = self.bench.state.book(&scout()).unwrap();
+        let open = self.bench.state.all_open().map(|open| open.hold.amount.nanos()).sum::<i64>();
+        assert_eq!(book.held.nanos(), open, "held is not the sum of the open holds");
+        let captured: i64 = self.payments.iter().map(|id| self.taken(*id).nanos()).sum();
+        assert_eq!(book.captured.nanos(), captured, "captured is not the sum of the captures");
+        if book.mandate.funding == Funding::Prepaid {
+            let sum = book.credited.nanos() + book.refunded.nanos() - book.captured.nanos();
+            assert!(sum >= book.held.nanos(), "a prepaid agent spent more than it has");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    #[test]
+    fn no_history_passes_a_cap_a_limit_or_a_balance(
+        mandate in mandate(),
+        acts in proptest::collection::vec(act(), 1..60),
+    ) {
+        let mut history = History::new(mandate);
+        for act in &acts {
+            history.step(act);
+        }
+        history.check();
+    }
+
+    #[test]
+    fn every_step_of_a_short_history_folds_to_its_state(
+        mandate in mandate(),
+        acts in proptest::collection::vec(act(), 1..12),
+    ) {
+        let mut history = History::new(mandate);
+        for act in &acts {
+            history.step(act);
+            history.check();
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_back_as_they_are_written(nanos in 0_i64..) {
+        let amount = Usd::try_from(nanos).unwrap();
+        prop_assert_eq!(amount.decimal().parse::<Usd>(), Ok(amount));
+    }
+
+    #[test]
+    fn a_text_is_an_amount_only_if_it_is_digits_and_a_point(text in "[0-9.eE+ $,-]{0,14}") {
+        let shape = |text: &str| {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            digits(whole) && digits(fraction) && fraction.len() <= 9
+        };
+        match text.parse::<Usd>() {
+            Ok(_) => prop_assert!(shape(&text), "{text:?} was taken"),
+            Err(_) => prop_assert!(!shape(&text) || text.len() > 10, "{text:?} was refused"),
+        }
+    }
+}
+
+#[test]
+fn windows_tile_time_in_every_zone() {
+    let from: Timestamp = "2015-01-01T00:00:00Z".parse().unwrap();
+    let until: Timestamp = "2038-01-01T00:00:00Z".parse().unwrap();
+    let mut zones = 0;
+    for name in tz::db().available() {
+        let Ok(zone) = name.as_str().parse::<Zone>() else { continue };
+        zones += 1;
+        let jiff_zone = tz::TimeZone::get(name.as_str()).unwrap();
+        let changes = jiff_zone.following(from).map(|change| change.timestamp());
+        let near = changes.take_while(|at| *at < until).flat_map(|at| {
+            [-86_400, -3_600, -1_800, -1, 0, 1, 1_799, 3_599, 86_400]
+                .map(|off| at.checked_add(SignedDuration::from_secs(off)).unwrap())
+        });
+        for at in near.chain([from]) {
+            for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
+                tiles(at, period, &zone);
+            }
+        }
+    }
+    assert!(zones > 400, "only {zones} zones");
+}
+
+/// The window holds its instant and no other window holds any of its own.
+fn tiles(at: Timestamp, period: Period, zone: &Zone) {
+    let of = |at| Window::containing(at, period, zone);
+    let window = of(at);
+    let end = window.end.unwrap();
+    let told = || format!("{period} of {at} in {}: {window:?}", zone.name());
+    assert!(window.start <= at && at < end, "{}", told());
+    assert_eq!(of(window.start), window, "the start of {}", told());
+    let last = end.checked_sub(SignedDuration::from_nanos(1)).unwrap();
+    assert_eq!(of(last), window, "the last instant of {}", told());
+    assert_eq!(of(end).start, end, "after {}", told());
+}
+
+#[test]
+fn a_lifetime_is_one_window() {
+    let zone = Zone::utc();
+    let early =
+        Window::containing("1970-01-01T00:00:00Z".parse().unwrap(), Period::Lifetime, &zone);
+    let late = Window::containing("2999-01-01T00:00:00Z".parse().unwrap(), Period::Lifetime, &zone);
+    assert_eq!(early, late);
+    assert_eq!(early.end, None);
+}

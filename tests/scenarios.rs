@@ -3,7 +3,7 @@
 //! `UPDATE=1 cargo test scenarios` fills in the right-hand sides; review reads them. On CI nothing
 //! is ever filled in.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use jiff::Timestamp;
 use pettycash::policy::{
@@ -39,8 +39,8 @@ impl Story {
                 per_call_limit: None,
                 caps: Vec::new(),
                 zone: Zone::utc(),
-                allow: Default::default(),
-                deny: Default::default(),
+                allow: BTreeSet::new(),
+                deny: BTreeSet::new(),
                 expires_at: None,
             },
             opened: false,

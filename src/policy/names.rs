@@ -27,8 +27,11 @@ const NAME_RULE: &str =
 
 fn is_name(text: &str) -> bool {
     let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
-    starts && text.len() <= MAX_NAME && text.bytes().all(allowed)
+    starts && text.len() <= MAX_NAME && text.bytes().all(is_name_byte)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
 }
 
 /// Whether `text` is short enough and free of control characters: what operators may write.
@@ -112,10 +115,7 @@ name!(
 name!(
     /// Why an agent was revoked, for programs: `[a-z0-9_-]{1,40}`.
     Reason,
-    |text| {
-        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
-        (1..=MAX_REASON).contains(&text.len()) && text.bytes().all(allowed)
-    },
+    |text| (1..=MAX_REASON).contains(&text.len()) && text.bytes().all(is_name_byte),
     "a reason is 1 to 40 of a-z, 0-9, `-` and `_`, such as `compromised`"
 );
 name!(

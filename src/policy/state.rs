@@ -394,8 +394,8 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
 fn fold(book: &mut Book, fact: &Fact, at: Timestamp) {
     match fact {
         Fact::Denied(denied) => book.row = Some(row(denied)),
-        Fact::DeniedAgain { times, .. } => {
-            if let Some(row) = &mut book.row {
+        Fact::DeniedAgain { payment, times } => {
+            if let Some(row) = book.row.as_mut().filter(|row| row.payment == *payment) {
                 row.times = row.times.saturating_add(*times);
             }
         }

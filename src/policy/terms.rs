@@ -100,6 +100,11 @@ pub struct AgentView {
 }
 
 impl AgentView {
+    /// The agent's handle.
+    pub fn handle(&self) -> &str {
+        self.balance.handle.as_deref().unwrap_or_default()
+    }
+
     /// What `book` says at `now`.
     pub fn of(book: &Book, now: Timestamp) -> Self {
         let (revoked_at, note) = match &book.standing {

@@ -1,0 +1,220 @@
+//! The answer of `pay_for_api_call`.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Refused, ServiceName};
+use crate::policy::{
+    denial::{Advice, Code, Denial, Refusal},
+    money::{Usd, decimal},
+    names::{PaymentId, ServiceId},
+    window::Period,
+};
+
+/// One breach, with the numbers of the moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Breach {
+    /// Why.
+    pub code: Code,
+    /// Whose limit it is: the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The kind of window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+    /// The cap on the window's sum.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub cap_usd: Option<Usd>,
+    /// The limit of one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub limit_usd: Option<Usd>,
+    /// What the balance holds.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub funds_usd: Option<Usd>,
+    /// Captured in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub used_usd: Option<Usd>,
+    /// Held in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub held_usd: Option<Usd>,
+    /// What was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub asked_usd: Option<Usd>,
+}
+
+/// A service that could be paid instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Alternative {
+    /// Its name.
+    pub service_id: ServiceName,
+    /// Its price.
+    #[serde(with = "decimal")]
+    #[schemars(with = "String")]
+    pub price_usd: Usd,
+}
+
+/// The answer of `pay_for_api_call`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayAnswer {
+    /// How the payment ended, and why where it was not made.
+    #[serde(flatten)]
+    pub refused: Refused,
+    /// The payment, or the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub payment_id: Option<PaymentId>,
+    /// What was paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ServiceName")]
+    pub service_id: Option<ServiceName>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub charged_usd: Option<Usd>,
+    /// What can be spent now.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub available_usd: Option<Usd>,
+    /// The most that would be paid now.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub max_affordable_usd: Option<Usd>,
+    /// When the cap that is in the way opens again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub resets_at: Option<Timestamp>,
+    /// Every breach, the widest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breached: Vec<Breach>,
+    /// Cheaper services of the same kind that could be paid now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// The names nearest to an unknown one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nearest: Vec<ServiceName>,
+    /// Present where the key had already paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub replayed: Option<bool>,
+    /// The key that fetches the outcome, where the caller gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub idempotency_key: Option<String>,
+    /// What else is worth knowing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub note: Option<String>,
+}
+
+impl PayAnswer {
+    /// A payment that was made.
+    pub fn paid(payment: PaymentId, service: &ServiceId, charged: Usd, available: Usd) -> Self {
+        Self {
+            refused: Refused { outcome: Some(Outcome::Paid), ..Refused::default() },
+            payment_id: Some(payment),
+            service_id: Some(ServiceName(service.clone())),
+            charged_usd: Some(charged),
+            available_usd: Some(available),
+            ..Self::default()
+        }
+    }
+
+    /// A payment that policy refused.
+    pub fn denied(refusal: &Refusal, payment: Option<PaymentId>, now: Timestamp) -> Self {
+        let refused = Refused::by(refusal, now);
+        let about_money = refusal.denials.iter().any(is_about_money);
+        let affordable = Some(refusal.affordable).filter(|usd| about_money && !usd.is_zero());
+        let nearest = refusal.denials.iter().find_map(Denial::nearest).unwrap_or_default();
+        Self {
+            max_affordable_usd: affordable,
+            resets_at: refusal.resets_at().filter(|_| refused.retry_after_s.is_some()),
+            payment_id: payment,
+            breached: refusal.denials.iter().filter_map(|denial| breach(denial, refusal)).collect(),
+            nearest: nearest.iter().cloned().map(ServiceName).collect(),
+            refused,
+            ..Self::default()
+        }
+    }
+
+    /// A call whose outcome is not known yet.
+    pub fn in_progress(payment: Option<PaymentId>, key: Option<String>) -> Self {
+        let how = match (&payment, &key) {
+            (Some(_), _) => "Call again with this payment_id alone to learn the outcome.",
+            (None, _) => {
+                "Call again with the same arguments and this idempotency_key: it is \
+                          never charged twice."
+            }
+        };
+        let refused = Refused {
+            outcome: Some(Outcome::InProgress),
+            message: Some(format!("The outcome is not known yet. {how}")),
+            advice: Some(Advice::Wait),
+            retry_after_s: Some(2),
+            ..Refused::default()
+        };
+        Self { refused, payment_id: payment, idempotency_key: key, ..Self::default() }
+    }
+}
+
+/// Whether a reason is one that a smaller amount might cure.
+pub fn is_about_money(denial: &Denial) -> bool {
+    matches!(
+        denial,
+        Denial::PerCallLimitExceeded { .. }
+            | Denial::CapExceeded { .. }
+            | Denial::InsufficientBalance { .. }
+    )
+}
+
+/// The numbers of one reason; one without numbers is told in the message alone when it is first.
+fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
+    let code = denial.code();
+    let none = Breach {
+        code,
+        scope: None,
+        period: None,
+        cap_usd: None,
+        limit_usd: None,
+        funds_usd: None,
+        used_usd: None,
+        held_usd: None,
+        asked_usd: None,
+    };
+    let asked = Some(refusal.asked);
+    match denial {
+        Denial::PerCallLimitExceeded { limit } => {
+            Some(Breach { limit_usd: Some(*limit), asked_usd: asked, ..none })
+        }
+        Denial::CapExceeded { cap, used, held, .. } => Some(Breach {
+            scope: Some("agent".to_owned()),
+            period: Some(cap.period),
+            cap_usd: Some(cap.amount),
+            used_usd: Some(*used),
+            held_usd: Some(*held),
+            asked_usd: asked,
+            ..none
+        }),
+        Denial::InsufficientBalance { funds } => {
+            Some(Breach { funds_usd: Some(*funds), asked_usd: asked, ..none })
+        }
+        Denial::PriceAboveMaximum { price, maximum } => {
+            Some(Breach { limit_usd: Some(*maximum), asked_usd: Some(*price), ..none })
+        }
+        Denial::InvalidRequest(_) => None,
+        Denial::IdempotencyKeyReused { .. }
+        | Denial::AgentUnknown { .. }
+        | Denial::AgentRevoked { .. }
+        | Denial::MandateExpired { .. }
+        | Denial::ServiceUnknown { .. }
+        | Denial::ServiceNotAllowed { .. } => (refusal.denials.len() > 1).then_some(none),
+    }
+}

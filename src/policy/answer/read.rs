@@ -1,0 +1,225 @@
+//! The answers of the tools that only read.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Refused, ServiceName};
+use crate::policy::{
+    book::{Book, Standing},
+    mandate::Service,
+    money::{Usd, decimal},
+    names::PaymentId,
+    window::Period,
+};
+
+/// One cap as the model reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct CapView {
+    /// Whose cap it is: the agent's own.
+    pub scope: String,
+    /// The kind of window.
+    pub period: Period,
+    /// The most for one window.
+    #[serde(with = "decimal")]
+    #[schemars(with = "String")]
+    pub cap_usd: Usd,
+    /// Captured in the window.
+    #[serde(with = "decimal")]
+    #[schemars(with = "String")]
+    pub used_usd: Usd,
+    /// Held in the window.
+    #[serde(with = "decimal")]
+    #[schemars(with = "String")]
+    pub held_usd: Usd,
+    /// When the window ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub resets_at: Option<Timestamp>,
+}
+
+/// The answer of `get_balance`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BalanceAnswer {
+    /// Why it is not answered.
+    #[serde(flatten)]
+    pub refused: Refused,
+    /// The agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub handle: Option<String>,
+    /// `active` or `revoked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub standing: Option<String>,
+    /// Why it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub reason: Option<String>,
+    /// What can be spent now, balance and every cap considered.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub available_usd: Option<Usd>,
+    /// Credited, less captured; left out for an allowance.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub balance_usd: Option<Usd>,
+    /// Set aside and not settled.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub held_usd: Option<Usd>,
+    /// The most for one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub per_call_limit_usd: Option<Usd>,
+    /// The caps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<CapView>")]
+    pub caps: Option<Vec<CapView>>,
+    /// When the permission to pay ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl BalanceAnswer {
+    /// What `book` holds at `now`.
+    pub fn of(book: &Book, now: Timestamp) -> Self {
+        let mandate = &book.mandate;
+        let caps = mandate.caps.iter().map(|cap| {
+            let room = book.room(*cap, now);
+            CapView {
+                scope: "agent".to_owned(),
+                period: cap.period,
+                cap_usd: cap.amount,
+                used_usd: room.used,
+                held_usd: room.held,
+                resets_at: room.resets_at,
+            }
+        });
+        let (standing, reason) = match &book.standing {
+            Standing::Active => ("active", None),
+            Standing::Revoked { reason, .. } => ("revoked", Some(reason.to_string())),
+        };
+        Self {
+            refused: Refused::default(),
+            handle: Some(book.handle.to_string()),
+            standing: Some(standing.to_owned()),
+            reason,
+            available_usd: Some(book.available(now)),
+            balance_usd: book.balance(),
+            held_usd: Some(book.held),
+            per_call_limit_usd: mandate.per_call_limit,
+            caps: Some(caps.collect()),
+            expires_at: mandate.expires_at,
+        }
+    }
+}
+
+/// One line of the ledger as the model reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct LedgerLine {
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// What happened: `paid`, `denied`, `credited`, `revoked`, ….
+    pub outcome: String,
+    /// The payment or refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub payment_id: Option<PaymentId>,
+    /// What was paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ServiceName")]
+    pub service_id: Option<ServiceName>,
+    /// How much.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub amount_usd: Option<Usd>,
+    /// Why it was refused, or why the agent was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub code: Option<String>,
+    /// How many more times the same refusal was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub times: Option<u64>,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub run: Option<String>,
+    /// What the operator noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub note: Option<String>,
+}
+
+/// The answer of `ledger`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerAnswer {
+    /// Why it is not answered.
+    #[serde(flatten)]
+    pub refused: Refused,
+    /// Captured today, in the mandate's time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub spent_today_usd: Option<Usd>,
+    /// Set aside and not settled.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub held_usd: Option<Usd>,
+    /// What can be spent now.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub available_usd: Option<Usd>,
+    /// The lines, newest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<LedgerLine>")]
+    pub entries: Option<Vec<LedgerLine>>,
+    /// Where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub next_cursor: Option<String>,
+}
+
+/// One catalogue entry as the model reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ServiceView {
+    /// Its name.
+    pub service_id: ServiceName,
+    /// Who gets the money.
+    pub payee: String,
+    /// The price of one call; without one, the amount you give is the price.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub price_usd: Option<Usd>,
+}
+
+impl From<&Service> for ServiceView {
+    fn from(service: &Service) -> Self {
+        Self {
+            service_id: ServiceName(service.id.clone()),
+            payee: service.payee.to_string(),
+            price_usd: service.price,
+        }
+    }
+}
+
+/// The answer of `list_services`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServicesAnswer {
+    /// Why it is not answered.
+    #[serde(flatten)]
+    pub refused: Refused,
+    /// What this agent may pay, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<ServiceView>")]
+    pub services: Option<Vec<ServiceView>>,
+    /// Where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub next_cursor: Option<String>,
+}

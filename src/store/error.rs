@@ -1,0 +1,98 @@
+//! What can go wrong with the record, named by cause.
+
+use std::{io, path::PathBuf};
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or directory that others could read or change, or that is not what it should be.
+    #[error("`{}` {problem}; to mend it: {fix}", .path.display())]
+    Unsafe {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// The command that mends it.
+        fix: String,
+    },
+    /// Another process works on the same data.
+    #[error("`{}` is in use by another process", .path.display())]
+    InUse {
+        /// What it holds.
+        path: PathBuf,
+    },
+    /// The journal was written by a pettycash that knows more than this one.
+    #[error("`{file}` has format version {version}, which this pettycash does not know")]
+    UnknownFormat {
+        /// The segment.
+        file: String,
+        /// Its version.
+        version: u32,
+    },
+    /// The journal is not what was once written and synced.
+    #[error("the journal is damaged in `{file}` at offset {offset}: {problem}")]
+    Damaged {
+        /// The segment.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What does not verify.
+        problem: String,
+    },
+    /// The journal lacks what the desk was already told: it is an older copy, or another one.
+    #[error("the journal is older than the desk, which was written from record {desk}: {problem}")]
+    OlderThanDesk {
+        /// The record that the desk was last brought up to.
+        desk: u64,
+        /// What the journal has instead.
+        problem: String,
+    },
+    /// There is no room for another record; nothing was changed.
+    #[error("the disk is full")]
+    Full,
+    /// A write or sync failed before: what it was to make durable may be lost, and nothing more is
+    /// taken on until the process starts anew.
+    #[error("the record cannot be written since this failed: {cause}")]
+    Poisoned {
+        /// What failed first.
+        cause: String,
+    },
+    /// The decision broke off; it changed nothing.
+    #[error("the decision broke off")]
+    Panicked,
+    /// The decision was to record more than one record holds; it changed nothing.
+    #[error("{bytes} bytes are more than one record holds")]
+    TooLarge {
+        /// How much it would have been.
+        bytes: usize,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// No record starts there.
+    #[error("no record starts at {position}")]
+    NoRecord {
+        /// Where it was looked for.
+        position: u64,
+    },
+    /// The disk refused.
+    #[error("could not {doing} `{file}`: {cause}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        file: String,
+        /// What the system answered.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    /// An answer of the system, with what was being done to which file.
+    pub(crate) fn io(doing: &'static str, file: impl Into<String>, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io { doing, file: file.into(), cause: error.to_string() },
+        }
+    }
+}

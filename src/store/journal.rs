@@ -1,0 +1,214 @@
+//! The end of the journal, where records are added: one batch, one write, one sync.
+
+use std::sync::Arc;
+
+use super::{
+    StoreError,
+    format::{Head, MAX_BODY, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
+    segments::Segments,
+    walk::{self, Place, Tail, Torn},
+};
+
+/// How far a segment grows at a time.
+///
+/// Zeros are written ahead of the records, so that a sync has the data to write and no length.
+const STEP: u64 = ZEROS.len() as u64;
+/// The zeros there must be ahead before a record is begun; so a full disk shows before anything
+/// was decided.
+const AHEAD: u64 = (RECORD_HEADER + MAX_BODY) as u64;
+
+static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+
+/// The journal as its writer has it.
+pub(crate) struct Journal {
+    segments: Arc<Segments>,
+    store: StoreId,
+    segment_bytes: u64,
+    /// The segment that is written to.
+    base: u64,
+    /// Up to where it is known to be zeros or records.
+    filled: u64,
+    /// The records that are not written yet.
+    batch: Vec<u8>,
+    /// Where in the journal the batch starts.
+    start: u64,
+    /// Where in the batch the record that was begun starts.
+    begun: usize,
+    head: Head,
+    /// The last record that is synced.
+    synced: u64,
+}
+
+/// Where the first record of the journal would follow, and whose journal it is; nothing where no
+/// segment is there yet, or the first one never got its header.
+pub(crate) fn origin(segments: &Segments) -> Result<Option<(StoreId, Place)>, StoreError> {
+    let bases = segments.bases();
+    let Some(&base) = bases.first() else { return Ok(None) };
+    match segments.header(base)? {
+        Some(header) if base != 0 || header.last == Head::genesis(header.store) => {
+            let position = base + SEGMENT_HEADER as u64;
+            Ok(Some((header.store, Place { base, position, head: header.last })))
+        }
+        None if bases.len() == 1 && base == 0 && walk::unborn(segments, base)? => Ok(None),
+        Some(_) | None => Err(Segments::damage(base, base, "the header does not verify")),
+    }
+}
+
+impl Journal {
+    /// Begins the journal of a new store.
+    pub(crate) fn begin_store(
+        segments: Arc<Segments>,
+        segment_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let mut store = StoreId::default();
+        getrandom::fill(&mut store).map_err(|error| StoreError::Io {
+            doing: "draw a name for",
+            file: "the journal".to_owned(),
+            cause: error.to_string(),
+        })?;
+        let head = Head::genesis(store);
+        segments.add(&SegmentHeader { base: 0, store, last: head })?;
+        let place = Place { base: 0, position: SEGMENT_HEADER as u64, head };
+        Self::resume(segments, segment_bytes, store, place).map(|(journal, _)| journal)
+    }
+
+    /// Takes the journal up at `place`, where a walk to the end stopped.
+    ///
+    /// A torn tail is cut: zeros are written over it and synced, so that nothing of it can come
+    /// alive behind a record that is written now. Damage is refused, never cut.
+    pub(crate) fn resume(
+        segments: Arc<Segments>,
+        segment_bytes: u64,
+        store: StoreId,
+        place: Place,
+    ) -> Result<(Self, Option<Torn>), StoreError> {
+        let Tail { torn, end: filled } = walk::judge(&segments, &place)?;
+        let Place { base, position, head } = place;
+        if let Some(torn) = &torn {
+            let mut at = position;
+            let end = position + torn.bytes;
+            while at < end {
+                let stretch = (end - at).min(STEP);
+                let zeros = usize::try_from(stretch).unwrap_or(0);
+                segments.write(base, at, &ZEROS[..zeros])?;
+                at += stretch;
+            }
+        }
+        // What was read may still be on its way to the disk: after this, the head is there to stay.
+        segments.sync(base)?;
+        let mut journal = Self {
+            segments,
+            store,
+            segment_bytes,
+            base,
+            filled,
+            batch: Vec::new(),
+            start: position,
+            begun: 0,
+            head,
+            synced: head.seq,
+        };
+        let next = journal.segments.bases().last().copied().filter(|next| *next > base);
+        if next == Some(position) {
+            journal.rotate()?;
+        }
+        Ok((journal, torn))
+    }
+
+    /// Where the next record starts.
+    pub(crate) fn position(&self) -> u64 {
+        self.start + self.batch.len() as u64
+    }
+
+    /// The last record, written or not.
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Whether every record is synced.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced == self.head.seq
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// How many bytes wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether the next record is to go into a new segment.
+    pub(crate) fn is_segment_full(&self) -> bool {
+        self.position() - self.base >= self.segment_bytes
+    }
+
+    /// Begins the next segment; everything before must be written.
+    pub(crate) fn rotate(&mut self) -> Result<(), StoreError> {
+        if !self.is_synced() {
+            self.sync()?;
+        }
+        let base = self.position();
+        self.segments.add(&SegmentHeader { base, store: self.store, last: self.head })?;
+        self.base = base;
+        self.start = base + SEGMENT_HEADER as u64;
+        self.filled = self.start;
+        Ok(())
+    }
+
+    /// Sees to it that the next record has room; where it has none, nothing was changed.
+    pub(crate) fn make_room(&mut self) -> Result<(), StoreError> {
+        while self.filled < self.position() + AHEAD {
+            let into_step = (self.filled - self.base) % STEP;
+            let zeros = usize::try_from(STEP - into_step).unwrap_or(0);
+            self.segments.write(self.base, self.filled, &ZEROS[..zeros])?;
+            self.filled += zeros as u64;
+        }
+        Ok(())
+    }
+
+    /// Begins a record: its body is what the caller appends, until `seal` or `abandon`.
+    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
+        self.begun = self.batch.len();
+        self.batch.resize(self.begun + RECORD_HEADER, 0);
+        &mut self.batch
+    }
+
+    /// Forgets the record that was begun.
+    pub(crate) fn abandon(&mut self) {
+        self.batch.truncate(self.begun);
+    }
+
+    /// Ends the record that was begun.
+    pub(crate) fn seal(&mut self) -> Result<(), StoreError> {
+        let bytes = self.batch.len() - self.begun - RECORD_HEADER;
+        if bytes == 0 || bytes > MAX_BODY {
+            self.abandon();
+            return Err(StoreError::TooLarge { bytes });
+        }
+        let position = self.start + self.begun as u64;
+        let hash = seal(&mut self.batch[self.begun..], self.head, self.synced);
+        self.head = Head { seq: self.head.seq + 1, position: Some(position), hash };
+        Ok(())
+    }
+
+    /// Writes the batch.
+    pub(crate) fn write(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.segments.write(self.base, self.start, &self.batch)?;
+        self.start += self.batch.len() as u64;
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Makes everything that was written survive a power cut. Never to be tried again once it
+    /// failed: the system then takes pages for clean that never reached the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        self.segments.sync(self.base)?;
+        self.synced = self.head.seq;
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! The record: a journal that every commit is one record of, and a desk behind it.
+//!
+//! The journal is what counts. One writer thread decides, writes and syncs, so that nobody is told
+//! of anything a power cut could take back; sled only spares the next start a long replay. This is
+//! the only room that knows of files, and it knows nothing of why a payment is allowed.
+//!
+//! Two things are not its business: which process may open a store (`serve` elects that; the lock
+//! on the directory here is only the last line of defence), and what becomes of holds that were
+//! open when the last process ended (the engine voids them).
+
+mod desk;
+mod disk;
+mod error;
+mod format;
+mod journal;
+mod open;
+mod pages;
+pub mod private;
+mod queue;
+mod record;
+mod segments;
+mod sled_files;
+mod walk;
+mod writer;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{oneshot, watch};
+
+pub use disk::{Disk, FileDisk};
+pub use error::StoreError;
+pub use format::Head;
+pub use open::{Opened, Replayed, replay};
+pub use pages::{Cursor, MAX_PAGE, Page};
+pub use record::{Line, Record};
+pub use walk::Torn;
+
+use crate::{
+    clock::Clock,
+    policy::{
+        entry::Draft,
+        names::{Handle, PaymentId},
+        state::{Document, State},
+    },
+};
+use queue::{Answer, Job, Queue, Reply, Step, Turn, Work};
+use segments::Segments;
+
+/// How long a segment of the journal gets before the next one is begun.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a segment of the journal gets before the next one is begun.
+    pub segment_bytes: u64,
+    /// Where the time of an entry comes from.
+    pub clock: Clock,
+    /// The directory of the desk; without one the whole journal is replayed at every start.
+    pub desk: Option<PathBuf>,
+}
+
+impl Options {
+    /// As `serve` opens it, with its desk in the directory `desk`.
+    pub fn new(clock: Clock, desk: PathBuf) -> Self {
+        Self { segment_bytes: SEGMENT_BYTES, clock, desk: Some(desk) }
+    }
+}
+
+/// Makes the answer to a commit from the state with its facts folded in.
+pub type Then<R> = Box<dyn FnOnce(&State) -> R + Send>;
+
+/// What a decision comes to.
+pub enum Decision<R> {
+    /// Nothing is recorded.
+    Answer(R),
+    /// The agent is denied as it was just before: that is counted, and recorded within seconds.
+    Repeat {
+        /// Who was denied.
+        agent: Handle,
+        /// The answer.
+        answer: R,
+    },
+    /// These facts become one record.
+    Commit {
+        /// The facts.
+        drafts: Vec<Draft>,
+        /// Whether the answer waits for the sync; a denial's does not.
+        durable: bool,
+        /// Makes the answer.
+        answer: Then<R>,
+    },
+}
+
+/// The record of one data directory. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<Queue>,
+    segments: Arc<Segments>,
+    opened: Opened,
+    /// Ends when the writer's thread has.
+    ended: watch::Receiver<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The thread leaves everything in order and ends by itself; nobody waits for it here, for
+        // this may be an async task's thread.
+        self.queue.close();
+    }
+}
+
+impl Store {
+    /// Opens the journal on `disk`, or begins one, and starts the writer.
+    pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, StoreError> {
+        let open::Ready { writer, segments, opened } = open::open(disk, options)?;
+        let queue = Arc::new(Queue::default());
+        let (end, ended) = watch::channel(());
+        let theirs = Arc::clone(&queue);
+        let thread = thread::Builder::new().name("writer".to_owned());
+        let started = thread.spawn(move || {
+            let end = End { queue: Arc::clone(&theirs), _end: end };
+            writer.run(&theirs);
+            drop(end);
+        });
+        started.map_err(|error| StoreError::io("start", "the writer", &error))?;
+        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, ended }) })
+    }
+
+    /// What opening found and mended.
+    pub fn opened(&self) -> &Opened {
+        &self.inner.opened
+    }
+
+    /// Decides on the newest state and records what was decided.
+    ///
+    /// `decide` runs on the writer's thread, in order with all others, so it must not wait. The id
+    /// is the one that a payment it records has. A durable commit, and whatever may have seen
+    /// one, is answered after the sync that covers it. Dropping the future takes nothing back.
+    pub async fn commit<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&State, PaymentId, Timestamp) -> Decision<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (to, answer) = oneshot::channel();
+        let work: Work = Box::new(move |turn| {
+            let Turn { state, id, now, .. } = match turn {
+                Ok(turn) => turn,
+                Err(error) => return Step::Answer(reply(to, Err(error))),
+            };
+            match catch(|| decide(state, id, now)) {
+                Ok(Decision::Answer(answer)) => Step::Answer(reply(to, Ok(answer))),
+                Ok(Decision::Repeat { agent, answer }) => {
+                    Step::Repeat { agent, reply: reply(to, Ok(answer)) }
+                }
+                Ok(Decision::Commit { drafts, durable, answer }) => {
+                    let answer: Answer = Box::new(move |state| {
+                        reply(to, state.and_then(|state| catch(|| answer(state))))
+                    });
+                    Step::Commit { drafts, durable, answer }
+                }
+                Err(error) => Step::Answer(reply(to, Err(error))),
+            }
+        });
+        self.inner.queue.push(Job::Commit(work)).await?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Looks at the newest state, and answers once every durable commit it saw is synced.
+    ///
+    /// It goes on when nothing can be recorded any more.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, Head) -> R + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (to, answer) = oneshot::channel();
+        let work: Work = Box::new(move |turn| {
+            let looked = turn.and_then(|turn| catch(|| look(turn.state, turn.head)));
+            Step::Answer(reply(to, looked))
+        });
+        self.inner.queue.push(Job::Read(work)).await?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Reads the record at `position`, its checksum verified; any number may be asked for.
+    ///
+    /// This and the pages read the files on the caller's thread.
+    pub fn record(&self, position: u64) -> Result<Record, StoreError> {
+        Record::at(&self.inner.segments, position)
+    }
+
+    /// A page of an agent's entries, newest first, from the entry at `from`: at first its book's
+    /// link, then the cursor of the page before.
+    pub fn agent_entries(
+        &self,
+        agent: &Handle,
+        from: Cursor,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        pages::of_agent(&self.inner.segments, agent, from, limit)
+    }
+
+    /// A page of all entries, newest first, from the entry at `from`: at first the head's record,
+    /// [`Cursor::all`], then the cursor of the page before.
+    pub fn all_entries(&self, from: Cursor, limit: usize) -> Result<Page, StoreError> {
+        pages::of_all(&self.inner.segments, from, limit)
+    }
+
+    /// Lets nothing more in, finishes what waits, syncs, brings the desk up to date and ends the
+    /// threads. Whoever calls it again waits for the same.
+    pub async fn close(&self) {
+        self.inner.queue.close();
+        let mut ended = self.inner.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+/// What the desk in the directory `path` holds, and the record it goes up to: for `verify`, where
+/// no `serve` is running.
+pub fn look_at_desk(path: &Path) -> Result<Option<(Head, Vec<Document>)>, StoreError> {
+    Ok(desk::Desk::look(path)?.map(|held| (held.mark.head, held.documents)))
+}
+
+/// However the writer's thread ends, nobody waits for it in vain.
+struct End {
+    queue: Arc<Queue>,
+    _end: watch::Sender<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}
+
+/// Runs what may panic, which is then as if it had not run.
+fn catch<T>(run: impl FnOnce() -> T) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| StoreError::Panicked)
+}
+
+/// Sends `answer`, unless it turns out that what it rests on was not written.
+fn reply<R: Send + 'static>(
+    to: oneshot::Sender<Result<R, StoreError>>,
+    answer: Result<R, StoreError>,
+) -> Reply {
+    Box::new(move |outcome| {
+        // Whoever asked may have gone.
+        let _ = to.send(answer.and_then(|answer| outcome.map(|()| answer)));
+    })
+}

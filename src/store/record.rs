@@ -1,0 +1,154 @@
+//! Records as the rest of the house sees them: entries, with where they stand and their hashes.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    StoreError,
+    format::{Raw, digest},
+    journal::Journal,
+    segments::Segments,
+};
+use crate::policy::{
+    book::Link,
+    entry::{Chain, Draft, Entry, Hash},
+    names::Handle,
+    state::State,
+};
+
+/// One record: what one commit wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Where it starts in the journal.
+    pub position: u64,
+    /// Its number, from 1.
+    pub seq: u64,
+    /// Where the record before starts, if there is one.
+    pub prev: Option<u64>,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its entries, in the order in which they were folded in.
+    pub lines: Vec<Line>,
+}
+
+/// One entry, with the hash that the agent's next entry links to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The entry.
+    pub entry: Entry,
+    /// The hash of its text in the record.
+    pub hash: Hash,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    entries: Vec<&'a RawValue>,
+}
+
+impl Record {
+    /// Reads the record at `position`, if there is one.
+    pub(crate) fn at(segments: &Segments, position: u64) -> Result<Self, StoreError> {
+        segments.record(position, |raw| Self::read(segments, position, &raw))?
+    }
+
+    /// Reads the entries of a record whose checksum was verified.
+    pub(crate) fn read(
+        segments: &Segments,
+        position: u64,
+        raw: &Raw<'_>,
+    ) -> Result<Self, StoreError> {
+        let unreadable = |error: serde_json::Error| {
+            let base = segments.base_of(position).unwrap_or(0);
+            Segments::damage(base, position, format!("the entries cannot be read: {error}"))
+        };
+        let body: Body<'_> = serde_json::from_slice(raw.body()).map_err(unreadable)?;
+        let line = |text: &RawValue| {
+            let hash = digest(text.get().as_bytes());
+            serde_json::from_str(text.get()).map(|entry| Line { entry, hash })
+        };
+        let lines = body.entries.into_iter().map(line).collect::<Result<_, _>>();
+        let lines = lines.map_err(unreadable)?;
+        let prev = raw.prev().position;
+        Ok(Self { position, seq: raw.seq(), prev, hash: raw.hash(), lines })
+    }
+
+    /// Folds the entries into `state`.
+    pub fn fold(&self, state: &mut State) {
+        for Line { entry, hash } in &self.lines {
+            state.apply(entry, self.position, *hash);
+        }
+    }
+}
+
+/// Puts drafts in their place, writes them as one record, and gives back what is to be folded in.
+///
+/// Nothing is folded in here, so that a record that cannot be made changes nothing.
+pub(crate) fn stamp(
+    journal: &mut Journal,
+    state: &State,
+    drafts: Vec<Draft>,
+    at: Timestamp,
+) -> Result<(u64, Vec<Line>), StoreError> {
+    let position = journal.position();
+    // Entries of one agent in one record follow one another before the state knows of any.
+    let mut chained: Vec<(Handle, Link)> = Vec::new();
+    let mut lines = Vec::with_capacity(drafts.len());
+    let body = journal.begin();
+    body.extend_from_slice(br#"{"entries":["#);
+    for Draft { agent, by, fact } in drafts {
+        if !lines.is_empty() {
+            body.push(b',');
+        }
+        let chain = agent.as_ref().map(|agent| {
+            let here = chained.iter().rev().find(|(whose, _)| whose == agent);
+            next(here.map(|(_, link)| *link).or_else(|| state.link(agent)))
+        });
+        let entry = Entry { at, agent, chain, by, fact };
+        let start = body.len();
+        if serde_json::to_writer(&mut *body, &entry).is_err() {
+            journal.abandon();
+            return Err(StoreError::Panicked);
+        }
+        let hash = digest(&body[start..]);
+        if let (Some(agent), Some(chain)) = (&entry.agent, chain) {
+            chained.push((agent.clone(), Link { n: chain.n, position, hash }));
+        }
+        lines.push(Line { entry, hash });
+    }
+    body.extend_from_slice(b"]}");
+    journal.seal()?;
+    Ok((position, lines))
+}
+
+fn next(link: Option<Link>) -> Chain {
+    match link {
+        Some(Link { n, position, hash }) => {
+            Chain { n: n.saturating_add(1), prev: Some(position), prev_hash: hash }
+        }
+        None => Chain { n: 1, prev: None, prev_hash: Hash::default() },
+    }
+}
+
+/// Follows every agent's chain through the whole journal.
+#[derive(Default)]
+pub(crate) struct Chains(HashMap<Handle, Link>);
+
+impl Chains {
+    /// Says which entry does not follow the one before it.
+    pub(crate) fn follow(&mut self, record: &Record) -> Result<(), String> {
+        for Line { entry, hash } in &record.lines {
+            let Some(agent) = &entry.agent else { continue };
+            let expected = next(self.0.get(agent).copied());
+            if entry.chain != Some(expected) {
+                return Err(format!("entry {} of `{agent}` does not follow", expected.n));
+            }
+            let link = Link { n: expected.n, position: record.position, hash: *hash };
+            self.0.insert(agent.clone(), link);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! The writer: one thread that decides in order, writes a batch at once, and answers after the
+//! sync that covers it.
+//!
+//! It runs each decision on the newest state, synced or not. So whoever waits behind a durable
+//! record of the same batch is answered after its sync as well, for he may have seen it.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    StoreError,
+    desk::{Changes, DeskThread},
+    journal::Journal,
+    queue::{Job, Queue, Reply, Step, Turn, Work},
+    record::{Line, stamp},
+};
+use crate::{
+    clock::{self, Clock},
+    policy::{entry::Draft, names::PaymentId, state::State},
+};
+
+/// The most jobs that share a sync.
+const BATCH: usize = 1024;
+/// The most bytes that are written at once, but for the last record.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// How often counted denials are written down and the desk is brought up to date.
+const TICK: Duration = Duration::from_secs(1);
+/// The most drafts of a tick that go into one record.
+const TICK_DRAFTS: usize = 256;
+/// The most expired keys that are dropped in one tick.
+const TICK_KEYS: usize = 10_000;
+
+pub(crate) struct Writer {
+    pub(crate) journal: Journal,
+    pub(crate) state: State,
+    pub(crate) clock: Clock,
+    /// Keeps ids given before and after a power cut apart.
+    pub(crate) salt: u16,
+    pub(crate) desk: Option<DeskThread>,
+    /// Whether the desk lacks everything, not only what was touched.
+    pub(crate) desk_is_blank: bool,
+    /// What failed first, if anything did.
+    pub(crate) poison: Option<StoreError>,
+    /// Answered after the write.
+    pub(crate) after_write: Vec<Reply>,
+    /// Answered after the sync; while there is one, the batch needs a sync.
+    pub(crate) after_sync: Vec<Reply>,
+    /// Whether there is anything for the next tick.
+    pub(crate) tick_is_due: bool,
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty, then leaves everything synced.
+    pub(crate) fn run(mut self, queue: &Arc<Queue>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        let mut ticked = clock::instant();
+        loop {
+            let patience = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
+            if !queue.take(&mut jobs, BATCH, patience) {
+                break;
+            }
+            for job in jobs.drain(..) {
+                self.step(job);
+            }
+            self.flush();
+            if self.tick_is_due && since(ticked) >= TICK {
+                self.tick();
+                ticked = clock::instant();
+            }
+        }
+        self.finish();
+    }
+
+    fn step(&mut self, job: Job) {
+        match job {
+            Job::Read(work) => {
+                let step = work(Ok(self.turn()));
+                self.take_step(step, self.state.now());
+            }
+            Job::Commit(work) => match self.prepare() {
+                Ok(()) => self.decide(work),
+                Err(error) => self.refuse(work, error),
+            },
+        }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        Turn {
+            state: &self.state,
+            id: PaymentId::new(self.journal.position(), self.salt),
+            now: self.clock.now().max(self.state.now()),
+            head: self.journal.head(),
+        }
+    }
+
+    /// Sees to it that a record can follow, before anything is decided.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let full = self.journal.is_segment_full();
+        if full || self.journal.waiting() >= BATCH_BYTES {
+            self.flush();
+        }
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone());
+        }
+        let ready = if full { self.journal.rotate() } else { Ok(()) };
+        match ready.and_then(|()| self.journal.make_room()) {
+            Ok(()) => Ok(()),
+            Err(StoreError::Full) => Err(StoreError::Full),
+            Err(error) => Err(self.poisoned(&error)),
+        }
+    }
+
+    fn decide(&mut self, work: Work) {
+        let turn = self.turn();
+        let now = turn.now;
+        let step = work(Ok(turn));
+        self.take_step(step, now);
+    }
+
+    fn refuse(&mut self, work: Work, error: StoreError) {
+        if let Step::Answer(reply) = work(Err(error)) {
+            self.after_write.push(reply);
+        }
+    }
+
+    fn take_step(&mut self, step: Step, now: Timestamp) {
+        match step {
+            Step::Answer(reply) => self.reply_when_covered(reply),
+            Step::Repeat { agent, reply } => {
+                self.state.repeat(&agent);
+                self.tick_is_due = true;
+                self.after_write.push(reply);
+            }
+            Step::Commit { drafts, durable, answer } => match self.record_all(drafts, now) {
+                Ok(()) => {
+                    let reply = answer(Ok(&self.state));
+                    let waits = if durable { &mut self.after_sync } else { &mut self.after_write };
+                    waits.push(reply);
+                }
+                Err(error) => self.after_write.push(answer(Err(error))),
+            },
+        }
+    }
+
+    /// Records `drafts`, and before them, in the same record, the denials that were only counted
+    /// for the same agents: a ledger is in the order in which things happened.
+    fn record_all(&mut self, drafts: Vec<Draft>, now: Timestamp) -> Result<(), StoreError> {
+        let mut all = Vec::new();
+        for agent in drafts.iter().filter_map(|draft| draft.agent.as_ref()) {
+            all.extend(self.state.take_repeats(Some(agent)));
+        }
+        all.extend(drafts);
+        self.record(all, now)
+    }
+
+    fn reply_when_covered(&mut self, reply: Reply) {
+        if self.after_sync.is_empty() {
+            self.after_write.push(reply);
+        } else {
+            self.after_sync.push(reply);
+        }
+    }
+
+    /// Makes one record of `drafts` and folds it in.
+    fn record(&mut self, drafts: Vec<Draft>, now: Timestamp) -> Result<(), StoreError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let (position, lines) = stamp(&mut self.journal, &self.state, drafts, now)?;
+        let state = &mut self.state;
+        let fold = || {
+            for Line { entry, hash } in &lines {
+                state.apply(entry, position, *hash);
+            }
+        };
+        self.tick_is_due = true;
+        catch_unwind(AssertUnwindSafe(fold)).map_err(|_| {
+            // The state is half changed, and the batch is never written.
+            self.poisoned(&StoreError::Panicked)
+        })
+    }
+
+    /// Writes the batch, syncs it if anyone waits for that, and answers.
+    fn flush(&mut self) {
+        if self.poison.is_none() {
+            let written = self.journal.write();
+            self.check(written);
+        }
+        answer(&mut self.after_write, &Ok(()));
+        if self.poison.is_none() && !self.after_sync.is_empty() {
+            let synced = self.journal.sync();
+            self.check(synced);
+        }
+        answer(&mut self.after_sync, &Ok(()));
+    }
+
+    fn check(&mut self, outcome: Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            self.poisoned(&error);
+        }
+    }
+
+    /// Takes nothing on any more, and tells so everyone who still waits for this batch.
+    fn poisoned(&mut self, error: &StoreError) -> StoreError {
+        tracing::error!(%error, "the record cannot be written any more");
+        let poison = StoreError::Poisoned { cause: error.to_string() };
+        let poison = self.poison.get_or_insert(poison).clone();
+        answer(&mut self.after_write, &Err(poison.clone()));
+        answer(&mut self.after_sync, &Err(poison.clone()));
+        poison
+    }
+
+    /// Writes down what was only counted, and brings the desk up to date.
+    fn tick(&mut self) {
+        let now = self.clock.now().max(self.state.now());
+        self.state.forget_expired_keys(now, TICK_KEYS);
+        self.write_repeats(now);
+        self.flush();
+        let busy = self.desk.as_ref().is_some_and(DeskThread::is_busy);
+        if !busy {
+            self.bring_up_desk();
+        }
+        self.tick_is_due = busy;
+    }
+
+    fn write_repeats(&mut self, now: Timestamp) {
+        if self.poison.is_some() {
+            return;
+        }
+        let mut repeats = self.state.take_repeats(None).into_iter().peekable();
+        while repeats.peek().is_some() {
+            let some: Vec<Draft> = repeats.by_ref().take(TICK_DRAFTS).collect();
+            let made = self.prepare().and_then(|()| self.record(some, now));
+            if let Err(error) = made {
+                tracing::warn!(%error, "counted denials were not recorded");
+            }
+        }
+    }
+
+    /// Hands what changed to the desk, once it is synced: the desk must never know more than the
+    /// journal.
+    fn bring_up_desk(&mut self) {
+        if self.poison.is_none() && !self.journal.is_synced() {
+            let synced = self.journal.sync();
+            self.check(synced);
+        }
+        if self.poison.is_some() {
+            return;
+        }
+        if let Some(desk) = &self.desk {
+            let all = std::mem::take(&mut self.desk_is_blank);
+            desk.hand_over(Changes::of(&mut self.state, all, &self.journal));
+        } else {
+            self.state.drain_touched();
+        }
+    }
+
+    /// Leaves everything synced and the desk as the journal has it.
+    fn finish(mut self) {
+        let now = self.clock.now().max(self.state.now());
+        self.write_repeats(now);
+        self.flush();
+        if let Some(desk) = &self.desk {
+            desk.wait();
+        }
+        self.bring_up_desk();
+        if let Some(desk) = self.desk.take() {
+            desk.finish();
+        }
+    }
+}
+
+fn answer(replies: &mut Vec<Reply>, outcome: &Result<(), StoreError>) {
+    for reply in replies.drain(..) {
+        reply(outcome.clone());
+    }
+}
+
+fn since(then: Instant) -> Duration {
+    clock::instant().saturating_duration_since(then)
+}

@@ -1,0 +1,150 @@
+//! The desk: only ever a copy, and never believed over the journal.
+
+use super::*;
+
+#[test]
+fn the_desk_gives_the_same_state_as_the_journal() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    let open = || Store::open(disk.port(), with_desk(&path)).unwrap();
+    block_on(async {
+        let store = open();
+        commit(&store, vec![opened("scout"), credit("scout", 1)]).await.unwrap();
+        let state = state_of(&store).await;
+        store.close().await;
+
+        let store = open();
+        assert_eq!(store.opened().replayed, 0, "all of it is on the desk");
+        assert_eq!(state_of(&store).await, state);
+        commit(&store, vec![opened("intern"), credit("scout", 2)]).await.unwrap();
+        let state = state_of(&store).await;
+        store.close().await;
+
+        let (head, documents) = pettycash::store::look_at_desk(&path).unwrap().unwrap();
+        assert_eq!((head.seq, documents.len()), (2, 2));
+        let folded = fold(&disk);
+        assert_eq!((folded.0, folded.2.head), (state.clone(), head));
+
+        // Gone, or damaged in any byte: it is rebuilt.
+        fs::remove_dir_all(&path).unwrap();
+        let store = open();
+        assert!(store.opened().rebuilt);
+        assert_eq!(state_of(&store).await, state);
+        store.close().await;
+        let db = path.join("db");
+        let good = fs::read(&db).unwrap();
+        for at in (0..good.len()).filter(|at| good[*at] != 0).step_by(97) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x04;
+            fs::write(&db, bytes).unwrap();
+            let store = open();
+            assert_eq!(state_of(&store).await, state, "byte {at}");
+            store.close().await;
+        }
+    });
+}
+
+#[test]
+fn a_desk_that_lags_behind_is_brought_up_from_the_journal() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        store.close().await;
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![credit("scout", 3)]).await.unwrap();
+        let state = state_of(&store).await;
+        store.close().await;
+        fs::write(path.join("snap.0000.generating"), b"half").unwrap();
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        assert_eq!((store.opened().replayed, store.opened().rebuilt), (1, false));
+        assert_eq!(state_of(&store).await, state);
+        store.close().await;
+    });
+}
+
+#[test]
+fn an_older_journal_than_the_desk_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    let older = block_on(async {
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        let older = disk.copy();
+        commit(&store, vec![credit("scout", 3)]).await.unwrap();
+        store.close().await;
+        older
+    });
+    let ahead = older.copy();
+    block_on(async {
+        let store = Store::open(ahead.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![credit("scout", 4)]).await.unwrap();
+        commit(&store, vec![credit("scout", 4)]).await.unwrap();
+        store.close().await;
+    });
+    let other = SimDisk::default();
+    history(&other, SMALL);
+    let refused = Store::open(other.port(), with_desk(&path)).err().unwrap();
+    assert!(refused.to_string().contains("another store"), "{refused}");
+    for (what, journal) in
+        [("older", older), ("gone", SimDisk::default()), ("forked", ahead), ("other", other)]
+    {
+        let files = journal.names();
+        let refused = Store::open(journal.port(), with_desk(&path)).err();
+        assert!(
+            matches!(refused, Some(StoreError::OlderThanDesk { desk: 2, .. })),
+            "{what}: {refused:?}"
+        );
+        assert_eq!(journal.names(), files, "{what}: nothing is touched");
+    }
+    let damaged = disk.copy();
+    let name = &damaged.names()[0];
+    let end = end_of(&damaged, name);
+    damaged.tamper(name, |bytes| bytes[end - 20] ^= 1);
+    let refused = Store::open(damaged.port(), with_desk(&path)).err();
+    assert!(matches!(refused, Some(StoreError::Damaged { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_desk_whose_documents_do_not_add_up_is_rebuilt() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    let state = block_on(async {
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        commit(&store, vec![opened("scout"), credit("scout", 100)]).await.unwrap();
+        commit(&store, vec![opened("intern")]).await.unwrap();
+        let state = state_of(&store).await;
+        store.close().await;
+        state
+    });
+    // What sled itself takes for sound: a document gone, changed, added, and no mark at all.
+    let tricks: [fn(&sled::Db); 4] = [
+        |db| drop(db.remove("book/intern").unwrap()),
+        |db| {
+            let book = db.get("book/scout").unwrap().unwrap();
+            let richer =
+                String::from_utf8(book.to_vec()).unwrap().replace("1000000000", "9000000000");
+            assert_ne!(richer.as_bytes(), &book[..]);
+            db.insert("book/scout", richer.as_bytes()).unwrap();
+        },
+        |db| drop(db.insert("book/zoe", db.get("book/intern").unwrap().unwrap()).unwrap()),
+        |db| drop(db.remove("!mark").unwrap()),
+    ];
+    for (which, trick) in tricks.iter().enumerate() {
+        let db = sled::open(&path).unwrap();
+        trick(&db);
+        db.flush().unwrap();
+        drop(db);
+        block_on(async {
+            let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+            assert!(store.opened().rebuilt, "trick {which}");
+            assert_eq!(state_of(&store).await, state, "trick {which}");
+            store.close().await;
+        });
+    }
+}

@@ -1,0 +1,207 @@
+//! The writer: order, sharing a sync, and what happens when something fails.
+
+use super::*;
+
+#[test]
+fn a_failed_sync_poisons_and_reads_go_on() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        disk.fail_at(disk.boundaries() + 2, std::io::ErrorKind::Other);
+        let failed = commit(&store, vec![credit("scout", 5)]).await.unwrap_err();
+        assert!(matches!(failed, StoreError::Poisoned { .. }), "{failed}");
+        let boundaries = disk.boundaries();
+        let later = commit(&store, vec![credit("scout", 5)]).await.unwrap_err();
+        assert!(matches!(later, StoreError::Poisoned { .. }), "{later}");
+        let denial = deny(&store, "scout").await.unwrap_err();
+        assert!(matches!(denial, StoreError::Poisoned { .. }), "{denial}");
+        assert!(state_of(&store).await.book(&handle("scout")).is_some());
+        store.close().await;
+        assert_eq!(disk.boundaries(), boundaries, "nothing is written or synced again");
+    });
+}
+
+#[test]
+fn a_failed_write_poisons_whoever_waits_for_it() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        disk.fail_at(disk.boundaries() + 1, std::io::ErrorKind::Other);
+        let failed = deny(&store, "scout").await.unwrap_err();
+        assert!(matches!(failed, StoreError::Poisoned { .. }), "{failed}");
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers_when_there_is_room() {
+    let disk = SimDisk::default();
+    block_on(async {
+        // What room there is ahead is used up first.
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        disk.set_capacity(disk.used());
+        let mut done = 0;
+        let full = loop {
+            match commit(&store, vec![credit("scout", 1)]).await {
+                Ok(_) => done += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, StoreError::Full), "{full}");
+        assert!(done > 100, "{done}");
+        disk.set_capacity(usize::MAX);
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        store.close().await;
+        let (state, ..) = fold(&disk);
+        let book = state.book(&handle("scout")).unwrap();
+        assert_eq!(book.link.n, done + 2);
+    });
+}
+
+#[test]
+fn a_decision_that_panics_changes_nothing_and_the_next_one_runs() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        let panicked = store.commit(|_, _, _| -> Decision<()> { panic!("on purpose") }).await;
+        assert!(matches!(panicked, Err(StoreError::Panicked)), "{panicked:?}");
+        let looked = store.read(|_, _| -> () { panic!("on purpose") }).await;
+        assert!(matches!(looked, Err(StoreError::Panicked)), "{looked:?}");
+        let many = (0..3000).map(|n| credit("scout", n)).collect();
+        let large = commit(&store, many).await;
+        assert!(matches!(large, Err(StoreError::TooLarge { .. })), "{large:?}");
+        let id = commit(&store, vec![opened("scout")]).await.unwrap();
+        assert_eq!(store.record(id.position()).unwrap().seq, 1);
+        store.close().await;
+        let closed = commit(&store, vec![credit("scout", 1)]).await.unwrap_err();
+        assert!(matches!(closed, StoreError::Closed), "{closed}");
+        store.close().await;
+    });
+}
+
+#[test]
+fn many_callers_share_a_sync() {
+    const CALLERS: u32 = 64;
+    let root = tempfile::tempdir().unwrap();
+    let counted = Counted::open(&root.path().join("journal"));
+    let disk = Arc::clone(&counted);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(disk, options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        let before = counted.syncs();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    for _ in 0..20 {
+                        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let syncs = counted.syncs() - before;
+        assert!(syncs * 4 < CALLERS as usize * 20, "{syncs} syncs");
+        let n = store.read(|state, _| state.link(&handle("scout")).unwrap().n).await.unwrap();
+        assert_eq!(n, u64::from(CALLERS) * 20 + 1);
+        store.close().await;
+    });
+}
+
+/// Real files, with the syncs counted.
+struct Counted {
+    files: FileDisk,
+    syncs: Mutex<usize>,
+}
+
+impl Counted {
+    fn open(root: &Path) -> Arc<Self> {
+        Arc::new(Self { files: FileDisk::open(root).unwrap(), syncs: Mutex::new(0) })
+    }
+
+    fn syncs(&self) -> usize {
+        *self.syncs.lock().unwrap()
+    }
+}
+
+impl pettycash::store::Disk for Counted {
+    fn list(&self) -> std::io::Result<Vec<(String, u64)>> {
+        self.files.list()
+    }
+    fn create(&self, name: &str) -> std::io::Result<()> {
+        self.files.create(name)
+    }
+    fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        self.files.read(name, offset, into)
+    }
+    fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.files.write(name, offset, bytes)
+    }
+    fn sync(&self, name: &str) -> std::io::Result<()> {
+        *self.syncs.lock().unwrap() += 1;
+        self.files.sync(name)
+    }
+}
+
+#[test]
+fn a_denial_waits_for_no_sync_and_a_durable_answer_does() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        assert_eq!(disk.pending(), 0);
+        let syncs = disk.syncs();
+        let id = deny(&store, "scout").await.unwrap();
+        assert!(disk.pending() > 0, "written and not synced");
+        assert_eq!(disk.syncs(), syncs);
+        assert!(store.record(id.position()).is_ok(), "and it can be looked up");
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        assert_eq!(disk.pending(), 0);
+        store.close().await;
+    });
+}
+
+#[test]
+fn repeated_denials_are_counted_and_written_once() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        deny(&store, "scout").await.unwrap();
+        let boundaries = disk.boundaries();
+        for _ in 0..1000 {
+            let again = |_: &State, _, _| Decision::Repeat { agent: handle("scout"), answer: () };
+            store.commit(again).await.unwrap();
+        }
+        assert!(disk.boundaries() < boundaries + 10, "not one by one");
+        store.close().await;
+    });
+    let (_, records, _) = fold(&disk);
+    let times = records
+        .iter()
+        .flat_map(|record| &record.lines)
+        .map(|line| if let Fact::DeniedAgain { times, .. } = line.entry.fact { times } else { 0 });
+    assert_eq!(times.sum::<u64>(), 1000);
+}
+
+#[test]
+fn time_never_goes_back_in_the_record() {
+    let disk = SimDisk::default();
+    let clock = clock();
+    let options = Options { clock: clock.clone(), ..options(SEGMENT_BYTES) };
+    block_on(async {
+        let store = Store::open(disk.port(), options).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        clock.advance(jiff::SignedDuration::from_hours(-5));
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        store.close().await;
+    });
+    let (_, records, _) = fold(&disk);
+    assert_eq!(records[0].lines[0].entry.at, records[1].lines[0].entry.at);
+}

@@ -1,0 +1,232 @@
+//! A disk in memory that does to unsynced writes what a power cut may do.
+//!
+//! Every `create`, `write` and `sync` is a boundary, counted from 1. The power can be cut at any of
+//! them: that call and all later ones fail. What then comes back is what was synced, and of the
+//! rest whichever 512-byte pieces the test chooses. Or one call fails, or the disk is full.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use pettycash::store::Disk;
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Default)]
+struct File {
+    synced: Vec<u8>,
+    now: Vec<u8>,
+    /// The pieces written since the last sync, in order: where, and what.
+    pending: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Clone, Default)]
+struct Inner {
+    files: BTreeMap<String, File>,
+    boundaries: usize,
+    syncs: usize,
+    power_off_at: Option<usize>,
+    fail_at: Option<(usize, io::ErrorKind)>,
+    capacity: Option<usize>,
+    is_off: bool,
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone, Default)]
+pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
+
+impl SimDisk {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    /// The disk as [`pettycash::store::Store`] takes it.
+    pub(crate) fn port(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// Cuts the power at boundary `n`.
+    pub(crate) fn power_off_at(&self, n: usize) {
+        self.inner().power_off_at = Some(n);
+    }
+
+    /// Fails the call at boundary `n`, once.
+    pub(crate) fn fail_at(&self, n: usize, kind: io::ErrorKind) {
+        self.inner().fail_at = Some((n, kind));
+    }
+
+    /// How many bytes the disk takes in all.
+    pub(crate) fn set_capacity(&self, bytes: usize) {
+        self.inner().capacity = Some(bytes);
+    }
+
+    /// How many bytes there are in all.
+    pub(crate) fn used(&self) -> usize {
+        self.inner().files.values().map(|file| file.now.len()).sum()
+    }
+
+    /// How many boundaries there were.
+    pub(crate) fn boundaries(&self) -> usize {
+        self.inner().boundaries
+    }
+
+    /// How many of them were syncs.
+    pub(crate) fn syncs(&self) -> usize {
+        self.inner().syncs
+    }
+
+    /// How many unsynced pieces there are.
+    pub(crate) fn pending(&self) -> usize {
+        self.inner().files.values().map(|file| file.pending.len()).sum()
+    }
+
+    /// The disk after a power cut: of the unsynced pieces, in the order in which they were
+    /// written, only those that `keep` chooses got there.
+    pub(crate) fn after_power_cut(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let mut inner = Inner::default();
+        let mut piece = 0;
+        for (name, file) in &self.inner().files {
+            let mut bytes = file.synced.clone();
+            for (offset, written) in &file.pending {
+                if keep(piece) {
+                    put(&mut bytes, *offset, written);
+                }
+                piece += 1;
+            }
+            let file = File { synced: bytes.clone(), now: bytes, pending: Vec::new() };
+            inner.files.insert(name.clone(), file);
+        }
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    /// The names of all files.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.inner().files.keys().cloned().collect()
+    }
+
+    /// What a file holds.
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.inner().files[name].now.clone()
+    }
+
+    /// Changes what a file holds, behind everyone's back.
+    pub(crate) fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut inner = self.inner();
+        let file = inner.files.get_mut(name).unwrap();
+        change(&mut file.now);
+        file.synced = file.now.clone();
+        file.pending.clear();
+    }
+
+    /// A copy of the disk as it is.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.inner().clone())))
+    }
+}
+
+impl Inner {
+    fn boundary(&mut self) -> io::Result<()> {
+        self.boundaries += 1;
+        if self.power_off_at == Some(self.boundaries) {
+            self.is_off = true;
+        }
+        self.check_power()?;
+        match self.fail_at {
+            Some((at, kind)) if at == self.boundaries => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_power(&self) -> io::Result<()> {
+        if self.is_off { Err(io::Error::other("the power is off")) } else { Ok(()) }
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut File> {
+        self.files.get_mut(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Notes a write, piece by piece; one that fails is still noted, for it may have been done.
+    fn note(&mut self, name: &str, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file(name)?;
+        put(&mut file.now, offset, bytes);
+        let mut at = offset;
+        // Zeros written ahead are one piece: which of them got there is all the same.
+        let sector = if bytes == vec![0; bytes.len()] { usize::MAX / 2 } else { SECTOR };
+        while at < offset + bytes.len() {
+            let end = (at / sector + 1) * sector;
+            let end = end.min(offset + bytes.len());
+            file.pending.push((at, bytes[at - offset..end - offset].to_vec()));
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
+    let end = offset + written.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(written);
+}
+
+impl Disk for SimDisk {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let inner = self.inner();
+        inner.check_power()?;
+        Ok(inner.files.iter().map(|(name, file)| (name.clone(), file.now.len() as u64)).collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.boundary()?;
+        if inner.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        inner.files.insert(name.to_owned(), File::default());
+        Ok(())
+    }
+
+    fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.inner();
+        inner.check_power()?;
+        let bytes = &inner.file(name)?.now;
+        let from = usize::try_from(offset).unwrap().min(bytes.len());
+        let count = into.len().min(bytes.len() - from);
+        into[..count].copy_from_slice(&bytes[from..from + count]);
+        Ok(count)
+    }
+
+    fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        let offset = usize::try_from(offset).unwrap();
+        let was_off = inner.is_off;
+        let allowed = inner.boundary();
+        if let Err(error) = allowed {
+            if !was_off {
+                inner.note(name, offset, bytes)?;
+            }
+            return Err(error);
+        }
+        let length = inner.file(name)?.now.len();
+        let growth = (offset + bytes.len()).saturating_sub(length);
+        let used: usize = inner.files.values().map(|file| file.now.len()).sum();
+        if growth > 0 && inner.capacity.is_some_and(|capacity| used + growth > capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        inner.note(name, offset, bytes)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.boundary()?;
+        inner.syncs += 1;
+        let file = inner.file(name)?;
+        file.synced.clone_from(&file.now);
+        file.pending.clear();
+        Ok(())
+    }
+}
