@@ -24,5 +24,6 @@
 //! A test keeps this table.
 
 pub mod clock;
+pub mod engine;
 pub mod policy;
 pub mod store;

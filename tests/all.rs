@@ -1,6 +1,7 @@
 //! Every test of the house, in one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
+mod engine;
 mod properties;
 mod scenarios;
 mod store;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 pub(crate) mod bench;
+pub(crate) mod house;
 pub(crate) mod sim_disk;
 
 /// A throw-away directory that is ours alone, as a home must be.

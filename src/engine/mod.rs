@@ -1,0 +1,177 @@
+//! The engine: the only room that waits. It loads, decides, commits and answers.
+//!
+//! `pay.rs` is the story of a payment, `operate.rs` that of an operator's act, `report.rs` what
+//! agents and operators read, `recover.rs` what is put right at open. Decisions themselves are
+//! policy's; they run on the store's writer thread, in order, on the newest state.
+
+mod operate;
+mod pages;
+mod pay;
+mod recover;
+mod report;
+mod request;
+pub mod verify;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    clock::Clock,
+    policy::{
+        answer::{BalanceAnswer, LedgerAnswer, PayAnswer, Refused, ServicesAnswer},
+        denial::{Advice, Code},
+        names::{Handle, IdempotencyKey, RunId},
+        operate::OperateError,
+        state::State,
+        terms::Problem,
+    },
+    store::{Store, StoreError},
+};
+
+/// Decides and records payments. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    clock: Clock,
+}
+
+/// One call of a tool, as it reaches the engine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Who calls. Never named by the model.
+    pub agent: Handle,
+    /// The run it belongs to, as the operator named it.
+    #[serde(default)]
+    pub run: Option<RunId>,
+    /// The id of the call, the same when a transport sends it again.
+    #[serde(default)]
+    pub call_id: Option<IdempotencyKey>,
+    /// The arguments, as the model sent them.
+    #[serde(default)]
+    pub arguments: Value,
+}
+
+/// Why the engine could not do as an operator asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The act itself is refused.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
+    /// The record cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A page was asked for with a cursor that no page gave.
+    #[error("the cursor is not one that an earlier page gave")]
+    Cursor,
+    /// A page was asked for that is too long or empty.
+    #[error("a page has 1 to {most} entries")]
+    Limit {
+        /// The longest page.
+        most: u32,
+    },
+}
+
+impl EngineError {
+    /// The answer to an operator.
+    pub fn problem(&self) -> Problem {
+        let (status, code, hint) = match self {
+            Self::Operate(error) => operate::problem(error),
+            Self::Store(error) => (503, store_code(error).word(), None),
+            Self::Cursor | Self::Limit { .. } => (400, "invalid_request", None),
+        };
+        let hint = hint.map(str::to_owned);
+        Problem { status, code: code.to_owned(), detail: self.to_string(), hint }
+    }
+
+    /// The answer to a model, which learns nothing of files and machines.
+    fn refused(&self) -> Refused {
+        let code = match self {
+            Self::Store(error) => store_code(error),
+            Self::Operate(_) | Self::Cursor | Self::Limit { .. } => Code::InternalError,
+        };
+        match code {
+            Code::LedgerUnwritable => Refused::plain(
+                code,
+                "The ledger cannot be written, so nothing is paid. Nothing was charged.",
+                Advice::AskOperator,
+            ),
+            Code::LedgerDamaged => Refused::plain(
+                code,
+                "The ledger cannot be read where it must be. Nothing was charged by this call.",
+                Advice::AskOperator,
+            ),
+            Code::EngineUnavailable => Refused::engine_unavailable(),
+            _ => Refused::internal_error(),
+        }
+    }
+}
+
+/// The code that stands for a failure of the record.
+fn store_code(error: &StoreError) -> Code {
+    match error {
+        StoreError::Full | StoreError::Poisoned { .. } | StoreError::Io { .. } => {
+            Code::LedgerUnwritable
+        }
+        StoreError::Damaged { .. }
+        | StoreError::OlderThanDesk { .. }
+        | StoreError::UnknownFormat { .. }
+        | StoreError::NoRecord { .. }
+        | StoreError::Unsafe { .. } => Code::LedgerDamaged,
+        StoreError::Closed | StoreError::InUse { .. } => Code::EngineUnavailable,
+        StoreError::Panicked | StoreError::TooLarge { .. } => Code::InternalError,
+    }
+}
+
+impl Engine {
+    /// Answers one call of a tool: the JSON that the model gets, or nothing for an unknown tool.
+    pub async fn call(&self, tool: &str, call: Call) -> Option<Value> {
+        let handle = call.agent.clone();
+        let answer = match tool {
+            "pay_for_api_call" => {
+                let refused = |refused| PayAnswer { refused, ..PayAnswer::default() };
+                json(&self.pay(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            "get_balance" => {
+                let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
+                json(&self.balance(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            "ledger" => {
+                let refused = |refused| LedgerAnswer { refused, ..LedgerAnswer::default() };
+                json(&self.own_ledger(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            "list_services" => {
+                let refused = |refused| ServicesAnswer { refused, ..ServicesAnswer::default() };
+                json(&self.catalogue(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            _ => return None,
+        };
+        let word = |field| answer.get(field).and_then(Value::as_str);
+        let (outcome, payment) = (word("outcome"), word("payment_id"));
+        tracing::debug!(agent = %handle, tool, outcome, payment, "answered");
+        Some(answer)
+    }
+
+    /// Writes what is still counted or coalesced, and ends the store's threads.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Reads the state as it is, with the time that decisions would take for now.
+    async fn look<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State, Timestamp) -> R + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let clock = self.clock.clone();
+        let read = move |state: &State, _| read(state, clock.now().max(state.now()));
+        Ok(self.store.read(read).await?)
+    }
+}
+
+/// The JSON of an answer; one that cannot be written down is a fault of ours.
+fn json(answer: &impl serde::Serialize) -> Value {
+    serde_json::to_value(answer)
+        .or_else(|_| serde_json::to_value(Refused::internal_error()))
+        .unwrap_or_default()
+}

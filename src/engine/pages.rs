@@ -1,0 +1,108 @@
+//! Pages of the ledger, newest first, and what one payment came to.
+
+use super::{Engine, EngineError};
+use crate::{
+    policy::{
+        entry::{Entry, Fact},
+        names::{Handle, PaymentId},
+        operate::OperateError,
+    },
+    store::{Cursor, StoreError},
+};
+
+/// How many pages are searched for the end of a hold.
+const MAX_SEARCHED_PAGES: usize = 100;
+
+/// The text of a cursor, as a page gives it and takes it back.
+fn written(cursor: Cursor) -> String {
+    format!("{:x}-{:x}", cursor.position, cursor.n)
+}
+
+/// Reads a cursor, and only as a page wrote it: no sign, no leading zeros, no capitals.
+fn read(text: &str) -> Result<Cursor, EngineError> {
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let parts = text.split_once('-').and_then(|(position, n)| Some((hex(position)?, hex(n)?)));
+    let cursor = parts.map(|(position, n)| Cursor { position, n });
+    cursor.filter(|cursor| written(*cursor) == text).ok_or(EngineError::Cursor)
+}
+
+impl Engine {
+    /// Up to `limit` entries of an agent, or of all, and where the next page begins.
+    pub(super) async fn entries(
+        &self,
+        agent: Option<Handle>,
+        cursor: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<String>), EngineError> {
+        let given = cursor.as_deref().map(read).transpose()?;
+        let newest = self.newest(agent.clone()).await?;
+        let Some(start) = given.or(newest) else { return Ok((Vec::new(), None)) };
+        // A cursor points back; one beyond the newest entry was never given.
+        if newest.is_none_or(|newest| start.position > newest.position) {
+            return Err(EngineError::Cursor);
+        }
+        let store = self.store.clone();
+        let page = tokio::task::spawn_blocking(move || match agent {
+            Some(agent) => store.agent_entries(&agent, start, limit),
+            None => store.all_entries(start, limit),
+        });
+        let page = match page.await.unwrap_or(Err(StoreError::Panicked)) {
+            // Whoever makes up a cursor points into the middle of something.
+            Err(StoreError::NoRecord { .. }) if given.is_some() => return Err(EngineError::Cursor),
+            other => other?,
+        };
+        let entries = page.lines.into_iter().map(|(_, line)| line.entry).collect();
+        Ok((entries, page.next.map(written)))
+    }
+
+    /// The newest entry of an agent, or the end of the whole record.
+    async fn newest(&self, agent: Option<Handle>) -> Result<Option<Cursor>, EngineError> {
+        let Some(agent) = agent else {
+            let head = self.store.read(|_, head| head).await?;
+            return Ok(head.position.map(Cursor::all));
+        };
+        let handle = agent.clone();
+        let link = self.look(move |state, _| state.link(&handle)).await?;
+        let link = link.ok_or(OperateError::UnknownAgent(agent))?;
+        Ok(Some(Cursor { position: link.position, n: link.n }))
+    }
+
+    /// The fact that began a payment or refusal of `agent`, if there is one.
+    pub(super) async fn first_entry(
+        &self,
+        agent: &Handle,
+        payment: PaymentId,
+    ) -> Result<Option<Fact>, EngineError> {
+        let head = self.store.read(|_, head| head).await?;
+        if head.position.is_none_or(|last| payment.position() > last) {
+            return Ok(None);
+        }
+        let record = match self.store.record(payment.position()) {
+            // Whoever makes up an id points into the middle of something.
+            Err(StoreError::NoRecord { .. }) => return Ok(None),
+            other => other?,
+        };
+        let entries = record.lines.into_iter().map(|line| line.entry);
+        let mut own = entries.filter(|entry| entry.agent.as_ref() == Some(agent));
+        Ok(own.find_map(|entry| (entry.fact.begins() == Some(payment)).then_some(entry.fact)))
+    }
+
+    /// The fact that ended a hold of `agent`, if it has ended.
+    pub(super) async fn settlement(
+        &self,
+        agent: &Handle,
+        payment: PaymentId,
+    ) -> Result<Option<Fact>, EngineError> {
+        let mut cursor = None;
+        for _ in 0..MAX_SEARCHED_PAGES {
+            let page = self.entries(Some(agent.clone()), cursor, crate::store::MAX_PAGE).await?;
+            let mut facts = page.0.into_iter().map(|entry| entry.fact);
+            let end = facts.find(|fact| fact.ends() == Some(payment));
+            if end.is_some() || page.1.is_none() {
+                return Ok(end);
+            }
+            cursor = page.1;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,276 @@
+//! One payment, from what the model asked to what it is told.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Call, Engine, EngineError,
+    request::{self, PayRequest},
+};
+use crate::{
+    policy::{
+        answer::{self, Alternative, Outcome, PayAnswer, Refused, ServiceName},
+        authorize::{Payment, Wanted, authorize},
+        book::Book,
+        denial::{BadField, Denial, Refusal},
+        entry::{Binding, By, Denied, Draft, Fact, Hold},
+        mandate::Service,
+        money::Usd,
+        names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
+        state::{self, Bound, State},
+    },
+    store::Decision,
+};
+
+/// How long a caller's key stands for its payment.
+const KEY_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long the id of a call stands for its payment, where the caller gave no key.
+const CALL_KEPT: SignedDuration = SignedDuration::from_mins(15);
+/// How many names are offered for one that is unknown, or services for one too dear.
+const OFFERED: usize = 3;
+/// How much of the catalogue is searched for near names and cheaper services.
+const SEARCHED: usize = 1_000;
+
+/// Who asks for what, read and ready to be decided.
+struct Asked {
+    agent: Handle,
+    run: Option<RunId>,
+    service: ServiceId,
+    amount: Option<Usd>,
+    key: Option<IdempotencyKey>,
+    call: Option<IdempotencyKey>,
+}
+
+impl Engine {
+    /// Pays, or says why not, or says what became of an earlier payment.
+    pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
+        let Call { agent, run, call_id, arguments } = call;
+        match PayRequest::read(&arguments) {
+            Ok(PayRequest::Pay { service, amount, key }) => {
+                let asked = Asked { agent, run, service, amount, key, call: call_id };
+                Ok(self.store.commit(move |state, id, now| asked.decide(state, id, now)).await?)
+            }
+            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, payment).await,
+            Err(bad) => Ok(self
+                .store
+                .commit(move |state, id, now| refuse_request(state, &agent, run, bad, id, now))
+                .await?),
+        }
+    }
+
+    /// What became of one of the agent's own payments.
+    async fn fetch(&self, agent: Handle, payment: PaymentId) -> Result<PayAnswer, EngineError> {
+        let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
+        let first = self.first_entry(&agent, payment).await?;
+        let settled = match &first {
+            Some(Fact::Held(_)) => self.settlement(&agent, payment).await?,
+            Some(_) | None => None,
+        };
+        let reader = agent.clone();
+        let (available, now) = self
+            .look(move |state, now| (state.book(&reader).map(|book| book.available(now)), now))
+            .await?;
+        let Some(available) = available else {
+            return Ok(PayAnswer::denied(&unknown_agent(&agent), None, now));
+        };
+        let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
+        let paid = |hold: &Hold, charged| {
+            replayed(PayAnswer::paid(payment, &hold.service, charged, available))
+        };
+        Ok(match (first, settled) {
+            (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
+            (Some(Fact::Held(hold)), Some(Fact::Captured { amount, .. })) => paid(&hold, amount),
+            (Some(Fact::Held(_)), Some(_)) => replayed(failed(payment)),
+            (Some(Fact::Held(_)), None) => PayAnswer::in_progress(Some(payment), None),
+            (Some(Fact::Denied(denied)), _) => {
+                replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
+            }
+            (Some(_) | None, _) => PayAnswer::denied(&foreign(), None, now),
+        })
+    }
+}
+
+impl Asked {
+    fn decide(self, state: &State, id: PaymentId, now: Timestamp) -> Decision<PayAnswer> {
+        let Some(book) = state.book(&self.agent) else {
+            return Decision::Answer(PayAnswer::denied(&unknown_agent(&self.agent), None, now));
+        };
+        let key = self.key.as_ref().or(self.call.as_ref());
+        if let Some(bound) = key.and_then(|key| state.bound(&self.agent, key, now)) {
+            return self.answer_again(bound, state, book, id, now);
+        }
+        let Some(payment) = self.payment(state, book, id, now) else {
+            let refusal = Refusal::only(Denial::InvalidRequest(request::missing_amount()));
+            return deny(state, book, self.denied(id, refusal), now);
+        };
+        match authorize(book, &payment, now) {
+            Ok(hold) => paid(book.handle.clone(), hold, now),
+            Err(refusal) => deny(state, book, self.denied(id, refusal), now),
+        }
+    }
+
+    /// The payment that this asks for; nothing where neither side names a price.
+    fn payment(
+        &self,
+        state: &State,
+        book: &Book,
+        id: PaymentId,
+        now: Timestamp,
+    ) -> Option<Payment> {
+        let wanted = match state.service(&self.service) {
+            Some(service) if service.price.is_none() && self.amount.is_none() => return None,
+            Some(service) => Wanted::Known(service.clone()),
+            None => Wanted::Unknown {
+                service: self.service.clone(),
+                nearest: nearest(state, book, &self.service),
+            },
+        };
+        let (amount, run) = (self.amount, self.run.clone());
+        Some(Payment { id, wanted, amount, binding: self.binding(now), run })
+    }
+
+    fn binding(&self, now: Timestamp) -> Option<Binding> {
+        let (key, kept) = match (&self.key, &self.call) {
+            (Some(key), _) => (key, KEY_KEPT),
+            (None, Some(call)) => (call, CALL_KEPT),
+            (None, None) => return None,
+        };
+        let until = now.checked_add(kept).unwrap_or(Timestamp::MAX);
+        Some(Binding { key: key.clone(), call: self.call.clone(), asked: self.amount, until })
+    }
+
+    fn denied(&self, payment: PaymentId, refusal: Refusal) -> Denied {
+        let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(self.amount);
+        let (service, run) = (Some(self.service.clone()), self.run.clone());
+        Denied { payment, service, asked, refusal, run }
+    }
+
+    /// The key was used before: the same payment has the same outcome, another is refused.
+    fn answer_again(
+        self,
+        bound: &Bound,
+        state: &State,
+        book: &Book,
+        id: PaymentId,
+        now: Timestamp,
+    ) -> Decision<PayAnswer> {
+        if bound.service != self.service || bound.binding.asked != self.amount {
+            let denial = Denial::IdempotencyKeyReused { payment: bound.payment };
+            return deny(state, book, self.denied(id, Refusal::only(denial)), now);
+        }
+        // The same call again is the transport's retry: its caller has heard nothing yet.
+        let heard = self.call.is_none() || bound.binding.call != self.call;
+        let answer = match bound.outcome {
+            state::Outcome::Captured(charged) => {
+                PayAnswer::paid(bound.payment, &bound.service, charged, book.available(now))
+            }
+            state::Outcome::Open => PayAnswer::in_progress(Some(bound.payment), None),
+            state::Outcome::Expired => failed(bound.payment),
+        };
+        Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer })
+    }
+}
+
+/// Takes the money in one durable commit: what the IOU rail needs, for it moves nothing.
+fn paid(agent: Handle, hold: Hold, now: Timestamp) -> Decision<PayAnswer> {
+    let (payment, service, charged) = (hold.payment, hold.service.clone(), hold.amount);
+    let fact = Fact::Paid(hold);
+    let drafts = vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }];
+    let answer = Box::new(move |state: &State| {
+        let available = state.book(&agent).map_or(Usd::ZERO, |book| book.available(now));
+        PayAnswer::paid(payment, &service, charged, available)
+    });
+    Decision::Commit { drafts, durable: true, answer }
+}
+
+/// Refuses, and writes it down unless the agent's last denial was the same.
+fn deny(state: &State, book: &Book, denied: Denied, now: Timestamp) -> Decision<PayAnswer> {
+    let row = book.row.as_ref().filter(|row| row.fingerprint == denied.fingerprint());
+    let payment = row.map_or(denied.payment, |row| row.payment);
+    let answer = PayAnswer {
+        alternatives: alternatives(state, book, &denied),
+        ..PayAnswer::denied(&denied.refusal, Some(payment), now)
+    };
+    let agent = book.handle.clone();
+    if row.is_some() {
+        return Decision::Repeat { agent, answer };
+    }
+    let fact = Fact::Denied(Box::new(denied));
+    let drafts = vec![Draft { agent: Some(agent), by: By::Agent, fact }];
+    Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
+}
+
+fn refuse_request(
+    state: &State,
+    agent: &Handle,
+    run: Option<RunId>,
+    bad: BadField,
+    payment: PaymentId,
+    now: Timestamp,
+) -> Decision<PayAnswer> {
+    let Some(book) = state.book(agent) else {
+        return Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now));
+    };
+    let refusal = Refusal::only(Denial::InvalidRequest(bad));
+    deny(state, book, Denied { payment, service: None, asked: None, refusal, run }, now)
+}
+
+pub(super) fn unknown_agent(agent: &Handle) -> Refusal {
+    Refusal::only(Denial::AgentUnknown { handle: agent.clone() })
+}
+
+/// A payment that ended without a charge.
+fn failed(payment: PaymentId) -> PayAnswer {
+    let message = "This payment ended without a charge. Pay again, with a new idempotency_key.";
+    let refused = Refused {
+        outcome: Some(Outcome::Failed),
+        message: Some(message.to_owned()),
+        ..Refused::default()
+    };
+    PayAnswer { refused, payment_id: Some(payment), ..PayAnswer::default() }
+}
+
+/// The names closest to one that the catalogue does not have, among those the agent may pay.
+fn nearest(state: &State, book: &Book, wanted: &ServiceId) -> Vec<ServiceId> {
+    let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
+    let far = wanted.as_str().len().div_ceil(2).max(2);
+    let mut near: Vec<(usize, &ServiceId)> = allowed
+        .take(SEARCHED)
+        .map(|service| {
+            let name = service.id.as_str();
+            let inside = name.contains(wanted.as_str()) || wanted.as_str().contains(name);
+            let distance = strsim::damerau_levenshtein(name, wanted.as_str());
+            (if inside { 0 } else { distance }, &service.id)
+        })
+        .filter(|(distance, _)| *distance <= far)
+        .collect();
+    near.sort();
+    near.into_iter().take(OFFERED).map(|(_, id)| id.clone()).collect()
+}
+
+/// Cheaper services of the same kind: of the same payee, or with the same first word of the name.
+fn alternatives(state: &State, book: &Book, denied: &Denied) -> Vec<Alternative> {
+    let refusal = &denied.refusal;
+    let only_money = refusal.denials.iter().all(answer::is_about_money);
+    let wanted = denied.service.as_ref().and_then(|id| state.service(id));
+    let Some(wanted) = wanted.filter(|_| only_money && refusal.fixed_price) else {
+        return Vec::new();
+    };
+    let kin = |service: &Service| {
+        service.id != wanted.id
+            && (service.payee == wanted.payee || stem(&service.id) == stem(&wanted.id))
+            && book.mandate.allows(&service.id)
+    };
+    let affordable = state.services().take(SEARCHED).filter(|service| kin(service));
+    let priced = affordable.filter_map(|service| {
+        let price_usd = service.price.filter(|price| *price <= refusal.affordable)?;
+        Some(Alternative { service_id: ServiceName(service.id.clone()), price_usd })
+    });
+    let mut cheapest: Vec<Alternative> = priced.collect();
+    cheapest.sort_by_key(|alternative| alternative.price_usd);
+    cheapest.truncate(OFFERED);
+    cheapest
+}
+
+fn stem(id: &ServiceId) -> &str {
+    id.as_str().split(['-', '_']).next().unwrap_or_default()
+}

@@ -1,0 +1,190 @@
+//! What agents and operators read: balances, the catalogue, the ledger.
+
+use super::{
+    Call, Engine, EngineError,
+    pay::unknown_agent,
+    request::{self, PageRequest},
+};
+use crate::policy::{
+    answer::{
+        BalanceAnswer, LedgerAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer,
+    },
+    denial::{BadField, Denial, Refusal},
+    entry::{Denied, Entry, Fact, Hold},
+    money::Usd,
+    names::{Handle, PaymentId},
+    terms::{LedgerPage, OperatorLine},
+    window::Period,
+};
+
+/// The longest page an operator may ask for.
+pub(super) const MAX_OPERATOR_PAGE: u32 = 1_000;
+
+fn invalid(bad: BadField) -> Refusal {
+    Refusal::only(Denial::InvalidRequest(bad))
+}
+
+impl Engine {
+    /// Answers `get_balance`.
+    pub(super) async fn balance(&self, call: Call) -> Result<BalanceAnswer, EngineError> {
+        let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
+        let wrong = request::read_nothing(&call.arguments).err();
+        let answer = self.look(move |state, now| match (state.book(&call.agent), wrong) {
+            (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
+            (Some(_), Some(bad)) => refused(Refused::by(&invalid(bad), now)),
+            (Some(book), None) => BalanceAnswer::of(book, now),
+        });
+        answer.await
+    }
+
+    /// Answers `list_services`: what this agent may pay, by name, a page at a time.
+    pub(super) async fn catalogue(&self, call: Call) -> Result<ServicesAnswer, EngineError> {
+        let refused = |refused| ServicesAnswer { refused, ..ServicesAnswer::default() };
+        let page = PageRequest::read(&call.arguments);
+        let answer = self.look(move |state, now| match (state.book(&call.agent), page) {
+            (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
+            (Some(_), Err(bad)) => refused(Refused::by(&invalid(bad), now)),
+            (Some(book), Ok(page)) => {
+                let after = page.cursor.as_deref().unwrap_or_default();
+                let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
+                let mut rest = allowed.filter(|service| service.id.as_str() > after).peekable();
+                let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+                let services: Vec<_> = rest.by_ref().take(limit).map(ServiceView::from).collect();
+                let last = services.last().map(|service| service.service_id.0.to_string());
+                let next_cursor = rest.peek().and(last);
+                ServicesAnswer { services: Some(services), next_cursor, ..Default::default() }
+            }
+        });
+        answer.await
+    }
+
+    /// Answers `ledger`: the agent's own lines, newest first.
+    pub(super) async fn own_ledger(&self, call: Call) -> Result<LedgerAnswer, EngineError> {
+        let refused = |refused| LedgerAnswer { refused, ..LedgerAnswer::default() };
+        let agent = call.agent.clone();
+        let sums = self
+            .look(move |state, now| {
+                state.book(&agent).map(|book| LedgerAnswer {
+                    spent_today_usd: Some(book.used(Period::Day, now)),
+                    held_usd: Some(book.held),
+                    available_usd: Some(book.available(now)),
+                    ..LedgerAnswer::default()
+                })
+            })
+            .await?;
+        let now = self.clock.now();
+        let Some(sums) = sums else {
+            return Ok(refused(Refused::by(&unknown_agent(&call.agent), now)));
+        };
+        let page = match PageRequest::read(&call.arguments) {
+            Ok(page) => page,
+            Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),
+        };
+        let cursor = page.cursor.clone();
+        match self.ledger(Some(call.agent), page.cursor, Some(page.limit)).await {
+            Err(EngineError::Cursor) => {
+                let got = serde_json::Value::String(cursor.unwrap_or_default());
+                Ok(refused(Refused::by(&invalid(request::bad_cursor(&got)), now)))
+            }
+            Err(error) => Err(error),
+            Ok(LedgerPage { entries, next_cursor }) => {
+                let entries = entries.into_iter().map(|entry| entry.line).collect();
+                Ok(LedgerAnswer { entries: Some(entries), next_cursor, ..sums })
+            }
+        }
+    }
+
+    /// One page of an agent's ledger, or of everybody's and the catalogue's, newest first.
+    ///
+    /// # Errors
+    /// If there is no such agent, the cursor or limit is wrong, or the record cannot be read.
+    pub async fn ledger(
+        &self,
+        agent: Option<Handle>,
+        cursor: Option<String>,
+        limit: Option<u32>,
+    ) -> Result<LedgerPage, EngineError> {
+        let limit = limit.unwrap_or(MAX_OPERATOR_PAGE);
+        if !(1..=MAX_OPERATOR_PAGE).contains(&limit) {
+            return Err(EngineError::Limit { most: MAX_OPERATOR_PAGE });
+        }
+        let page = self.entries(agent, cursor, usize::try_from(limit).unwrap_or(0)).await?;
+        let entries = page
+            .0
+            .into_iter()
+            .map(|entry| OperatorLine { agent: entry.agent.clone(), line: line(&entry) });
+        Ok(LedgerPage { entries: entries.collect(), next_cursor: page.1 })
+    }
+}
+
+/// One entry as agents and operators read it.
+fn line(entry: &Entry) -> LedgerLine {
+    let bare = |outcome: &str| LedgerLine {
+        at: entry.at,
+        outcome: outcome.to_owned(),
+        payment_id: None,
+        service_id: None,
+        amount_usd: None,
+        code: None,
+        times: None,
+        run: None,
+        note: None,
+    };
+    let of =
+        |outcome, payment: PaymentId| LedgerLine { payment_id: Some(payment), ..bare(outcome) };
+    let sum = |outcome, payment, amount: Usd| LedgerLine {
+        amount_usd: Some(amount),
+        ..of(outcome, payment)
+    };
+    match &entry.fact {
+        Fact::Opened { .. } => bare("created"),
+        Fact::Credited { amount, note } => LedgerLine {
+            amount_usd: Some(*amount),
+            note: note.as_ref().map(ToString::to_string),
+            ..bare("credited")
+        },
+        Fact::Held(hold) => hold_line(hold, of("held", hold.payment)),
+        Fact::Paid(hold) => hold_line(hold, of("paid", hold.payment)),
+        Fact::Sent { payment } => of("sent", *payment),
+        Fact::Captured { payment, amount } => sum("captured", *payment, *amount),
+        Fact::Voided { payment, .. } => of("voided", *payment),
+        Fact::Expired { payment } => of("expired", *payment),
+        Fact::Refunded { payment, amount, note, .. } => LedgerLine {
+            note: note.as_ref().map(ToString::to_string),
+            ..sum("refunded", *payment, *amount)
+        },
+        Fact::Denied(denied) => denied_line(denied, of("denied", denied.payment)),
+        Fact::DeniedAgain { payment, times } => {
+            LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
+        }
+        Fact::Revoked { reason, note } => LedgerLine {
+            code: Some(reason.to_string()),
+            note: note.as_ref().map(ToString::to_string),
+            ..bare("revoked")
+        },
+        Fact::ServiceSet(service) => LedgerLine {
+            service_id: Some(ServiceName(service.id.clone())),
+            amount_usd: service.price,
+            ..bare("service_set")
+        },
+    }
+}
+
+fn hold_line(hold: &Hold, line: LedgerLine) -> LedgerLine {
+    LedgerLine {
+        service_id: Some(ServiceName(hold.service.clone())),
+        amount_usd: Some(hold.amount),
+        run: hold.run.as_ref().map(ToString::to_string),
+        ..line
+    }
+}
+
+fn denied_line(denied: &Denied, line: LedgerLine) -> LedgerLine {
+    LedgerLine {
+        service_id: denied.service.clone().map(ServiceName),
+        amount_usd: denied.asked,
+        code: Some(denied.refusal.code().word().to_owned()),
+        run: denied.run.as_ref().map(ToString::to_string),
+        ..line
+    }
+}

@@ -1,0 +1,243 @@
+//! Arguments as a model sends them, read strictly and answered in its own terms.
+
+use serde_json::Value;
+
+use crate::policy::{
+    denial::BadField,
+    money::{AmountError, Usd},
+    names::{IdempotencyKey, MAX_NAME, PaymentId, ServiceId},
+};
+
+/// How much of a wrong value an answer repeats.
+const SHOWN: usize = 40;
+/// How many entries or services one page may carry.
+pub(super) const MAX_PAGE: u32 = 100;
+const DEFAULT_PAGE: u32 = 20;
+const MAX_CURSOR: usize = 64;
+
+/// What `pay_for_api_call` was asked.
+#[derive(Debug, PartialEq)]
+pub(super) enum PayRequest {
+    /// Make a payment.
+    Pay { service: ServiceId, amount: Option<Usd>, key: Option<IdempotencyKey> },
+    /// Say what became of one.
+    Fetch(PaymentId),
+}
+
+/// Which page of a list was asked for.
+#[derive(Debug, PartialEq)]
+pub(super) struct PageRequest {
+    pub(super) limit: u32,
+    pub(super) cursor: Option<String>,
+}
+
+/// An argument's name and the other spellings that models use for it.
+type Field = (&'static str, &'static [&'static str]);
+
+const PAY: &[Field] = &[
+    ("service_id", &["serviceId", "service"]),
+    ("amount_usd", &["amountUSD", "amountUsd", "amount"]),
+    ("idempotency_key", &["idempotencyKey"]),
+    ("payment_id", &["paymentId"]),
+];
+const PAGE: &[Field] = &[("limit", &[]), ("cursor", &[])];
+
+impl PayRequest {
+    /// Reads the arguments of `pay_for_api_call`.
+    pub(super) fn read(arguments: &Value) -> Result<Self, BadField> {
+        let given = Given::read(arguments, PAY, r#"{"service_id": "search"}"#)?;
+        if let Some(id) = given.get("payment_id") {
+            if given.0.len() > 1 {
+                let expected = "payment_id alone, which fetches the outcome of that payment";
+                return Err(bad("payment_id", id, expected, "pay_0000000000001a2c"));
+            }
+            return given
+                .parsed("payment_id", "pay_0000000000001a2c")
+                .and_then(|id| id.map(Self::Fetch).ok_or_else(|| missing_service(&given)));
+        }
+        let key = given.parsed("idempotency_key", "report-2026-11-21-a")?;
+        let amount = given.get("amount_usd").map(amount).transpose()?;
+        let service = given.get("service_id").ok_or_else(|| missing_service(&given))?;
+        Ok(Self::Pay { service: service_id(service)?, amount, key })
+    }
+}
+
+impl PageRequest {
+    /// Reads the arguments of a tool that pages.
+    pub(super) fn read(arguments: &Value) -> Result<Self, BadField> {
+        let given = Given::read(arguments, PAGE, r#"{"limit": 20}"#)?;
+        let limit = match given.get("limit") {
+            None => DEFAULT_PAGE,
+            Some(value) => {
+                let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
+                limit
+                    .filter(|limit| (1..=MAX_PAGE).contains(limit))
+                    .ok_or_else(|| bad("limit", value, "a whole number from 1 to 100", "20"))?
+            }
+        };
+        let cursor = match given.get("cursor") {
+            None => None,
+            Some(Value::String(cursor)) if cursor.len() <= MAX_CURSOR => Some(cursor.clone()),
+            Some(other) => return Err(bad_cursor(other)),
+        };
+        Ok(Self { limit, cursor })
+    }
+}
+
+/// Reads the arguments of a tool that takes none.
+pub(super) fn read_nothing(arguments: &Value) -> Result<(), BadField> {
+    Given::read(arguments, &[], "{}").map(|_| ())
+}
+
+/// A cursor that no page gave.
+pub(super) fn bad_cursor(got: &Value) -> BadField {
+    bad("cursor", got, "next_cursor of an earlier answer, or none for the newest", "")
+}
+
+/// An id that is none of the caller's own payments.
+pub(super) fn bad_payment(id: PaymentId) -> BadField {
+    let got = Value::String(id.to_string());
+    bad("payment_id", &got, "the payment_id of one of your own payments", "")
+}
+
+/// An amount left out where the service has no price of its own.
+pub(super) fn missing_amount() -> BadField {
+    let expected = "the price, in US dollars: this service has no fixed price";
+    bad("amount_usd", &Value::Null, expected, "0.25")
+}
+
+/// The arguments that were given, under their own names; null is the same as left out.
+struct Given<'a>(Vec<(&'static str, &'a Value)>);
+
+impl<'a> Given<'a> {
+    fn read(arguments: &'a Value, fields: &[Field], example: &str) -> Result<Self, BadField> {
+        let arguments = match arguments {
+            Value::Object(map) => map,
+            Value::Null => return Ok(Self(Vec::new())),
+            other => {
+                return Err(bad("arguments", other, "a JSON object of arguments", example));
+            }
+        };
+        let mut given: Vec<(&'static str, &'a Value)> = Vec::new();
+        for (name, value) in arguments.iter().filter(|(_, value)| !value.is_null()) {
+            let spelled = |(field, aliases): &&Field| *field == name || aliases.contains(&&**name);
+            let Some((field, _)) = fields.iter().find(spelled) else {
+                return Err(unknown_field(name, value, fields, example));
+            };
+            if given.iter().any(|(present, _)| present == field) {
+                return Err(bad(field, value, "this argument once, under one name", ""));
+            }
+            given.push((field, value));
+        }
+        Ok(Self(given))
+    }
+
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        self.0.iter().find(|(name, _)| *name == field).map(|(_, value)| *value)
+    }
+
+    /// Parses a text argument by the rule of its type.
+    fn parsed<T>(&self, field: &'static str, example: &str) -> Result<Option<T>, BadField>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let Value::String(text) = value else {
+            return Err(bad(field, value, "text", example));
+        };
+        let parsed = text.parse::<T>();
+        parsed.map(Some).map_err(|cause| bad(field, value, &cause.to_string(), example))
+    }
+}
+
+fn unknown_field(name: &str, value: &Value, fields: &[Field], example: &str) -> BadField {
+    let known: Vec<&str> = fields.iter().map(|(field, _)| *field).collect();
+    let expected = match known.as_slice() {
+        [] => "no arguments at all".to_owned(),
+        known => format!("only {}", known.join(", ")),
+    };
+    let spelled = name.len() <= SHOWN
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    // A name from outside is repeated only where it is a plain word.
+    let field = if spelled { name } else { "arguments" };
+    bad(field, value, &expected, example)
+}
+
+fn missing_service(given: &Given<'_>) -> BadField {
+    let got = match given.0.as_slice() {
+        [] => "no arguments",
+        _ => "no service_id",
+    };
+    BadField {
+        field: "service_id".to_owned(),
+        got: got.to_owned(),
+        expected: "the service to pay, as list_services names it".to_owned(),
+        example: "search".to_owned(),
+    }
+}
+
+fn service_id(value: &Value) -> Result<ServiceId, BadField> {
+    let expected = format!(
+        "the name of a service, 1 to {MAX_NAME} of a-z, 0-9, `-` and `_`, as list_services names it"
+    );
+    let text = value.as_str().ok_or_else(|| bad("service_id", value, &expected, "search"))?;
+    text.parse().map_err(|_| bad("service_id", value, &expected, "search"))
+}
+
+/// An amount above zero: a decimal string, or a number through its shortest decimal text.
+fn amount(value: &Value) -> Result<Usd, BadField> {
+    let wrong = |expected: &str| bad("amount_usd", value, expected, "0.25");
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            // The shortest text that reads back as the same number, without an exponent.
+            number.as_f64().map(|number| number.to_string()).unwrap_or_default()
+        }
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            return Err(wrong("an amount of US dollars as a decimal string"));
+        }
+    };
+    match text.parse::<Usd>() {
+        Ok(amount) if amount.is_zero() => Err(wrong("an amount above zero")),
+        Ok(amount) => Ok(amount),
+        Err(cause @ (AmountError::NotDecimal | AmountError::TooFine | AmountError::TooLarge)) => {
+            Err(wrong(&cause.to_string()))
+        }
+    }
+}
+
+fn bad(field: &str, got: &Value, expected: &str, example: &str) -> BadField {
+    BadField {
+        field: field.to_owned(),
+        got: shown(got),
+        expected: expected.to_owned(),
+        example: example.to_owned(),
+    }
+}
+
+/// The start of a value as plain printable ASCII, for it may come from anywhere.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => format!("\"{}", text.chars().take(SHOWN).collect::<String>()),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    };
+    let whole = value.as_str().is_none_or(|text| text.chars().count() <= SHOWN);
+    let end = match (value.is_string(), whole) {
+        (true, true) => "\"",
+        (_, false) => "…",
+        (false, true) => "",
+    };
+    let plain: String = text
+        .chars()
+        .flat_map(|c| {
+            let keep = c.is_ascii_graphic() || c == ' ';
+            if keep { c.to_string() } else { c.escape_unicode().to_string() }.into_bytes()
+        })
+        .map(char::from)
+        .collect();
+    format!("{plain}{end}")
+}

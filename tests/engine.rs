@@ -1,0 +1,464 @@
+//! The engine on real files: keys, refusals, recovery, pages.
+
+use jiff::SignedDuration;
+use pettycash::{
+    engine::{Engine, verify},
+    policy::{
+        entry::{By, Draft, Fact, Hold, Windows},
+        names::{Handle, PaymentId},
+        terms::LedgerPage,
+    },
+    store::Decision,
+};
+use serde_json::{Value, json};
+
+use crate::support::house::{House, store};
+
+fn ids(answers: &[Value]) -> Vec<&str> {
+    answers.iter().map(|answer| answer["payment_id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_payment_is_answered_as_the_contract_says() {
+    let house = House::new().await;
+    house.scout().await;
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    let id = paid["payment_id"].clone();
+    assert_eq!(
+        paid,
+        json!({"outcome": "paid", "payment_id": id, "service_id": "search",
+            "charged_usd": "0.02", "available_usd": "4.98"})
+    );
+    let denied = house.pay("scout", json!({"service_id": "report", "amount_usd": "0.40"})).await;
+    let id = denied["payment_id"].clone();
+    assert_eq!(
+        denied,
+        json!({"outcome": "denied", "code": "per_call_limit_exceeded",
+            "message": "$0.40 is over the limit of $0.25 for one payment. Nothing was charged.",
+            "advice": "shrink", "payment_id": id, "max_affordable_usd": "0.25",
+            "breached": [{"code": "per_call_limit_exceeded", "limit_usd": "0.25",
+                "asked_usd": "0.40"}]})
+    );
+}
+
+#[tokio::test]
+async fn the_same_key_pays_once() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "search", "idempotency_key": "k1"});
+    let first = house.pay("scout", ask.clone()).await;
+    assert_eq!(first["outcome"], "paid");
+    assert_eq!(first.get("replayed"), None);
+    let again = house.pay("scout", ask.clone()).await;
+    assert_eq!(again["replayed"], true);
+    assert_eq!(ids(std::slice::from_ref(&first)), ids(&[again]));
+    let house = house.reopened().await;
+    let later = house.pay("scout", ask).await;
+    assert_eq!(later["replayed"], true, "the key is forgotten by a restart");
+    assert_eq!(later["payment_id"], first["payment_id"]);
+    assert_eq!(house.outcomes("scout").await, ["paid", "created"]);
+}
+
+#[tokio::test]
+async fn the_same_key_at_once_pays_once() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "search", "idempotency_key": "k1"});
+    let all = (0..64).map(|_| house.pay("scout", ask.clone()));
+    let answers = futures_util::future::join_all(all).await;
+    assert!(answers.iter().all(|answer| answer["outcome"] == "paid"));
+    let fresh = answers.iter().filter(|answer| answer.get("replayed").is_none());
+    assert_eq!(fresh.count(), 1);
+    assert_eq!(house.outcomes("scout").await, ["paid", "created"]);
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_payment_only() {
+    let house = House::new().await;
+    house.scout().await;
+    let key = "k1";
+    house.pay("scout", json!({"service_id": "search", "idempotency_key": key})).await;
+    for other in [
+        json!({"service_id": "report", "amount_usd": "0.02", "idempotency_key": key}),
+        json!({"service_id": "search", "amount_usd": "0.05", "idempotency_key": key}),
+    ] {
+        let reused = house.pay("scout", other).await;
+        assert_eq!(reused["code"], "idempotency_key_reused");
+        assert_eq!(reused["advice"], "fix_request");
+    }
+    house.agent(json!({"handle": "other", "funding": "prepaid"})).await;
+    house.top_up("other", "1.00").await;
+    let theirs = house.pay("other", json!({"service_id": "search", "idempotency_key": key})).await;
+    assert_eq!(theirs["outcome"], "paid", "keys of two agents are two keys");
+    assert_eq!(theirs.get("replayed"), None);
+}
+
+#[tokio::test]
+async fn a_denial_binds_no_key() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    let ask = json!({"service_id": "search", "idempotency_key": "k1"});
+    assert_eq!(house.pay("intern", ask.clone()).await["code"], "insufficient_balance");
+    house.top_up("intern", "1.00").await;
+    let paid = house.pay("intern", ask).await;
+    assert_eq!(paid["outcome"], "paid");
+    assert_eq!(paid.get("replayed"), None);
+}
+
+#[tokio::test]
+async fn a_key_is_kept_for_thirty_days() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "search", "idempotency_key": "k1"});
+    let first = house.pay("scout", ask.clone()).await;
+    house.pass(SignedDuration::from_hours(30 * 24 - 1));
+    assert_eq!(house.pay("scout", ask.clone()).await["payment_id"], first["payment_id"]);
+    house.pass(SignedDuration::from_hours(2));
+    let anew = house.pay("scout", ask).await;
+    assert_eq!(anew["outcome"], "paid");
+    assert_ne!(anew["payment_id"], first["payment_id"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_sent_again_is_the_same_call() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "search"});
+    let pay = |call| house.call_as("pay_for_api_call", "scout", Some(call), ask.clone());
+    let first = pay("call_a").await;
+    let resent = pay("call_a").await;
+    assert_eq!(first, resent, "its caller has heard nothing yet: no replay, one payment");
+    let other = pay("call_b").await;
+    assert_ne!(other["payment_id"], first["payment_id"]);
+    // What an `in_progress` answer told the model to send.
+    let told = json!({"service_id": "search", "idempotency_key": "call_a"});
+    let fetched = house.call_as("pay_for_api_call", "scout", Some("call_c"), told).await;
+    assert_eq!(fetched["payment_id"], first["payment_id"]);
+    assert_eq!(fetched["replayed"], true);
+    house.pass(SignedDuration::from_mins(16));
+    assert_ne!(pay("call_a").await["payment_id"], first["payment_id"]);
+}
+
+#[tokio::test]
+async fn a_payment_id_alone_fetches_the_outcome() {
+    let house = House::new().await;
+    house.scout().await;
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    let fetched = house.pay("scout", json!({"payment_id": paid["payment_id"]})).await;
+    assert_eq!(fetched["outcome"], "paid");
+    assert_eq!(fetched["charged_usd"], "0.02");
+    assert_eq!(fetched["replayed"], true);
+    let denied = house.pay("scout", json!({"service_id": "serch"})).await;
+    let fetched = house.pay("scout", json!({"payment_id": denied["payment_id"]})).await;
+    assert_eq!(fetched["code"], "service_unknown");
+    assert_eq!(fetched["payment_id"], denied["payment_id"]);
+}
+
+#[tokio::test]
+async fn another_agents_payment_is_as_unknown_as_one_that_never_was() {
+    let house = House::new().await;
+    house.scout().await;
+    house.agent(json!({"handle": "other", "funding": "prepaid"})).await;
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    let id = paid["payment_id"].as_str().unwrap();
+    let mut answers = Vec::new();
+    for id in [id, "pay_00000000ffff0000", "pay_0000000000000000", "pay_ffffffffffffffff"] {
+        let mut answer = house.pay("other", json!({"payment_id": id})).await;
+        assert_eq!(answer["code"], "invalid_request");
+        assert_eq!(answer["field"], "payment_id");
+        for field in ["payment_id", "got"] {
+            answer.as_object_mut().unwrap().remove(field);
+        }
+        answers.push(answer);
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_service_is_denied_with_the_nearest_names() {
+    let house = House::new().await;
+    house.scout().await;
+    house.service(json!({"id": "search-lite", "payee": "Acme Search", "price_usd": "0.01"})).await;
+    let denied = house.pay("scout", json!({"service_id": "serch"})).await;
+    assert_eq!(denied["code"], "service_unknown");
+    assert_eq!(denied["nearest"], json!(["search"]));
+    let nothing_near = house.pay("scout", json!({"service_id": "zzzzzzzzzzzz"})).await;
+    assert_eq!(nothing_near.get("nearest"), None);
+}
+
+#[tokio::test]
+async fn what_is_too_dear_is_denied_with_cheaper_kin() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "poor", "funding": "prepaid"})).await;
+    house.top_up("poor", "0.01").await;
+    house.service(json!({"id": "search-lite", "payee": "Lite", "price_usd": "0.01"})).await;
+    house.service(json!({"id": "acme-maps", "payee": "Acme Search", "price_usd": "0.005"})).await;
+    house.service(json!({"id": "unrelated", "payee": "Other", "price_usd": "0.001"})).await;
+    let denied = house.pay("poor", json!({"service_id": "search"})).await;
+    assert_eq!(denied["code"], "insufficient_balance");
+    assert_eq!(
+        denied["alternatives"],
+        json!([{"service_id": "acme-maps", "price_usd": "0.005"},
+            {"service_id": "search-lite", "price_usd": "0.01"}])
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_agent_pays_nothing_and_can_still_read() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "search", "idempotency_key": "k1"});
+    house.pay("scout", ask.clone()).await;
+    house.revoke("scout").await;
+    let denied = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(denied["code"], "agent_revoked");
+    assert_eq!(denied["advice"], "stop");
+    assert_eq!(house.pay("scout", ask).await["replayed"], true, "what was paid stays paid");
+    let balance = house.call("get_balance", "scout", json!({})).await;
+    assert_eq!(balance["standing"], "revoked");
+    assert_eq!(balance["reason"], "compromised");
+    assert_eq!(balance["available_usd"], "0.00");
+    assert_eq!(house.outcomes("scout").await, ["denied", "revoked", "paid", "created"]);
+    let house = house.reopened().await;
+    let denied = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(denied["code"], "agent_revoked", "a restart brought it back");
+}
+
+#[tokio::test]
+async fn nothing_is_authorised_after_a_revocation_is_answered() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "busy", "funding": "prepaid"})).await;
+    house.top_up("busy", "100.00").await;
+    let pay = || house.pay("busy", json!({"service_id": "search"}));
+    let before = (0..200).map(|_| pay());
+    let ((), answers) =
+        futures_util::join!(house.revoke("busy"), futures_util::future::join_all(before));
+    let paid = answers.iter().filter(|answer| answer["outcome"] == "paid").count();
+    let lines = house.lines("busy").await;
+    let revoked = lines.iter().position(|line| line["outcome"] == "revoked").unwrap();
+    assert!(lines[..revoked].iter().all(|line| line["outcome"] != "paid"), "paid after it");
+    assert_eq!(lines.iter().filter(|line| line["outcome"] == "paid").count(), paid);
+    assert_eq!(pay().await["code"], "agent_revoked");
+}
+
+#[tokio::test]
+async fn sixty_four_at_once_spend_exactly_the_cap() {
+    let house = House::new().await;
+    house
+        .agent(json!({"handle": "capped", "funding": "allowance",
+        "caps": [{"period": "day", "cap_usd": "0.40"}]}))
+        .await;
+    let all = (0..64).map(|_| house.pay("capped", json!({"service_id": "search"})));
+    let answers = futures_util::future::join_all(all).await;
+    let paid = answers.iter().filter(|answer| answer["outcome"] == "paid").count();
+    let denied = answers.iter().filter(|answer| answer["code"] == "cap_exceeded").count();
+    assert_eq!((paid, denied), (20, 44));
+    let balance = house.call("get_balance", "capped", json!({})).await;
+    assert_eq!(balance["caps"][0]["used_usd"], "0.40");
+}
+
+#[tokio::test]
+async fn identical_denials_share_an_id_and_one_later_entry() {
+    let house = House::new().await;
+    house.scout().await;
+    let ask = json!({"service_id": "report", "amount_usd": "0.40"});
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(house.pay("scout", ask.clone()).await);
+    }
+    assert!(ids(&answers).windows(2).all(|pair| pair[0] == pair[1]));
+    house.pay("scout", json!({"service_id": "search"})).await;
+    let lines = house.lines("scout").await;
+    let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["paid", "denied_again", "denied", "created"]);
+    assert_eq!(lines[1]["times"], 4);
+    assert_eq!(lines[1]["payment_id"], answers[0]["payment_id"]);
+}
+
+#[tokio::test]
+async fn counted_denials_are_written_when_the_engine_closes() {
+    let house = House::new().await;
+    house.scout().await;
+    for _ in 0..3 {
+        house.pay("scout", json!({"service_id": "nope"})).await;
+    }
+    let house = house.reopened().await;
+    assert_eq!(house.outcomes("scout").await, ["denied_again", "denied", "created"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_is_told_to_stop() {
+    let house = House::new().await;
+    for tool in ["pay_for_api_call", "get_balance", "ledger", "list_services"] {
+        let answer = house.call(tool, "ghost", json!({"service_id": "search"})).await;
+        assert_eq!(answer["code"], "agent_unknown", "{tool}");
+        assert_eq!(answer["advice"], "stop");
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_and_never_sent_is_voided_at_open() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    house.top_up("intern", "1.00").await;
+    house.engine.close().await;
+    let House { dir, clock, engine } = house;
+    drop(engine);
+    let intern: Handle = "intern".parse().unwrap();
+    let records = store(dir.path(), &clock);
+    let mut held = Vec::new();
+    for sent in [false, true] {
+        let agent = intern.clone();
+        held.push(records.commit(move |_, id, _| hold(&agent, id, sent)).await.unwrap());
+    }
+    records.close().await;
+    drop(records);
+    let engine = Engine::open(store(dir.path(), &clock), clock.clone()).await.unwrap();
+    let house = House { dir, clock, engine };
+    assert_eq!(house.outcomes("intern").await[0], "voided");
+    let balance = house.call("get_balance", "intern", json!({})).await;
+    assert_eq!(balance["held_usd"], "0.30", "what was sent stays held");
+    assert_eq!(balance["available_usd"], "0.70");
+    let voided = house.pay("intern", json!({"payment_id": held[0]})).await;
+    assert_eq!(voided["outcome"], "failed");
+    let open = house.pay("intern", json!({"payment_id": held[1]})).await;
+    assert_eq!(open["outcome"], "in_progress");
+}
+
+fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
+    let hold = Hold {
+        payment: id,
+        service: "report".parse().unwrap(),
+        payee: "Acme Reports".parse().unwrap(),
+        amount: "0.30".parse().unwrap(),
+        windows: Windows { hour: 0, day: 0, week: 0, month: 0 },
+        binding: None,
+        run: None,
+    };
+    let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };
+    let mut drafts = vec![draft(Fact::Held(hold))];
+    if sent {
+        drafts.push(draft(Fact::Sent { payment: id }));
+    }
+    Decision::Commit { drafts, durable: true, answer: Box::new(move |_| id) }
+}
+
+#[tokio::test]
+async fn the_ledger_pages_without_gaps_or_repeats() {
+    let house = House::new().await;
+    house.scout().await;
+    let mut paid = Vec::new();
+    for _ in 0..45 {
+        let answer = house.pay("scout", json!({"service_id": "search"})).await;
+        paid.push(answer["payment_id"].as_str().unwrap().to_owned());
+    }
+    let mut seen = Vec::new();
+    let mut ask = json!({"limit": 20});
+    loop {
+        let page = house.call("ledger", "scout", ask).await;
+        let entries = page["entries"].as_array().unwrap();
+        seen.extend(
+            entries.iter().filter_map(|line| line["payment_id"].as_str().map(String::from)),
+        );
+        // A payment made meanwhile is newer than every page to come.
+        house.pay("scout", json!({"service_id": "search"})).await;
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        ask = json!({"limit": 20, "cursor": cursor});
+    }
+    paid.reverse();
+    assert_eq!(seen, paid);
+}
+
+#[tokio::test]
+async fn a_made_up_cursor_is_an_invalid_request() {
+    let house = House::new().await;
+    house.scout().await;
+    house.agent(json!({"handle": "other", "funding": "prepaid"})).await;
+    house.top_up("other", "1.00").await;
+    let page = house.engine.ledger(Some("other".parse().unwrap()), None, Some(1)).await.unwrap();
+    let theirs = page.next_cursor.unwrap();
+    for cursor in
+        [&*theirs, "", "x", "0-0", "ffff-1", "+1-1", "01-1", "1-1-1", "ffffffffffffffff-1"]
+    {
+        let answer = house.call("ledger", "scout", json!({"cursor": cursor})).await;
+        assert_eq!(answer["code"], "invalid_request", "{cursor}");
+        assert_eq!(answer["field"], "cursor");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_pages_and_leaves_out_what_may_not_be_paid() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "narrow", "funding": "prepaid", "deny": ["report"]})).await;
+    let all = house.call("list_services", "narrow", json!({})).await;
+    assert_eq!(
+        all,
+        json!({"services": [{"service_id": "search", "payee": "Acme Search", "price_usd": "0.02"}]})
+    );
+    for n in 0..5 {
+        house.service(json!({"id": format!("s{n}"), "payee": "P"})).await;
+    }
+    let first = house.call("list_services", "narrow", json!({"limit": 4})).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = house.call("list_services", "narrow", json!({"limit": 4, "cursor": cursor})).await;
+    let names: Vec<_> = [&first, &rest]
+        .iter()
+        .flat_map(|page| page["services"].as_array().unwrap())
+        .map(|service| service["service_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["s0", "s1", "s2", "s3", "s4", "search"]);
+    assert_eq!(rest.get("next_cursor"), None);
+}
+
+#[tokio::test]
+async fn everybodys_ledger_holds_every_entry_once() {
+    let house = House::new().await;
+    house.scout().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    house.top_up("intern", "1.00").await;
+    house.pay("scout", json!({"service_id": "search"})).await;
+    let mut told = Vec::new();
+    let mut cursor = None;
+    loop {
+        let LedgerPage { entries, next_cursor } =
+            house.engine.ledger(None, cursor, Some(2)).await.unwrap();
+        told.extend(entries.into_iter().map(|entry| entry.line.outcome));
+        cursor = next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let all = ["paid", "credited", "created", "created", "service_set", "service_set"];
+    assert_eq!(told, all);
+}
+
+#[tokio::test]
+async fn verify_finds_the_books_of_a_living_engine_right() {
+    let house = House::new().await;
+    house.scout().await;
+    for amount in ["0.10", "0.40", "0.40", "0.20"] {
+        house.pay("scout", json!({"service_id": "report", "amount_usd": amount})).await;
+    }
+    let mut books = house.engine.books().await.unwrap();
+    let journal = house.dir.path().join("journal");
+    let found = verify::verify_beside(&journal, &books).unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert_eq!(found.agents, 1);
+    books.books[0].captured = "0.29".parse().unwrap();
+    let found = verify::verify_beside(&journal, &books).unwrap();
+    assert_eq!(found.problems.len(), 1, "a book that is not its entries went unnoticed");
+}
+
+#[tokio::test]
+async fn verify_alone_compares_the_desk_with_the_journal() {
+    let house = House::new().await;
+    house.scout().await;
+    house.pay("scout", json!({"service_id": "search"})).await;
+    house.engine.close().await;
+    let House { dir, engine, .. } = house;
+    drop(engine);
+    let (journal, desk) = (dir.path().join("journal"), dir.path().join("desk"));
+    let found = verify::verify_alone(&journal, &desk).unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert_eq!((found.agents, found.entries), (1, 4));
+}
