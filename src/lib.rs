@@ -23,7 +23,13 @@
 //! Nothing points back up, surfaces never touch the store, and policy depends on nothing of ours.
 //! A test keeps this table.
 
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod engine;
+pub mod home;
+pub mod http;
 pub mod policy;
+pub mod serve;
 pub mod store;
+pub mod telemetry;

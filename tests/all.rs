@@ -1,7 +1,10 @@
 //! Every test of the house, in one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
+mod cli;
+mod crash;
 mod engine;
+mod processes;
 mod properties;
 mod scenarios;
 mod store;

@@ -1,0 +1,127 @@
+//! `pettycash init`: a data directory, a first agent, and the snippet for an MCP client.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    output::{Output, wait},
+    owner,
+};
+use crate::{
+    client::ClientError,
+    home::Home,
+    policy::{
+        mandate::{Cap, Funding},
+        money::Usd,
+        names::Handle,
+        terms::{CapTerms, NewAgent},
+        window::Zone,
+    },
+};
+
+/// `pettycash init`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Run it as often as you like: what is there already is left as it is.")]
+pub(super) struct Args {
+    /// The first agent's name
+    #[arg(long, default_value = "claude", value_name = "HANDLE")]
+    agent: Handle,
+    /// Its cap
+    #[arg(long, default_value = "5.00/day", value_name = "AMOUNT/PERIOD")]
+    cap: Cap,
+    /// The most for one of its payments, in dollars
+    #[arg(long, default_value = "0.25", value_name = "AMOUNT", allow_negative_numbers = true)]
+    per_call: Usd,
+    /// Ask nothing, even at a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    let operator = owner::operator(home);
+    wait(async {
+        let present = match operator.agent(&args.agent).await {
+            Ok(_) => true,
+            Err(ClientError::Problem(problem)) if problem.code == "agent_unknown" => false,
+            Err(error) => return Err(error.into()),
+        };
+        let wanted = present || args.yes || output.json || agreed(args)?;
+        if wanted && !present {
+            operator.create_agent(&terms(args)).await?;
+        }
+        let snippet = snippet(home, &args.agent)?;
+        let created = wanted && !present;
+        let told = json!({
+            "home": home.dir(), "agent": args.agent, "created": created, "config": snippet,
+        });
+        output.print(&told, || words(args, home, (present, created), &snippet))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Asks at a terminal; without one the answer is yes.
+fn agreed(args: &Args) -> anyhow::Result<bool> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(true);
+    }
+    let Args { agent, cap, per_call, .. } = args;
+    let question = format!(
+        "Create the agent `{agent}` with {} per {}, at most {per_call} per payment? [Y/n] ",
+        cap.amount, cap.period
+    );
+    io::stderr().write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+fn terms(args: &Args) -> NewAgent {
+    NewAgent {
+        handle: args.agent.clone(),
+        funding: Funding::Allowance,
+        per_call_limit_usd: Some(args.per_call),
+        caps: vec![CapTerms { period: args.cap.period, cap_usd: args.cap.amount }],
+        timezone: Zone::utc(),
+        allow: BTreeSet::new(),
+        deny: BTreeSet::new(),
+        expires_at: None,
+    }
+}
+
+/// What to paste into a client's configuration: absolute, for GUI programs know no PATH.
+fn snippet(home: &Home, agent: &Handle) -> anyhow::Result<Value> {
+    let mut server = json!({
+        "command": std::env::current_exe()?,
+        "args": ["mcp", "--agent", agent],
+    });
+    if std::env::var_os(crate::home::HOME_VARIABLE).is_some() {
+        server["env"] = json!({crate::home::HOME_VARIABLE: home.dir()});
+    }
+    Ok(json!({"mcpServers": {"pettycash": server}}))
+}
+
+fn words(args: &Args, home: &Home, (present, created): (bool, bool), snippet: &Value) -> String {
+    let agent = &args.agent;
+    let state = match (present, created) {
+        (true, _) => "was there already and is left as it is".to_owned(),
+        (_, true) => format!(
+            "created: {} per {}, at most {} per payment",
+            args.cap.amount, args.cap.period, args.per_call
+        ),
+        (false, false) => "not created".to_owned(),
+    };
+    let snippet = serde_json::to_string_pretty(snippet).unwrap_or_default();
+    format!(
+        "Data    {}\nAgent   {agent}, {state}\n\n\
+         Paste this into your MCP client's configuration (Claude Desktop:\n\
+         claude_desktop_config.json; Claude Code: .mcp.json), then restart it:\n\n{snippet}\n\n\
+         Next    pettycash service add search --payee \"Acme Search\" --price 0.02\n\
+         Watch   pettycash ledger {agent}",
+        home.dir().display()
+    )
+}

@@ -1,0 +1,123 @@
+//! The command line: one file per verb.
+
+mod agent;
+mod init;
+mod ledger;
+mod output;
+pub mod owner;
+mod serve;
+mod service;
+mod top_up;
+mod verify;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use serde_json::json;
+
+use output::{Output, exit_code, report};
+
+/// Petty cash for AI agents: a budget with hard caps, a ledger and an off switch, over MCP.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    /// Print JSON on stdout, and a JSON error on stderr
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Where the data is kept, instead of the platform's data directory
+    #[arg(long, global = true, env = "PETTYCASH_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  pettycash init
+  pettycash service add search --payee \"Acme Search\" --price 0.02
+  pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
+  pettycash mcp --agent scout        what an MCP client starts
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 5 engine unreachable, 6 verification failed.
+Amounts are dollars as digits with at most one point, such as 0.25.
+Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_LOG (trace..error).";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Prepare this machine: data directory, a first agent, and the snippet for your MCP client
+    Init(init::Args),
+    /// Own the data and answer everybody else; clients start it by themselves
+    Serve(serve::Args),
+    /// Create, list, show and revoke agents
+    Agent(agent::Args),
+    /// Add to an agent's balance
+    TopUp(top_up::Args),
+    /// Add to the catalogue of services, and list it
+    Service(service::Args),
+    /// Print the ledger, newest first
+    Ledger(ledger::Args),
+    /// Check the whole record: every link, every sum; silent when all is well
+    Verify(verify::Args),
+}
+
+/// Runs the program: arguments in, exit code out.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let output = Output { json: cli.json };
+    let result = dispatch(cli, output);
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error, output);
+            exit_code(&error)
+        }
+    }
+}
+
+/// Help and version go to stdout and end well; anything else is a usage error, told as ours are.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that has gone, as `head` does, is no error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let mut lines = text.trim().lines().map(str::trim).filter(|line| !line.is_empty());
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    } else if std::env::args().any(|argument| argument == "--json") {
+        let detail = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let hint = lines.collect::<Vec<_>>().join(" ");
+        let problem = json!({"error": {"code": "usage", "detail": detail, "hint": hint}});
+        let _ = writeln!(io::stderr(), "{problem}");
+    } else {
+        let told = lines.map(|line| match line.strip_prefix("tip: ") {
+            Some(tip) => format!("hint: {tip}"),
+            None => line.replace("For more information, try", "hint: for what is right, try"),
+        });
+        let _ = writeln!(io::stderr(), "{}", told.collect::<Vec<_>>().join("\n"));
+    }
+    ExitCode::from(output::USAGE)
+}
+
+fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+    let home = || crate::home::Home::locate(cli.home.clone());
+    match cli.verb {
+        Verb::Init(args) => init::run(&args, &home()?, output),
+        Verb::Serve(args) => serve::run(args, home()?, output),
+        Verb::Agent(args) => agent::run(args, &home()?, output),
+        Verb::TopUp(args) => top_up::run(args, &home()?, output),
+        Verb::Service(args) => service::run(args, &home()?, output),
+        Verb::Ledger(args) => ledger::run(&args, &home()?, output),
+        Verb::Verify(args) => verify::run(&args, &home()?, output),
+    }
+}

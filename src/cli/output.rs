@@ -1,0 +1,155 @@
+//! What the terminal shows: data on stdout, everything else on stderr, as text or as JSON.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::json;
+
+use super::owner;
+use crate::client::ClientError;
+
+/// The arguments were wrong.
+pub(super) const USAGE: u8 = 2;
+const FAILED: u8 = 1;
+const UNREACHABLE: u8 = 5;
+const UNVERIFIED: u8 = 6;
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+/// An error with what to do about it, and the exit code it deserves.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// What was typed does not make sense.
+    #[error("{message}")]
+    Usage { message: String, hint: String },
+    /// The record does not verify.
+    #[error("the record does not verify: {}", problems.join("; "))]
+    Unverified { problems: Vec<String> },
+}
+
+impl Output {
+    /// Prints a value as JSON, or in words.
+    pub(super) fn print(
+        self,
+        value: &impl Serialize,
+        words: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { words() };
+        say(text.trim_end())
+    }
+
+    /// Prints words that a program has no use for.
+    pub(super) fn words(self, text: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { say(text) }
+    }
+}
+
+/// Prints a line on stdout; a reader that has gone, as `head` does, is no error.
+pub(super) fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Rows under a heading, as wide as the terminal is.
+pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(heading.iter().copied());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain(cell)));
+    }
+    table.trim_fmt()
+}
+
+/// A text that came from somebody, without anything that a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c: char| {
+        ('\u{200e}'..='\u{200f}').contains(&c)
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    text.chars()
+        .map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+/// Says on stderr what went wrong, why, and what to do about it.
+pub(super) fn report(error: &anyhow::Error, output: Output) {
+    let (code, hint) = (word(error), hint(error));
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let text = if output.json {
+        let mut problem = json!({"code": code, "detail": error.to_string()});
+        if !causes.is_empty() {
+            problem["cause"] = json!(causes.join(": "));
+        }
+        if let Some(hint) = hint {
+            problem["hint"] = json!(hint);
+        }
+        format!("{}\n", json!({"error": problem}))
+    } else {
+        let mut text = format!("error: {}\n", plain(&error.to_string()));
+        for cause in causes {
+            let _ = writeln!(text, "cause: {}", plain(&cause));
+        }
+        if let Some(hint) = hint {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        text
+    };
+    // Where even stderr is gone there is nobody left to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The exit code that an error deserves.
+pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(match (failure(error), client(error)) {
+        (Some(Failure::Usage { .. }), _) => USAGE,
+        (Some(Failure::Unverified { .. }), _) => UNVERIFIED,
+        (None, Some(ClientError::Problem(_)) | None) => FAILED,
+        (None, Some(_)) => UNREACHABLE,
+    })
+}
+
+fn failure(error: &anyhow::Error) -> Option<&Failure> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+fn client(error: &anyhow::Error) -> Option<&ClientError> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+fn word(error: &anyhow::Error) -> String {
+    match (failure(error), client(error)) {
+        (Some(Failure::Usage { .. }), _) => "usage".to_owned(),
+        (Some(Failure::Unverified { .. }), _) => "verification_failed".to_owned(),
+        (_, Some(ClientError::Problem(problem))) => problem.code.clone(),
+        (_, Some(_)) => "engine_unavailable".to_owned(),
+        (None, None) => "failed".to_owned(),
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    match failure(error) {
+        Some(Failure::Usage { hint, .. }) => Some(hint.clone()),
+        Some(Failure::Unverified { .. }) => {
+            Some("keep a copy of the data directory and pay nothing from it".to_owned())
+        }
+        None => owner::hint(error),
+    }
+}
+
+/// Runs the few requests of a verb to their end.
+pub(super) fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

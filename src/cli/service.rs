@@ -1,0 +1,97 @@
+//! `pettycash service`: what agents may pay for.
+
+use std::process::ExitCode;
+
+use clap::{ArgGroup, Subcommand};
+
+use super::{
+    output::{Output, table, wait},
+    owner,
+};
+use crate::{
+    home::Home,
+    policy::{
+        answer::ServiceView,
+        money::Usd,
+        names::{Payee, ServiceId},
+        terms::NewService,
+    },
+};
+
+/// `pettycash service …`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Add a service to the catalogue
+    #[command(after_help = ADD_HELP)]
+    Add(Add),
+    /// List the catalogue
+    List,
+}
+
+const ADD_HELP: &str = "\
+Examples:
+  pettycash service add search --payee \"Acme Search\" --price 0.02
+  pettycash service add report --payee \"Acme Reports\" --no-price";
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("cost").required(true).args(["price", "no_price"])))]
+struct Add {
+    /// Its name: a-z, 0-9, `-` and `_`, at most 63
+    id: ServiceId,
+    /// Who gets the money
+    #[arg(long)]
+    payee: Payee,
+    /// The fixed price of one call, in dollars
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    price: Option<Usd>,
+    /// Without a price of its own: what the caller asks is the price
+    #[arg(long)]
+    no_price: bool,
+    /// Take the place of a service of this name with another payee or price
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    let operator = owner::operator(home);
+    wait(async {
+        match args.verb {
+            Verb::Add(Add { id, payee, price, replace, .. }) => {
+                let new = NewService { id, payee, price_usd: price, replace };
+                let view = operator.add_service(&new).await?;
+                output.print(&view, || {
+                    let (id, payee) = (&view.service_id.0, &view.payee);
+                    format!("{id} pays {payee}, {}.", price_words(view.price_usd))
+                })?;
+            }
+            Verb::List => {
+                let services = operator.services().await?;
+                output.print(&services, || list(&services.services))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn price_words(price: Option<Usd>) -> String {
+    price.map_or("at the price the caller names".to_owned(), |price| format!("{price} a call"))
+}
+
+fn list(services: &[ServiceView]) -> String {
+    if services.is_empty() {
+        return "No services yet. Add one: pettycash service add search --payee \"Acme Search\" \
+                --price 0.02"
+            .to_owned();
+    }
+    let rows = services.iter().map(|service| {
+        let price = service.price_usd.map_or("named by the caller".to_owned(), |p| p.to_string());
+        vec![service.service_id.0.to_string(), service.payee.clone(), price]
+    });
+    table(&["SERVICE", "PAYEE", "PRICE"], rows)
+}

@@ -1,0 +1,83 @@
+//! `pettycash verify`: whether the record is what was written, and adds up.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use serde_json::json;
+
+use super::{
+    output::{Failure, Output, say, wait},
+    owner,
+};
+use crate::{
+    client::{Cause, ClientError, Finder, Operator},
+    engine::verify::{Findings, verify_alone, verify_beside},
+    home::Home,
+    serve::try_start_lock,
+    store::StoreError,
+};
+
+/// `pettycash verify`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Silent and 0 when all is well; 6 when the record does not verify.\n\
+    Beside a running `serve` it checks up to what that has synced.")]
+pub(super) struct Args {
+    /// Say what was checked
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// How often a `serve` that is just starting or ending is waited for.
+const MAX_TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Checks beside the running `serve`, or alone and with nobody able to start one meanwhile.
+async fn check(home: &Home) -> anyhow::Result<Result<Findings, StoreError>> {
+    for _ in 0..MAX_TRIES {
+        if let Some(sockets) = owner::find(home).await {
+            let found: Finder = Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed());
+            if let Ok(books) = Operator::new(found).books().await {
+                return Ok(verify_beside(&home.journal(), &books));
+            }
+        } else if let Some(_nobody_starts) = try_start_lock(home)? {
+            match verify_alone(&home.journal(), &home.desk()) {
+                // One that was started by hand has just taken it.
+                Err(StoreError::InUse { .. }) => {}
+                found => return Ok(found),
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(ClientError::Unreachable {
+        may_have_been_done: false,
+        cause: Cause("it is there, and says nothing of its books".to_owned()),
+    }
+    .into())
+}
+
+pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    if !home.journal().exists() {
+        if output.json {
+            say(&json!({"ok": true, "entries": 0, "agents": 0}).to_string())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let findings = match wait(check(home))? {
+        Ok(findings) => findings,
+        Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
+            return Err(Failure::Unverified { problems: vec![error.to_string()] }.into());
+        }
+        Err(error) => return Err(error).context("the record could not be read"),
+    };
+    let Findings { head, entries, agents, problems } = findings;
+    if !problems.is_empty() {
+        return Err(Failure::Unverified { problems }.into());
+    }
+    if output.json {
+        say(&json!({"ok": true, "entries": entries, "agents": agents, "head": head}).to_string())?;
+    } else if args.verbose {
+        say(&format!("{entries} entries of {agents} agents verify, up to record {}.", head.seq))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

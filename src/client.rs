@@ -1,0 +1,105 @@
+//! The engine's face over the local sockets, for surfaces in another process.
+//!
+//! What breaks between two processes is told as what it is: never sent, or maybe sent. A call of a
+//! tool carries an id and a reading changes nothing, so both are sent again, to the next `serve` if
+//! need be; an operator's act is not, once it may have arrived. Who finds or starts that `serve` is
+//! not known here: a [`Finder`] is given.
+
+mod line;
+mod operator;
+
+use hyper::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub(crate) use line::connect_to_us;
+pub use line::{Cause, Finder, Unstarted};
+pub use operator::{ClientError, Operator};
+
+use line::{Again, Line, Lost, Plane};
+
+/// How a call of a tool ended, as far as this process can tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Called {
+    /// The engine's answer.
+    Answered(Value),
+    /// No engine has seen the call: nothing was done.
+    NeverSent,
+    /// An engine may have seen the call and may have done as it says.
+    MaybeSent,
+}
+
+/// The agents' side of the engine: the tools, and nothing else. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    line: Line,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    agent: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    call_id: &'a str,
+    arguments: Value,
+}
+
+impl Client {
+    /// A client of whatever `serve` the finder finds.
+    pub fn new(finder: Finder) -> Self {
+        Self { line: Line::new(finder, Plane::Agent) }
+    }
+
+    /// Finds or starts a `serve` and keeps a connection to it, which also keeps it from ending.
+    ///
+    /// # Errors
+    /// If there is none and none can be started.
+    pub async fn connect(&self) -> Result<(), ClientError> {
+        self.line.warm().await.map_err(ClientError::from)
+    }
+
+    /// Calls a tool. A call whose connection breaks is sent again with the same id, for 5 s.
+    pub async fn call(
+        &self,
+        tool: &str,
+        agent: &str,
+        run: Option<&str>,
+        call_id: &str,
+        arguments: Value,
+    ) -> Called {
+        let Ok(body) = serde_json::to_vec(&Body { agent, run, call_id, arguments }) else {
+            return Called::NeverSent;
+        };
+        let path = format!("/v1/tools/{tool}");
+        match self.line.request(Method::POST, &path, Some(body.into()), Again::Always).await {
+            Ok((status, body)) => called(tool, call_id, status.as_u16(), &body),
+            Err(Lost { maybe_sent, why }) => {
+                tracing::warn!(tool, call_id, maybe_sent, %why, "the call was not answered");
+                if maybe_sent { Called::MaybeSent } else { Called::NeverSent }
+            }
+        }
+    }
+}
+
+fn called(tool: &str, call_id: &str, status: u16, body: &[u8]) -> Called {
+    let answer = parse::<Value>(body);
+    match (status, answer) {
+        (200, Ok(answer)) => Called::Answered(answer),
+        (400..=499, answer) => {
+            let detail = answer.ok().and_then(|answer| answer.get("detail").cloned());
+            tracing::error!(tool, call_id, status, ?detail, "the call was not understood");
+            Called::Answered(Value::Null)
+        }
+        (status, _) => {
+            tracing::error!(tool, call_id, status, "the engine broke off");
+            Called::MaybeSent
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body)
+}
+
+#[cfg(test)]
+mod tests;

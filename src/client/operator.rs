@@ -1,0 +1,200 @@
+//! The operators' side of the engine, one method per path.
+
+use std::fmt::Write;
+
+use hyper::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
+use crate::policy::{
+    answer::ServiceView,
+    names::Handle,
+    terms::{
+        AgentView, Agents, Books, Health, LedgerPage, NewAgent, NewService, Problem, Revocation,
+        Services, TopUp,
+    },
+};
+
+/// Why an operator's request has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The engine says no.
+    #[error("{}", .0.detail)]
+    Problem(Problem),
+    /// There is no `serve`, and none could be started.
+    #[error(transparent)]
+    Unstarted(#[from] Unstarted),
+    /// The answer did not come.
+    #[error("`pettycash serve` did not answer")]
+    Unreachable {
+        /// Whether what was asked may have been done all the same.
+        may_have_been_done: bool,
+        /// What broke.
+        #[source]
+        cause: Cause,
+    },
+    /// The answer is not one that this version understands.
+    #[error("`pettycash serve` answered with something else (status {status})")]
+    Garbled {
+        /// The HTTP status.
+        status: u16,
+        /// What does not fit.
+        #[source]
+        cause: Cause,
+    },
+}
+
+impl ClientError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Problem(problem) => problem.hint.clone(),
+            Self::Unstarted(unstarted) => unstarted.hint.clone(),
+            Self::Unreachable { may_have_been_done: true, .. } => {
+                Some("it may have been done: look before you repeat it".to_owned())
+            }
+            Self::Unreachable { may_have_been_done: false, .. } => {
+                Some("nothing was done: try again".to_owned())
+            }
+            Self::Garbled { .. } => {
+                Some("another version may be running: stop `pettycash serve` and retry".to_owned())
+            }
+        }
+    }
+}
+
+impl From<Lost> for ClientError {
+    fn from(Lost { maybe_sent, why }: Lost) -> Self {
+        match why {
+            Why::Unstarted(unstarted) if !maybe_sent => Self::Unstarted(unstarted),
+            Why::Unstarted(_) | Why::Broken(_) | Why::TimedOut => {
+                Self::Unreachable { may_have_been_done: maybe_sent, cause: Cause(why.to_string()) }
+            }
+        }
+    }
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+/// The operators' side of the engine. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    line: Line,
+}
+
+impl Operator {
+    /// A client of whatever `serve` the finder finds.
+    pub fn new(finder: Finder) -> Self {
+        Self { line: Line::new(finder, Plane::Operator) }
+    }
+
+    /// Reads `path`. A reading whose connection breaks is sent again.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
+        self.ask(Method::GET, path, None, Again::Always).await
+    }
+
+    /// Sends `body` to `path`. It is never sent again once it may have arrived.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Answer<T> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Unreachable {
+            may_have_been_done: false,
+            cause: Cause(error.to_string()),
+        })?;
+        self.ask(Method::POST, path, Some(body), Again::UnlessSent).await
+    }
+
+    /// What the `serve` says of itself.
+    pub async fn health(&self) -> Answer<Health> {
+        self.get("/v1/health").await
+    }
+
+    /// Asks the `serve` to end.
+    pub async fn stop(&self) -> Answer<Health> {
+        self.post("/v1/stop", &serde_json::Value::Null).await
+    }
+
+    /// Every agent.
+    pub async fn agents(&self) -> Answer<Agents> {
+        self.get("/v1/agents").await
+    }
+
+    /// One agent.
+    pub async fn agent(&self, agent: &Handle) -> Answer<AgentView> {
+        self.get(&format!("/v1/agents/{agent}")).await
+    }
+
+    /// Creates an agent.
+    pub async fn create_agent(&self, new: &NewAgent) -> Answer<AgentView> {
+        self.post("/v1/agents", new).await
+    }
+
+    /// Ends an agent's right to pay.
+    pub async fn revoke(&self, agent: &Handle, revocation: &Revocation) -> Answer<AgentView> {
+        self.post(&format!("/v1/agents/{agent}/revoke"), revocation).await
+    }
+
+    /// Adds to an agent's balance.
+    pub async fn top_up(&self, agent: &Handle, top_up: &TopUp) -> Answer<AgentView> {
+        self.post(&format!("/v1/agents/{agent}/top-ups"), top_up).await
+    }
+
+    /// The catalogue.
+    pub async fn services(&self) -> Answer<Services> {
+        self.get("/v1/services").await
+    }
+
+    /// Adds to the catalogue.
+    pub async fn add_service(&self, new: &NewService) -> Answer<ServiceView> {
+        self.post("/v1/services", new).await
+    }
+
+    /// One page of one agent's ledger, or of everybody's, newest first.
+    pub async fn ledger(
+        &self,
+        agent: Option<&Handle>,
+        cursor: Option<&str>,
+        limit: Option<u32>,
+    ) -> Answer<LedgerPage> {
+        let agent = agent.map(|agent| format!("agent={agent}"));
+        let cursor = cursor.map(|cursor| format!("cursor={}", escaped(cursor)));
+        let limit = limit.map(|limit| format!("limit={limit}"));
+        let query: Vec<String> = [agent, cursor, limit].into_iter().flatten().collect();
+        self.get(&format!("/v1/ledger?{}", query.join("&"))).await
+    }
+
+    /// Every book as it is at one synced head.
+    pub async fn books(&self) -> Answer<Books> {
+        self.get("/v1/books").await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        again: Again,
+    ) -> Answer<T> {
+        let answered = self.line.request(method, path, body.map(Into::into), again).await;
+        let (status, body) = answered?;
+        let garbled = |error: serde_json::Error| ClientError::Garbled {
+            status: status.as_u16(),
+            cause: Cause(error.to_string()),
+        };
+        if status.is_success() {
+            return super::parse(&body).map_err(garbled);
+        }
+        Err(super::parse(&body).map_or_else(garbled, ClientError::Problem))
+    }
+}
+
+/// A text as a query takes it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}

@@ -1,0 +1,39 @@
+//! The agents' plane: the tools. Nothing here can widen a budget.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+    routing::post,
+};
+use serde_json::Value;
+
+use super::{
+    App,
+    problem::{Refusal, Sent, unknown_method, unknown_path},
+};
+use crate::engine::Call;
+
+/// The paths of `agent.sock`.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/tools/{tool}", post(call))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(app)
+}
+
+async fn call(
+    State(app): State<App>,
+    tool: Result<Path<String>, PathRejection>,
+    Sent(call): Sent<Call>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(tool) = tool.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+    let named = tool.clone();
+    let answer = app.run(async move |engine| engine.call(&named, call).await).await?;
+    let unknown = || {
+        let detail = format!("there is no tool `{tool}`");
+        Refusal::new(StatusCode::NOT_FOUND, "tool_unknown", detail)
+    };
+    answer.map(Json).ok_or_else(unknown)
+}

@@ -1,0 +1,113 @@
+//! HTTP: the `/v1` paths that agents and operators reach the engine by, each plane on its own
+//! socket.
+//!
+//! Nothing is decided here. A request is read strictly, handed to the engine on a task of its own,
+//! so that a caller who goes away changes nothing, and answered always: in the words of the tool
+//! for agents, with a problem (RFC 9457) for operators and for whatever is not a request.
+
+mod agent;
+mod operator;
+mod problem;
+mod socket;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{engine::Engine, policy::terms::StartedBy};
+use problem::Refusal;
+
+pub(crate) use agent::router as agent_router;
+pub(crate) use operator::router as operator_router;
+pub(crate) use socket::serve_socket;
+
+/// Why a `serve` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was asked to, over the operator's socket.
+    Asked,
+    /// The system sent a signal.
+    Signal(&'static str),
+    /// Nobody has used it for long enough.
+    Idle,
+    /// Its home is gone, or was taken from under it.
+    HomeGone,
+}
+
+/// How many of something there are now; whoever waits for none can.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally(Arc<watch::Sender<u64>>);
+
+/// One of what a [`Tally`] counts, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Tally);
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    pub(crate) fn count(&self) -> Counted {
+        self.0.send_modify(|count| *count = count.saturating_add(1));
+        Counted(self.clone())
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    pub(crate) async fn none(&self) {
+        // It cannot fail: the sender is ours.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Self(Tally(sender)) = self;
+        sender.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// What every path needs of the `serve` it belongs to.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) started_by: StartedBy,
+    /// The open connections, of both sockets.
+    pub(crate) connections: Tally,
+    /// What the engine was asked and has not answered, whether or not anybody still waits for it.
+    pub(crate) work: Tally,
+    /// Set once, to why.
+    pub(crate) end: watch::Sender<Option<End>>,
+}
+
+impl App {
+    /// Says that it is time to end; the first reason stays.
+    pub(crate) fn end(&self, why: End) {
+        self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            end.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Runs work of the engine to its end, even if the connection that asked for it is gone.
+    async fn run<R, F>(&self, work: impl FnOnce(Engine) -> F) -> Result<R, Refusal>
+    where
+        R: Send + 'static,
+        F: Future<Output = R> + Send + 'static,
+    {
+        let counted = self.work.count();
+        let work = work(self.engine.clone());
+        let task = tokio::spawn(async move {
+            let done = work.await;
+            drop(counted);
+            done
+        });
+        task.await.map_err(|error| {
+            tracing::error!(%error, "a request broke something inside");
+            Refusal::internal()
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! The operators' plane: everything that grants, widens or ends a budget, and all that is known.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use serde::Deserialize;
+
+use super::{
+    App, End,
+    problem::{Asked, Named, Refusal, Sent, unknown_method, unknown_path},
+};
+use crate::{
+    engine::{Engine, EngineError},
+    policy::{
+        answer::ServiceView,
+        names::Handle,
+        terms::{
+            AgentView, Agents, Books, Health, LedgerPage, NewAgent, NewService, Revocation,
+            Services, TopUp,
+        },
+    },
+};
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+/// The paths of `operator.sock`.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/health", get(health))
+        .route("/v1/stop", post(stop))
+        .route("/v1/agents", get(agents).post(create_agent))
+        .route("/v1/agents/{handle}", get(agent))
+        .route("/v1/agents/{handle}/revoke", post(revoke))
+        .route("/v1/agents/{handle}/top-ups", post(top_up))
+        .route("/v1/services", get(services).post(add_service))
+        .route("/v1/ledger", get(ledger))
+        .route("/v1/books", get(books))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(app)
+}
+
+async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_by: app.started_by,
+        connections: app.connections.now(),
+    })
+}
+
+async fn stop(State(app): State<App>) -> Json<Health> {
+    app.end(End::Asked);
+    health(State(app)).await
+}
+
+async fn agents(State(app): State<App>) -> Answer<Agents> {
+    asked(&app, async |engine: Engine| engine.agents().await).await
+}
+
+async fn create_agent(State(app): State<App>, Sent(new): Sent<NewAgent>) -> Answer<AgentView> {
+    asked(&app, async move |engine: Engine| engine.create_agent(new).await).await
+}
+
+async fn agent(State(app): State<App>, Named(agent): Named) -> Answer<AgentView> {
+    asked(&app, async move |engine: Engine| engine.agent(&agent).await).await
+}
+
+async fn revoke(
+    State(app): State<App>,
+    Named(agent): Named,
+    Sent(revocation): Sent<Revocation>,
+) -> Answer<AgentView> {
+    asked(&app, async move |engine: Engine| engine.revoke(&agent, revocation).await).await
+}
+
+async fn top_up(
+    State(app): State<App>,
+    Named(agent): Named,
+    Sent(top_up): Sent<TopUp>,
+) -> Answer<AgentView> {
+    asked(&app, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
+}
+
+async fn services(State(app): State<App>) -> Answer<Services> {
+    asked(&app, async |engine: Engine| engine.services().await).await
+}
+
+async fn add_service(State(app): State<App>, Sent(new): Sent<NewService>) -> Answer<ServiceView> {
+    asked(&app, async move |engine: Engine| engine.add_service(new).await).await
+}
+
+/// Which page of which ledger.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageAsked {
+    agent: Option<Handle>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn ledger(State(app): State<App>, Asked(page): Asked<PageAsked>) -> Answer<LedgerPage> {
+    let PageAsked { agent, cursor, limit } = page;
+    asked(&app, async move |engine: Engine| engine.ledger(agent, cursor, limit).await).await
+}
+
+async fn books(State(app): State<App>) -> Answer<Books> {
+    asked(&app, async |engine: Engine| engine.books().await).await
+}
+
+/// Asks the engine and tells its answer, or its error as a problem.
+async fn asked<T, F>(app: &App, ask: impl FnOnce(Engine) -> F) -> Answer<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+{
+    Ok(Json(app.run(ask).await??))
+}

@@ -1,0 +1,150 @@
+//! Problems, and the strict reading of requests whose mistakes they tell.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::{engine::EngineError, policy::names::Handle, policy::terms::Problem};
+
+/// The longest body of a request that is read.
+const MAX_BODY: usize = 256 * 1024;
+/// The longest body that is let pass by, so that its sender comes to read why it was refused.
+const MAX_REFUSED_BODY: usize = 16 * 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A request that is refused.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Problem);
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        let (status, code, detail) = (status.as_u16(), code.to_owned(), detail.into());
+        Self(Problem { status, code, detail, hint: None })
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self(Problem { hint: Some(hint.into()), ..self.0 })
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+
+    /// Something broke inside; the log says what.
+    pub(super) fn internal() -> Self {
+        let detail = "something broke inside pettycash; it may have been done all the same";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+            .hint("look before you repeat it; the log of `pettycash serve` has the details")
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self(error.problem())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status = StatusCode::from_u16(problem.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let text = serde_json::to_vec(&problem).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        (status, [(header::CONTENT_TYPE, kind)], text).into_response()
+    }
+}
+
+/// The answer to a path that there is not.
+pub(super) async fn unknown_path(uri: Uri) -> Refusal {
+    let detail = format!("there is no `{}` on this socket", uri.path());
+    Refusal::new(StatusCode::NOT_FOUND, "path_unknown", detail)
+}
+
+/// The answer to a method that a path does not take.
+pub(super) async fn unknown_method(method: Method, uri: Uri) -> Refusal {
+    let detail = format!("`{}` does not take {method}", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+/// A body of JSON, read whole and strictly.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let is_json = is_json(request.headers());
+        let reading = tokio::time::timeout(BODY_WITHIN, read(request)).await;
+        let body = reading.unwrap_or_else(|_| {
+            let detail = "the body did not arrive in time";
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+        })?;
+        if !is_json {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Refusal::new(status, "not_json", "the body is not declared to be JSON")
+                .hint("send `content-type: application/json`"));
+        }
+        let read = serde_json::from_slice(&body);
+        read.map(Self).map_err(|error| Refusal::invalid(format!("the body does not fit: {error}")))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
+    let mut body = request.into_body();
+    let (mut read, mut length) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::invalid(format!("the body broke off: {error}")));
+        let Ok(data) = frame?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= MAX_BODY {
+            read.extend_from_slice(&data);
+        } else if length > MAX_REFUSED_BODY {
+            break;
+        }
+    }
+    if length > MAX_BODY {
+        let detail = format!("the body is longer than {MAX_BODY} bytes");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    Ok(read)
+}
+
+/// The agent that the path names.
+pub(super) struct Named(pub(super) Handle);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+        named.parse().map(Self).map_err(|error| Refusal::invalid(format!("`{named}`: {error}")))
+    }
+}
+
+/// What the query asks for, with no word that is not known.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let asked = Query::<T>::from_request_parts(parts, state).await;
+        let Query(asked) = asked.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+        Ok(Self(asked))
+    }
+}

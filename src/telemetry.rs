@@ -1,0 +1,83 @@
+//! Logs: what happened, on stderr or in a file of bounded size, never on stdout and never a secret.
+
+use std::{
+    env,
+    fs::{self, File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::fs::OFlags;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// The environment's name for how much is told: `trace` to `error`, or a filter by target.
+pub const FILTER_VARIABLE: &str = "PETTYCASH_LOG";
+/// The environment's name for how it is told: `json`, or else lines for people.
+pub const FORMAT_VARIABLE: &str = "PETTYCASH_LOG_FORMAT";
+/// How long a log file gets before it is put aside.
+const MAX_LOG: u64 = 1024 * 1024;
+
+/// Logs to stderr what `PETTYCASH_LOG` asks for, or else `filter`. Only the first call counts.
+pub fn to_stderr(filter: &str) {
+    init(filter, io::stderr().is_terminal(), io::stderr);
+}
+
+/// Logs to a file that is put aside, as `.old`, when it is 1 MiB long. Only the first call counts.
+pub fn to_file(path: PathBuf) {
+    init("info", false, BoundedLog(Mutex::new((None, path))));
+}
+
+fn init<W>(filter: &str, colours: bool, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let asked = env::var(FILTER_VARIABLE).unwrap_or_default();
+    let parsed = EnvFilter::try_new(if asked.is_empty() { filter } else { &asked });
+    let wrong = parsed.is_err();
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(filter));
+    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let json = env::var(FORMAT_VARIABLE).is_ok_and(|format| format == "json");
+    // It fails where something logs already, which then goes on doing so.
+    let _ = if json { layer.json().try_init() } else { layer.with_ansi(colours).try_init() };
+    if wrong {
+        tracing::warn!(filter = asked, "{FILTER_VARIABLE} is not a filter and is left out");
+    }
+}
+
+/// A log file that others append to as well, so that it is truncated in place, never replaced.
+struct BoundedLog(Mutex<(Option<File>, PathBuf)>);
+
+impl<'a> MakeWriter<'a> for BoundedLog {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
+}
+
+impl Write for &BoundedLog {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, path) = &mut *log;
+        if file.is_none() {
+            let mut options = OpenOptions::new();
+            options.append(true).create(true).mode(0o600);
+            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+            *file = Some(options.open(&*path)?);
+        }
+        let Some(file) = file else { return Ok(text.len()) };
+        if file.metadata()?.len() >= MAX_LOG {
+            fs::copy(&*path, path.with_extension("log.old"))?;
+            file.set_len(0)?;
+        }
+        // A line is one write, so that those of two processes do not mix.
+        file.write_all(text)?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

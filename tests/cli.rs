@@ -1,0 +1,220 @@
+//! The command line, as an operator types it.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::private_dir;
+
+/// A home of its own; whatever serves it ends when it is gone.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(private_dir())
+    }
+
+    fn home(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
+        command.args(words(line)).stdin(Stdio::null());
+        command.env("PETTYCASH_HOME", self.home()).env("PETTYCASH_IDLE_EXIT", "2s");
+        command.output().unwrap()
+    }
+
+    /// What a line prints when it works.
+    fn ok(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.run(line);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{line}: {stderr}");
+        assert_eq!(stderr, "", "{line}");
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// What a line says on stderr when it does not, and that it ends with `code`.
+    fn fails(&self, line: &str, code: i32) -> String {
+        let Output { status, stdout, stderr } = self.run(line);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{line}: {stderr}");
+        assert_eq!(String::from_utf8(stdout).unwrap(), "", "{line}");
+        stderr
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).unwrap()
+    }
+}
+
+/// Splits a line at spaces outside quotes, as a shell would.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    let words = parts.flat_map(|(nth, part)| match nth % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
+#[test]
+fn the_lines_of_the_readme_work_as_written() {
+    let desk = Desk::new();
+    desk.ok("agent create scout --cap 5.00/day --per-call 0.25 --funding allowance");
+    desk.ok("agent create intern");
+    desk.ok("top-up intern 2.00");
+    desk.ok(r#"service add search --payee "Acme Search" --price 0.02"#);
+    desk.ok(r#"service add report --payee "Acme Reports" --no-price"#);
+    desk.ok("agent revoke scout --reason compromised");
+    let ledger = desk.json("ledger scout --json --limit 1000000");
+    let outcomes: Vec<_> = ledger["entries"].as_array().unwrap().iter().collect();
+    assert_eq!(outcomes.len(), 2);
+    assert_eq!(outcomes[0]["outcome"], "revoked");
+    assert_eq!(outcomes[0]["code"], "compromised");
+    let intern = desk.json("agent show intern --json");
+    assert_eq!(intern["balance_usd"], "2.00");
+    assert_eq!(intern["funding"], "prepaid");
+    let scout = desk.json("agent show scout --json");
+    assert_eq!(scout["standing"], "revoked");
+    assert_eq!(scout["available_usd"], "0.00");
+    assert_eq!(desk.ok("verify"), "");
+}
+
+#[test]
+fn what_is_there_is_shown_and_what_is_not_is_said() {
+    let desk = Desk::new();
+    assert!(desk.ok("agent list").starts_with("No agents yet. Create one: pettycash agent create"));
+    assert!(desk.ok("service list").starts_with("No services yet. Add one: pettycash service add"));
+    assert_eq!(desk.ok("ledger"), "Nothing has happened yet.\n");
+    desk.ok("agent create night --cap 1.00/hour --cap 5.00/day --timezone Europe/Paris \
+             --funding allowance --allow search --deny report --expires 30d");
+    let shown = desk.ok("agent show night");
+    for word in ["$1.00 per hour", "$5.00 per day", "Europe/Paris", "search; never report"] {
+        assert!(shown.contains(word), "{word} is not in\n{shown}");
+    }
+    assert!(desk.ok("agent list").contains("night"));
+    assert!(desk.ok("ledger night").contains("created"));
+}
+
+#[test]
+fn init_can_be_run_again_and_asks_nothing_without_a_terminal() {
+    let desk = Desk::new();
+    let first = desk.json("init --json");
+    assert_eq!(first["created"], true);
+    let server = &first["config"]["mcpServers"]["pettycash"];
+    assert!(Path::new(server["command"].as_str().unwrap()).is_absolute());
+    assert_eq!(server["args"], serde_json::json!(["mcp", "--agent", "claude"]));
+    let again = desk.json("init --json");
+    assert_eq!(again["created"], false);
+    assert_eq!(desk.json("agent list --json")["agents"].as_array().unwrap().len(), 1);
+    let told = desk.ok("init");
+    assert!(told.contains("was there already"), "{told}");
+    assert!(told.contains("\"mcpServers\""), "{told}");
+}
+
+#[test]
+fn a_slip_is_a_usage_error_with_a_hint() {
+    let desk = Desk::new();
+    for line in [
+        "agent create Scout",
+        "agent create scout --cap 5.00/fortnight",
+        "agent create scout --cap 5,00/day",
+        "agent create scout --cap -5.00/day",
+        "agent create scout --per-call $1",
+        "agent create scout --funding credit",
+        "agent create scout --funding allowance",
+        "agent create scout --timezone Mars/Olympus",
+        "agent create scout --cap 1.00/day --cap 2.00/day",
+        "agent create scout --per-call 0",
+        "agent create scout --expires yesterday",
+        "agent create scout --expires 2020-01-01T00:00:00Z",
+        "agent creat scout",
+        "agent revoke scout",
+        "agent revoke scout --reason \"No Spaces\"",
+        "top-up scout",
+        "top-up scout 1e3",
+        "top-up scout -1",
+        "service add search --payee Acme",
+        "service add search --payee Acme --price 0.02 --no-price",
+        "service add search --payee Acme --price free",
+        "ledger scout --limit 0",
+        "mcp --agent SCOUT",
+        "nonsense",
+    ] {
+        let told = desk.fails(line, 2);
+        assert!(told.starts_with("error: "), "{line}: {told}");
+        assert!(told.contains("hint: "), "{line}: {told}");
+    }
+    let told = desk.fails("--json agent create Scout", 2);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["error"]["code"], "usage");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_what_can() {
+    let desk = Desk::new();
+    desk.ok("agent create scout --cap 5.00/day --funding allowance");
+    for (line, code) in [
+        ("agent create scout", "handle_taken"),
+        ("agent show ghost", "agent_unknown"),
+        ("agent revoke ghost --reason x", "agent_unknown"),
+        ("top-up ghost 1.00", "agent_unknown"),
+        ("top-up scout 1.00", "no_balance"),
+        ("ledger ghost", "agent_unknown"),
+    ] {
+        let told = desk.fails(line, 1);
+        assert!(told.starts_with("error: ") && told.contains("hint: "), "{line}: {told}");
+        let told: Value = serde_json::from_str(&desk.fails(&format!("{line} --json"), 1)).unwrap();
+        assert_eq!(told["error"]["code"], code, "{line}");
+    }
+    desk.ok("agent revoke scout --reason looping --note \"it looped over the weekend\"");
+    assert!(desk.ok("agent revoke scout --reason again").contains("revoked before (looping)"));
+    assert!(desk.ok("agent show scout").contains("it looped over the weekend"));
+}
+
+#[test]
+fn a_service_is_given_a_new_price_only_on_purpose() {
+    let desk = Desk::new();
+    desk.ok("service add search --payee Acme --price 0.02");
+    desk.ok("service add search --payee Acme --price 0.02");
+    let told = desk.fails("service add search --payee Acme --price 0.03", 1);
+    assert!(told.contains("--replace"), "{told}");
+    desk.ok("service add search --payee Acme --price 0.03 --replace");
+    let services = desk.json("service list --json");
+    assert_eq!(services["services"][0]["price_usd"], "0.03");
+}
+
+#[test]
+fn a_record_that_was_tampered_with_does_not_verify() {
+    let desk = Desk::new();
+    desk.ok("agent create intern");
+    desk.ok("top-up intern 2.00");
+    desk.ok("verify");
+    let segment = std::fs::read_dir(desk.home().join("journal")).unwrap();
+    let segment = segment.map(|file| file.unwrap().path()).find(|path| path.extension().is_some());
+    let path = segment.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let sum = b"2000000000";
+    let at = bytes.windows(sum.len()).position(|window| window == sum).unwrap();
+    bytes[at] = b'9';
+    std::fs::write(&path, bytes).unwrap();
+    let told = desk.fails("verify", 6);
+    assert!(told.contains("does not verify") && told.contains("offset"), "{told}");
+    let told: Value = serde_json::from_str(&desk.fails("verify --json", 6)).unwrap();
+    assert_eq!(told["error"]["code"], "verification_failed");
+}
+
+#[test]
+fn help_names_the_exit_codes_and_every_verb_has_an_example() {
+    let desk = Desk::new();
+    let help = desk.ok("--help");
+    assert!(help.contains("0 ok, 1 failed, 2 usage, 3 denied, 5 engine unreachable, 6"));
+    for line in ["agent create --help", "service add --help", "top-up --help", "ledger --help"] {
+        assert!(desk.ok(line).contains("Example"), "{line}");
+    }
+}
