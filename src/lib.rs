@@ -29,6 +29,7 @@ pub mod clock;
 pub mod engine;
 pub mod home;
 pub mod http;
+pub mod mcp;
 pub mod policy;
 pub mod serve;
 pub mod store;

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod cli;
+mod contract;
 mod crash;
 mod engine;
+mod mcp;
 mod processes;
 mod properties;
 mod scenarios;

@@ -1,8 +1,10 @@
 //! The command line: one file per verb.
 
 mod agent;
+mod demo;
 mod init;
 mod ledger;
+mod mcp;
 mod output;
 pub mod owner;
 mod serve;
@@ -52,8 +54,12 @@ Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_LOG (trace..error).";
 enum Verb {
     /// Prepare this machine: data directory, a first agent, and the snippet for your MCP client
     Init(init::Args),
+    /// Watch an agent pay, be refused, adapt and be revoked, in a throw-away directory
+    Demo(demo::Args),
     /// Own the data and answer everybody else; clients start it by themselves
     Serve(serve::Args),
+    /// Run the MCP server for one agent on stdin and stdout
+    Mcp(mcp::Args),
     /// Create, list, show and revoke agents
     Agent(agent::Args),
     /// Add to an agent's balance
@@ -113,7 +119,9 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     let home = || crate::home::Home::locate(cli.home.clone());
     match cli.verb {
         Verb::Init(args) => init::run(&args, &home()?, output),
+        Verb::Demo(args) => demo::run(args, output),
         Verb::Serve(args) => serve::run(args, home()?, output),
+        Verb::Mcp(args) => mcp::run(args, cli.home.clone()),
         Verb::Agent(args) => agent::run(args, &home()?, output),
         Verb::TopUp(args) => top_up::run(args, &home()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),

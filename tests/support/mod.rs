@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 pub(crate) mod bench;
 pub(crate) mod house;
+pub(crate) mod mcp_house;
+pub(crate) mod mcp_raw;
 pub(crate) mod sim_disk;
 
 /// A throw-away directory that is ours alone, as a home must be.

@@ -1,0 +1,62 @@
+//! `pettycash mcp`: the MCP server of one agent, on standard input and output.
+//!
+//! It serves at once and looks for the engine when the first call comes: a client that only lists
+//! the tools starts nothing, and one whose engine is gone still lists them.
+
+use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use tokio::runtime;
+
+use super::owner;
+use crate::{
+    client::{Cause, Client, Finder, Unstarted},
+    home::{Home, HomeError},
+    mcp::{Server, serve_stdio},
+    policy::names::{Handle, RunId},
+    telemetry,
+};
+
+/// What `pettycash mcp` is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The agent that pays
+    #[arg(long, env = "PETTYCASH_AGENT", value_name = "HANDLE")]
+    agent: Handle,
+
+    /// The run that its payments belong to, for the ledger
+    #[arg(long, value_name = "ID")]
+    run: Option<RunId>,
+}
+
+/// Serves until the client closes its end. `home` is where the operator says the data is; it is
+/// looked at when it is needed, so that one that cannot be used now may be mended meanwhile.
+pub(super) fn run(args: Args, home: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let Args { agent, run } = args;
+    telemetry::to_stderr("warn");
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let server = Server::new(Client::new(finder(home)), agent, run);
+    let ended = runtime.block_on(serve_stdio(server));
+    // A read of standard input that never ends must not keep the process.
+    runtime.shutdown_background();
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn finder(named: Option<PathBuf>) -> Finder {
+    Arc::new(move || {
+        let named = named.clone();
+        async move {
+            let home = Home::locate(named).map_err(|error| unusable(&error))?;
+            owner::find_or_start(&home).await
+        }
+        .boxed()
+    })
+}
+
+fn unusable(error: &HomeError) -> Unstarted {
+    let cause = error.source().map(|source| Cause(source.to_string()));
+    Unstarted { what: error.to_string(), cause, hint: Some(error.hint()) }
+}

@@ -1,0 +1,16 @@
+//! The MCP surface: the tools that the model sees, and the server that answers their calls.
+//!
+//! Nothing is decided here. A call gets its caller's name and an id, goes to the engine as the
+//! model wrote it, and comes back as the engine's answer; what this room adds are the answers to
+//! calls that never came back.
+
+mod schema;
+mod server;
+mod stdio;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+pub use server::{Reach, Server};
+pub use stdio::{StdioError, serve_stdio};
+pub use tools::{TOOLS, Tool};

@@ -1,0 +1,147 @@
+//! The tools: what each is called, what it says of itself to a model, and what it takes and gives.
+//!
+//! A model sees name, description and input schema, never the output schema: so the description
+//! says what comes back. The three main tools stay under 2,800 bytes together.
+
+use std::sync::{Arc, LazyLock};
+
+use rmcp::model::{JsonObject, MetaObject, Tool as Described, ToolAnnotations};
+use serde_json::{Value, json};
+
+use super::schema;
+use crate::policy::answer::{BalanceAnswer, LedgerAnswer, PayAnswer, ServicesAnswer};
+
+/// Every tool as `tools/list` answers it, built once.
+pub static TOOLS: LazyLock<Vec<Described>> =
+    LazyLock::new(|| Tool::ALL.into_iter().map(Tool::described).collect());
+
+/// A tool that a model can call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Pays.
+    PayForApiCall,
+    /// Says what can be spent.
+    GetBalance,
+    /// Lists what was paid and refused.
+    Ledger,
+    /// Lists what may be paid.
+    ListServices,
+}
+
+const PAY: &str = "Pay for one API call from your own budget. Its limits are kept by the payment \
+engine: a payment that passes one is denied and costs nothing.\n\
+Returns `outcome`: paid (payment_id, charged_usd, available_usd); denied or failed (code, message, \
+advice and, where known, max_affordable_usd, retry_after_s, alternatives); in_progress (learn the \
+outcome later with payment_id alone, or the same arguments and idempotency_key).\n\
+Unless paid, follow `advice`: fix_request = correct the arguments; shrink = if less is of use, pay \
+at most max_affordable_usd; use_alternative = pay one of alternatives; wait = not before \
+retry_after_s; ask_operator = only a human can change this: tell your user and do other work; \
+stop = do not pay again.\n\
+Never split a purchase to fit a limit.";
+
+const BALANCE: &str = "What you can spend now: available_usd (balance and all caps considered), \
+held_usd, per_call_limit_usd, and each cap with what is used and when it resets. Free. Call it \
+once before you plan paid work; every paid answer carries available_usd too.";
+
+const LEDGER: &str = "Your payments, refusals and top-ups, newest first, with spent_today_usd. \
+Free. Use it to see whether an earlier payment went through before you pay again, or to report \
+what a task cost.";
+
+const SERVICES: &str = "The services you may pay: service_id, payee and price_usd. Where price_usd \
+is missing, the amount you give is the price. Free. Pages by name: pass next_cursor as cursor.";
+
+impl Tool {
+    /// Every tool, the one that matters first.
+    pub const ALL: [Self; 4] =
+        [Self::PayForApiCall, Self::GetBalance, Self::Ledger, Self::ListServices];
+
+    /// Its name, on MCP and on `/v1`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PayForApiCall => "pay_for_api_call",
+            Self::GetBalance => "get_balance",
+            Self::Ledger => "ledger",
+            Self::ListServices => "list_services",
+        }
+    }
+
+    /// The tool of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
+    }
+
+    fn described(self) -> Described {
+        let (title, description, input, output) = match self {
+            Self::PayForApiCall => (
+                "Pay for an API call",
+                PAY,
+                pay_input(),
+                schema::of_answer::<PayAnswer>(&["outcome"]),
+            ),
+            Self::GetBalance => {
+                ("Budget", BALANCE, input(json!({})), schema::of_answer::<BalanceAnswer>(&[]))
+            }
+            Self::Ledger => {
+                let older = "next_cursor of the answer before, for what is older.";
+                ("Ledger", LEDGER, page_input(older), schema::of_answer::<LedgerAnswer>(&[]))
+            }
+            Self::ListServices => {
+                let more = "next_cursor of the answer before.";
+                ("Services", SERVICES, page_input(more), schema::of_answer::<ServicesAnswer>(&[]))
+            }
+        };
+        let mut tool = Described::new(self.name(), description, Arc::new(input));
+        tool.title = Some(title.to_owned());
+        tool.output_schema = Some(Arc::new(output));
+        tool.annotations = Some(self.annotations());
+        // Without this one host hides a tool behind a search until the model looks for it.
+        let shown = [("anthropic/alwaysLoad".to_owned(), Value::Bool(true))];
+        tool.meta = Some(MetaObject(shown.into_iter().collect()));
+        tool
+    }
+
+    /// Paying reaches out and spends, and without a key twice is twice; the rest only reads.
+    fn annotations(self) -> ToolAnnotations {
+        let pays = self == Self::PayForApiCall;
+        ToolAnnotations::new().read_only(!pays).destructive(pays).idempotent(!pays).open_world(pays)
+    }
+}
+
+fn pay_input() -> JsonObject {
+    input(json!({
+        "service_id": {
+            "type": "string",
+            "description": "The service, as list_services names it."
+        },
+        "amount_usd": {
+            "type": "string",
+            "description": "US dollars, such as \"0.25\". For a service with a price: the most you \
+                            will pay (optional). Without one: the price (required)."
+        },
+        "idempotency_key": {
+            "type": "string",
+            "description": "Your own name for this payment. Repeat it only to retry this payment: \
+                            it is never charged twice."
+        },
+        "payment_id": {
+            "type": "string",
+            "description": "Alone, without other arguments: fetch the outcome of that payment."
+        }
+    }))
+}
+
+fn page_input(cursor: &str) -> JsonObject {
+    input(json!({
+        "limit": { "type": "integer", "minimum": 1, "maximum": 100, "default": 20 },
+        "cursor": { "type": "string", "description": cursor }
+    }))
+}
+
+fn input(properties: Value) -> JsonObject {
+    let schema = [
+        ("type", Value::from("object")),
+        ("properties", properties),
+        ("additionalProperties", Value::Bool(false)),
+    ];
+    schema.map(|(keyword, value)| (keyword.to_owned(), value)).into_iter().collect()
+}
