@@ -1,0 +1,108 @@
+"""The official Python SDK, through the same story as story.mjs.
+
+Usage: sdk.py auto|legacy. `auto` finds the newest protocol both sides speak, without a handshake;
+`legacy` is `initialize` and a session.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+from mcp import Client, StdioServerParameters
+
+BIN, HOME = os.environ["PETTYCASH_BIN"], os.environ["PETTYCASH_HOME"]
+TOOLS = ["get_balance", "ledger", "list_services", "pay_for_api_call"]
+NOT_AN_ERROR = (None, "paid", "in_progress")
+
+
+def same(got, expected):
+    """Unlike a bare assert, says what was there and survives `python -O`."""
+    if got != expected:
+        raise AssertionError(f"got {got!r}, expected {expected!r}")
+
+
+def fields(answer, *names):
+    return [answer.get(name) for name in names]
+
+
+async def play(client):
+    async def ask(tool, **arguments):
+        result = await client.call_tool(tool, arguments)
+        answer, text = result.structured_content, result.content[0].text
+        same(text, json.dumps(answer, separators=(",", ":"), ensure_ascii=False))
+        same(bool(result.is_error), answer.get("outcome") not in NOT_AN_ERROR)
+        return answer
+
+    async def pay(**arguments):
+        return await ask("pay_for_api_call", **arguments)
+
+    same(sorted(tool.name for tool in (await client.list_tools()).tools), TOOLS)
+    before = await ask("get_balance")
+    same(fields(before, "handle", "standing", "available_usd"), ["scout", "active", "5.00"])
+    services = (await ask("list_services"))["services"]
+    same(sorted(service["service_id"] for service in services), ["report", "search"])
+
+    first = await pay(service_id="search")
+    same(fields(first, "outcome", "charged_usd", "available_usd"), ["paid", "0.02", "4.98"])
+
+    refused = await pay(service_id="report", amount_usd=0.4)
+    same(
+        fields(refused, "outcome", "code", "advice", "max_affordable_usd"),
+        ["denied", "per_call_limit_exceeded", "shrink", "0.25"],
+    )
+    adapted = await pay(service_id="report", amount_usd=refused["max_affordable_usd"])
+    same(fields(adapted, "outcome", "charged_usd"), ["paid", "0.25"])
+
+    for field, arguments in [
+        ("service_id", {}),
+        ("amount_usd", {"service_id": "report", "amount_usd": "0.25 USD"}),
+        ("amount_usd", {"service_id": "report", "amount_usd": None}),
+    ]:
+        mistake = await pay(**arguments)
+        same(
+            fields(mistake, "outcome", "code", "advice", "field"),
+            ["denied", "invalid_request", "fix_request", field],
+        )
+
+    ledger = await ask("ledger")
+    same(ledger["spent_today_usd"], "0.27")
+    entries = {entry.get("payment_id"): entry for entry in ledger["entries"]}
+    for answer, service, amount in [
+        (first, "search", "0.02"),
+        (refused, "report", "0.40"),
+        (adapted, "report", "0.25"),
+    ]:
+        same(
+            fields(entries[answer["payment_id"]], "service_id", "amount_usd", "outcome", "code"),
+            [service, amount, answer["outcome"], answer.get("code")],
+        )
+
+    subprocess.run(
+        [BIN, "agent", "revoke", "scout", "--reason", "compromised"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    last = await pay(service_id="search")
+    same(fields(last, "outcome", "code", "advice"), ["denied", "agent_revoked", "stop"])
+
+    return (
+        f"{len(TOOLS)} tools; {first['outcome']} {first['charged_usd']}; "
+        f"{refused['code']}, {refused['advice']}; {adapted['outcome']} {adapted['charged_usd']}; "
+        f"mistakes named; ledger agrees; {last['code']}"
+    )
+
+
+async def main(mode):
+    # The SDK hands on few variables, so the home is named outright.
+    server = StdioServerParameters(
+        command=BIN, args=["mcp", "--agent", "scout"], env={"PETTYCASH_HOME": HOME}
+    )
+    async with Client(server, mode=mode, read_timeout_seconds=30) as client:
+        told = await play(client)
+        print(f"python sdk {version('mcp')} ({client.protocol_version}): {told}")
+
+
+asyncio.run(main(sys.argv[1]))
