@@ -36,8 +36,8 @@ async fn a_payment_is_answered_as_the_contract_says() {
         json!({"outcome": "denied", "code": "per_call_limit_exceeded",
             "message": "$0.40 is over the limit of $0.25 for one payment. Nothing was charged.",
             "advice": "shrink", "payment_id": id, "max_affordable_usd": "0.25",
-            "breached": [{"code": "per_call_limit_exceeded", "limit_usd": "0.25",
-                "asked_usd": "0.40"}]})
+            "breached": [{"code": "per_call_limit_exceeded", "scope": "agent",
+                "limit_usd": "0.25", "asked_usd": "0.40"}]})
     );
 }
 
@@ -273,6 +273,24 @@ async fn identical_denials_share_an_id_and_one_later_entry() {
     assert_eq!(outcomes, ["paid", "denied_again", "denied", "created"]);
     assert_eq!(lines[1]["times"], 4);
     assert_eq!(lines[1]["payment_id"], answers[0]["payment_id"]);
+}
+
+#[tokio::test]
+async fn denials_that_differ_in_what_was_asked_are_two() {
+    let house = House::new().await;
+    house.scout().await;
+    let mut answers = Vec::new();
+    for most in ["0.01", "0.001"] {
+        answers.push(house.pay("scout", json!({"service_id": "search", "amount_usd": most})).await);
+        assert_eq!(answers.last().unwrap()["code"], "price_above_maximum");
+    }
+    for amount in ["1e3", "-1"] {
+        answers
+            .push(house.pay("scout", json!({"service_id": "report", "amount_usd": amount})).await);
+        assert_eq!(answers.last().unwrap()["code"], "invalid_request");
+    }
+    let ids: std::collections::BTreeSet<_> = ids(&answers).into_iter().collect();
+    assert_eq!(ids.len(), 4);
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ impl<'a> Given<'a> {
             return Err(bad(field, value, "text", example));
         };
         let parsed = text.parse::<T>();
-        parsed.map(Some).map_err(|cause| bad(field, value, &cause.to_string(), example))
+        parsed.map(Some).map_err(|cause| bad(field, value, rule(&cause.to_string()), example))
     }
 }
 
@@ -202,9 +202,15 @@ fn amount(value: &Value) -> Result<Usd, BadField> {
         Ok(amount) if amount.is_zero() => Err(wrong("an amount above zero")),
         Ok(amount) => Ok(amount),
         Err(cause @ (AmountError::NotDecimal | AmountError::TooFine | AmountError::TooLarge)) => {
-            Err(wrong(&cause.to_string()))
+            Err(wrong(rule(&cause.to_string())))
         }
     }
+}
+
+/// What the sentence of a rule says is right: an answer puts its own words before it.
+fn rule(sentence: &str) -> &str {
+    let parts = sentence.split_once(" is ").or_else(|| sentence.split_once(" has "));
+    parts.map_or(sentence, |(_, rule)| rule)
 }
 
 fn bad(field: &str, got: &Value, expected: &str, example: &str) -> BadField {

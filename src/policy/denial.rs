@@ -388,10 +388,15 @@ impl Refusal {
         !self.fixed_price && !self.affordable.is_zero()
     }
 
-    /// Two sentences for the model: the first reason, and that no money moved.
-    pub fn message(&self) -> String {
+    /// The first reason as a sentence for the model.
+    pub fn sentence(&self) -> String {
         let first = self.denials.first().map(|denial| denial.sentence(self.asked));
-        format!("{} Nothing was charged.", first.unwrap_or_default())
+        first.unwrap_or_default()
+    }
+
+    /// The same where a payment was asked for: it says that no money moved.
+    pub fn message(&self) -> String {
+        format!("{} Nothing was charged.", self.sentence())
     }
 
     /// When every reason that time cures is cured; nothing if time cures none.
@@ -419,10 +424,11 @@ impl Denied {
         let service = self.service.as_ref().map_or("-", ServiceId::as_str);
         let asked = self.asked.map_or("-".to_owned(), Usd::decimal);
         let code = self.refusal.code().word();
-        let field = match self.refusal.denials.first() {
+        let told = match self.refusal.denials.first() {
             Some(Denial::InvalidRequest(bad)) => format!(" {}={}", bad.field, bad.got),
+            Some(Denial::PriceAboveMaximum { maximum, .. }) => format!(" {}", maximum.decimal()),
             Some(_) | None => String::new(),
         };
-        format!("{code} {service} {asked}{field}")
+        format!("{code} {service} {asked}{told}")
     }
 }

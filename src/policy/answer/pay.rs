@@ -130,8 +130,9 @@ impl PayAnswer {
 
     /// A payment that policy refused.
     pub fn denied(refusal: &Refusal, payment: Option<PaymentId>, now: Timestamp) -> Self {
-        let refused = Refused::by(refusal, now);
-        let about_money = refusal.denials.iter().any(is_about_money);
+        let refused = Refused { message: Some(refusal.message()), ..Refused::by(refusal, now) };
+        // Where anything else is in the way too, no amount would be paid.
+        let about_money = refusal.denials.iter().all(is_about_money);
         let affordable = Some(refusal.affordable).filter(|usd| about_money && !usd.is_zero());
         let nearest = refusal.denials.iter().find_map(Denial::nearest).unwrap_or_default();
         Self {
@@ -189,13 +190,13 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         held_usd: None,
         asked_usd: None,
     };
-    let asked = Some(refusal.asked);
+    let (scope, asked) = (Some("agent".to_owned()), Some(refusal.asked));
     match denial {
         Denial::PerCallLimitExceeded { limit } => {
-            Some(Breach { limit_usd: Some(*limit), asked_usd: asked, ..none })
+            Some(Breach { scope, limit_usd: Some(*limit), asked_usd: asked, ..none })
         }
         Denial::CapExceeded { cap, used, held, .. } => Some(Breach {
-            scope: Some("agent".to_owned()),
+            scope,
             period: Some(cap.period),
             cap_usd: Some(cap.amount),
             used_usd: Some(*used),
@@ -204,7 +205,7 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
             ..none
         }),
         Denial::InsufficientBalance { funds } => {
-            Some(Breach { funds_usd: Some(*funds), asked_usd: asked, ..none })
+            Some(Breach { scope, funds_usd: Some(*funds), asked_usd: asked, ..none })
         }
         Denial::PriceAboveMaximum { price, maximum } => {
             Some(Breach { limit_usd: Some(*maximum), asked_usd: Some(*price), ..none })

@@ -80,7 +80,7 @@ impl Refused {
         let resets_at = refusal.resets_at().filter(|_| waits);
         let refused = Self {
             retry_after_s: resets_at.map(|at| seconds_until(at, now)),
-            ..Self::plain(refusal.code(), &refusal.message(), advice)
+            ..Self::plain(refusal.code(), &refusal.sentence(), advice)
         };
         match refusal.denials.first() {
             Some(Denial::InvalidRequest(bad)) => refused.with_field(bad),
