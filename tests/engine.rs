@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use pettycash::{
     engine::{Engine, verify},
     policy::{
-        entry::{By, Draft, Fact, Hold, Windows},
+        entry::{Binding, By, Draft, Fact, Hold, Windows},
         names::{Handle, PaymentId},
         terms::LedgerPage,
     },
@@ -341,6 +341,17 @@ async fn what_was_held_and_never_sent_is_voided_at_open() {
     assert_eq!(voided["outcome"], "failed");
     let open = house.pay("intern", json!({"payment_id": held[1]})).await;
     assert_eq!(open["outcome"], "in_progress");
+    // The key of what was never sent is free again, that of what was sent is not.
+    let retry = |sent: bool| {
+        json!({"service_id": "report", "amount_usd": "0.30",
+        "idempotency_key": format!("sent-{sent}")})
+    };
+    let fresh = house.pay("intern", retry(false)).await;
+    assert_eq!(fresh["outcome"], "paid");
+    assert_eq!(fresh.get("replayed"), None);
+    let open = house.pay("intern", retry(true)).await;
+    assert_eq!(open["outcome"], "in_progress");
+    assert_eq!(open["payment_id"], json!(held[1]));
 }
 
 fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
@@ -350,7 +361,12 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
         payee: "Acme Reports".parse().unwrap(),
         amount: "0.30".parse().unwrap(),
         windows: Windows { hour: 0, day: 0, week: 0, month: 0 },
-        binding: None,
+        binding: Some(Binding {
+            key: format!("sent-{sent}").parse().unwrap(),
+            call: None,
+            asked: Some("0.30".parse().unwrap()),
+            until: "2027-01-01T00:00:00Z".parse().unwrap(),
+        }),
         run: None,
     };
     let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };

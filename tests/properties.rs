@@ -300,6 +300,39 @@ fn windows_tile_time_in_every_zone() {
     assert!(zones > 400, "only {zones} zones");
 }
 
+#[test]
+fn a_date_that_occurs_twice_is_one_window() {
+    // Until 2011 clocks in Newfoundland went back at 00:01, over midnight.
+    let zone: Zone = "America/St_Johns".parse().unwrap();
+    let change: Timestamp = "2010-11-07T02:31:00Z".parse().unwrap();
+    for minutes in -90..=90 {
+        let at = change.checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
+            tiles(at, period, &zone);
+        }
+    }
+}
+
+#[test]
+fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
+    let mandate = Mandate {
+        funding: Funding::Allowance,
+        per_call_limit: None,
+        caps: vec![Cap { period: Period::Day, amount: cents(100) }],
+        zone: Zone::utc(),
+        allow: BTreeSet::new(),
+        deny: BTreeSet::new(),
+        expires_at: None,
+    };
+    let mut history = History::new(mandate.clone());
+    history.step(&Act::Pay(40));
+    let book = history.bench.state.book(&scout()).unwrap();
+    let earlier = history.bench.now.checked_sub(SignedDuration::from_hours(48)).unwrap();
+    let room = book.room(mandate.caps[0], earlier);
+    assert_eq!(room.used, cents(40), "two days back there is a fresh window");
+    assert_eq!(book.windows(earlier).day, book.windows(history.bench.now).day);
+}
+
 /// The window holds its instant and no other window holds any of its own.
 fn tiles(at: Timestamp, period: Period, zone: &Zone) {
     let of = |at| Window::containing(at, period, zone);
