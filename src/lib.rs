@@ -9,19 +9,22 @@
 //! mcp/      the tools the model sees, over stdio
 //! http/     the agents' and the operator's API, on sockets of this machine
 //! cli/      one file per verb
-//! serve.rs  the one place that opens the store and puts the surfaces on the engine
+//! serve.rs  the one place that opens the store for writing and puts the surfaces on the engine
 //! client.rs the engine's face over the local socket, for surfaces in another process
+//! home.rs   the data directory: whose it is, and the names of everything in it
 //! ```
 //!
 //! # Who may call whom
 //!
 //! ```text
-//! main → cli → serve → http → engine → policy      mcp, cli → client (speaks /v1, knows policy)
+//! main → cli → serve → http → engine → policy
 //!                             engine → store → policy's types
+//! mcp, cli, serve → client (speaks /v1, knows policy's types) → home → store's check of modes
+//! clock, telemetry: leaves
 //! ```
 //!
-//! Nothing points back up, surfaces never touch the store, and policy depends on nothing of ours.
-//! A test keeps this table.
+//! Nothing points back up; of the surfaces none touches the store; policy depends on nothing of
+//! ours. A test keeps this table.
 
 pub mod cli;
 pub mod client;

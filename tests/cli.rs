@@ -5,10 +5,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use pettycash::home::Home;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::private_dir;
+use crate::support::{house::House, private_dir};
 
 /// A home of its own; whatever serves it ends when it is gone.
 struct Desk(TempDir);
@@ -47,6 +49,18 @@ impl Desk {
         stderr
     }
 
+    /// Ends the `serve` that the first command started.
+    fn end_serve(&self) {
+        let serving = Home::at(self.home()).unwrap().serving().unwrap();
+        let pid = Pid::from_raw(i32::try_from(serving.pid).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let gone = || Home::at(self.home()).unwrap().serving().is_none();
+        assert!((0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            gone()
+        }));
+    }
+
     fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.ok(line)).unwrap()
     }
@@ -83,6 +97,68 @@ fn the_lines_of_the_readme_work_as_written() {
     assert_eq!(scout["standing"], "revoked");
     assert_eq!(scout["available_usd"], "0.00");
     assert_eq!(desk.ok("verify"), "");
+}
+
+/// Every line of the README that starts with `pettycash`, without its comment.
+fn readme_lines() -> Vec<String> {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("pettycash "));
+    lines.map(|line| line.split(" # ").next().unwrap().trim().to_owned()).collect()
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let desk = Desk::new();
+    let lines = readme_lines();
+    assert!(lines.len() >= 10, "{lines:?}");
+    for line in lines {
+        desk.ok(&line);
+    }
+}
+
+#[tokio::test]
+async fn a_long_ledger_is_paged_inside() {
+    let house = House::new().await;
+    house.agent(serde_json::json!({"handle": "intern", "funding": "prepaid"})).await;
+    for _ in 0..1_200 {
+        house.top_up("intern", "1.00").await;
+    }
+    house.engine.close().await;
+    let House { dir, engine, .. } = house;
+    drop(engine);
+    let desk = Desk(dir);
+    let all = desk.json("ledger intern --json --limit 1000000");
+    assert_eq!(all["entries"].as_array().unwrap().len(), 1_201);
+    assert_eq!(all.get("next_cursor"), None);
+    let some = desk.json("ledger --json --limit 1100");
+    assert_eq!(some["entries"].as_array().unwrap().len(), 1_100);
+    assert!(some["next_cursor"].is_string());
+    assert!(desk.ok("ledger intern --limit 2").contains("these are the newest 2"));
+}
+
+#[test]
+fn a_journal_that_is_gone_does_not_verify() {
+    let desk = Desk::new();
+    assert_eq!(desk.ok("verify"), "", "an empty home");
+    desk.ok("agent create intern");
+    desk.end_serve();
+    std::fs::rename(desk.home().join("journal"), desk.home().join("elsewhere")).unwrap();
+    let told = desk.fails("verify", 6);
+    assert!(told.contains("the journal is missing"), "{told}");
+}
+
+#[test]
+fn init_names_a_home_that_is_not_the_platforms() {
+    let desk = Desk::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
+    command.args(["init", "--json", "--home"]).arg(desk.home()).stdin(Stdio::null());
+    command.env_remove("PETTYCASH_HOME").env("PETTYCASH_IDLE_EXIT", "2s");
+    let told: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let home = &told["config"]["mcpServers"]["pettycash"]["env"]["PETTYCASH_HOME"];
+    assert_eq!(home, &told["home"]);
+    assert!(home.is_string());
 }
 
 #[test]

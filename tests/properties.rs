@@ -1,14 +1,15 @@
 //! What must hold for every history, not only for those that somebody thought of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, tz};
 use pettycash::policy::{
-    entry::{By, Draft, Fact, VoidCause},
+    entry::{Binding, By, Draft, Fact, VoidCause},
     mandate::{Cap, Funding, Mandate, Service},
     money::Usd,
-    names::{Handle, PaymentId},
+    names::{Handle, IdempotencyKey, PaymentId},
     operate, settle,
+    state::State,
     window::{Period, Window, Zone},
 };
 use proptest::prelude::*;
@@ -27,6 +28,8 @@ enum Act {
     VoidNotSent(usize),
     Expire(usize),
     Refund(usize, i64),
+    PayWithKey(u8, i64),
+    HoldWithKey(u8, i64),
     TopUp(i64),
     Pass(i64),
     Revoke,
@@ -44,6 +47,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0_usize..8).prop_map(Act::VoidNotSent),
         1 => (0_usize..8).prop_map(Act::Expire),
         2 => (0_usize..8, 1_i64..60).prop_map(|(nth, cents)| Act::Refund(nth, cents)),
+        4 => (0_u8..4, 1_i64..4).prop_map(|(key, cents)| Act::PayWithKey(key, cents * 5)),
+        2 => (0_u8..4, 1_i64..4).prop_map(|(key, cents)| Act::HoldWithKey(key, cents * 5)),
         3 => (1_i64..300).prop_map(Act::TopUp),
         // Mostly forward, now and then back, as clocks do.
         4 => prop_oneof![1_i64..7_200, 3_600_i64..200_000, -7_200_i64..0].prop_map(Act::Pass),
@@ -86,6 +91,9 @@ struct History {
     bench: Bench,
     mandate: Mandate,
     payments: Vec<PaymentId>,
+    /// Which payment each key stands for, and until when.
+    keys: BTreeMap<u8, (PaymentId, Timestamp)>,
+    voided: BTreeSet<PaymentId>,
     revoked: bool,
 }
 
@@ -99,14 +107,17 @@ impl History {
             bench.act(act).unwrap();
         }
         bench.open(&scout(), mandate.clone());
-        Self { bench, mandate, payments: Vec::new(), revoked: false }
+        let (payments, voided) = (Vec::new(), BTreeSet::new());
+        Self { bench, mandate, payments, keys: BTreeMap::new(), voided, revoked: false }
     }
 
     fn step(&mut self, act: &Act) {
         match *act {
-            Act::Pay(amount) => self.ask("shop", Some(cents(amount)), Fact::Paid),
-            Act::PayFixed => self.ask("fixed", None, Fact::Paid),
-            Act::Hold(amount) => self.ask("shop", Some(cents(amount)), Fact::Held),
+            Act::Pay(amount) => drop(self.ask("shop", Some(cents(amount)), None, Fact::Paid)),
+            Act::PayFixed => drop(self.ask("fixed", None, None, Fact::Paid)),
+            Act::Hold(amount) => drop(self.ask("shop", Some(cents(amount)), None, Fact::Held)),
+            Act::PayWithKey(key, amount) => self.ask_with_key(key, cents(amount), Fact::Paid),
+            Act::HoldWithKey(key, amount) => self.ask_with_key(key, cents(amount), Fact::Held),
             Act::Send(nth) => {
                 if let Some(payment) = self.open(nth) {
                     let fact = Fact::Sent { payment };
@@ -135,6 +146,8 @@ impl History {
             Act::Pass(seconds) => self.bench.pass(seconds),
             Act::Revoke => {
                 let reason = "enough".parse().unwrap();
+                let open = self.bench.state.all_open().filter(|open| !open.sent);
+                self.voided.extend(open.map(|open| open.hold.payment));
                 let act = operate::revoke(&self.bench.state, &scout(), reason, None);
                 self.bench.act(act).unwrap();
                 self.revoked = true;
@@ -146,18 +159,19 @@ impl History {
         &mut self,
         service: &str,
         amount: Option<Usd>,
+        binding: Option<Binding>,
         fact: fn(pettycash::policy::entry::Hold) -> Fact,
-    ) {
+    ) -> Option<PaymentId> {
         let now = self.bench.engine_now();
         let before = self.bench.state.book(&scout()).unwrap().clone();
-        let payment = self.bench.payment(service, amount, None);
+        let payment = self.bench.payment(service, amount, binding);
         let asked = payment.cost();
         let granted = self.bench.ask(&scout(), &payment, fact);
         let after = self.bench.state.book(&scout()).unwrap();
         if granted.is_err() {
             assert_eq!(before.captured, after.captured, "a denial charged something");
             assert_eq!(before.held, after.held, "a denial held something");
-            return;
+            return None;
         }
         assert!(!self.revoked, "a revoked agent paid");
         assert!(self.mandate.per_call_limit.is_none_or(|limit| asked <= limit));
@@ -170,6 +184,32 @@ impl History {
         }
         assert!(before.funds().is_none_or(|funds| asked <= funds), "more than the balance");
         self.payments.push(payment.id);
+        Some(payment.id)
+    }
+
+    /// A payment under a key, as the engine makes it: a key that stands for one is not paid again.
+    fn ask_with_key(
+        &mut self,
+        key: u8,
+        amount: Usd,
+        fact: fn(pettycash::policy::entry::Hold) -> Fact,
+    ) {
+        let name: IdempotencyKey = format!("key-{key}").parse().unwrap();
+        let now = self.bench.engine_now();
+        let bound = self.bench.state.bound(&scout(), &name, now).map(|bound| bound.payment);
+        let living = self.keys.get(&key).copied().filter(|(payment, until)| {
+            let voided = self.voided.contains(payment);
+            !voided && (now < *until || self.bench.state.open(*payment).is_some())
+        });
+        assert_eq!(bound, living.map(|(payment, _)| payment), "{name} stands for something else");
+        if bound.is_some() {
+            return;
+        }
+        let until = now.checked_add(SignedDuration::from_hours(10)).unwrap();
+        let binding = Binding { key: name, call: None, asked: Some(amount), until };
+        if let Some(payment) = self.ask("shop", Some(amount), Some(binding), fact) {
+            self.keys.insert(key, (payment, until));
+        }
     }
 
     /// One of the payments ever made, open or not: the rules must hold for both.
@@ -183,6 +223,9 @@ impl History {
         let was_open = self.bench.state.open(payment).is_some();
         if let Some(draft) = how(&self.bench, payment) {
             assert!(was_open, "a hold ended twice");
+            if matches!(draft.fact, Fact::Voided { .. }) {
+                self.voided.insert(payment);
+            }
             self.bench.write(vec![draft]);
             assert!(self.bench.state.open(payment).is_none(), "a hold did not end");
         }
@@ -214,6 +257,13 @@ impl History {
         let mut state = self.bench.state.clone();
         state.drain_touched();
         assert_eq!(state, self.bench.refold(), "the fold of the entries is not the state");
+        let mut restored = State::default();
+        for key in state.doc_keys() {
+            let document = serde_json::to_vec(&state.document(&key).unwrap()).unwrap();
+            restored.restore(serde_json::from_slice(&document).unwrap());
+        }
+        restored.restore_now(state.now());
+        assert_eq!(restored, state, "what the desk keeps is not the state");
         let book = self.bench.state.book(&scout()).unwrap();
         let open = self.bench.state.all_open().map(|open| open.hold.amount.nanos()).sum::<i64>();
         assert_eq!(book.held.nanos(), open, "held is not the sum of the open holds");

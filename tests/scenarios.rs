@@ -223,7 +223,6 @@ fn denied(refusal: &Refusal, now: Timestamp) -> String {
     let advice = match refusal.advice() {
         Advice::FixRequest => "fix_request",
         Advice::Shrink => "shrink",
-        Advice::UseAlternative => "use_alternative",
         Advice::Wait => "wait",
         Advice::AskOperator => "ask_operator",
         Advice::Stop => "stop",

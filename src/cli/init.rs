@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufRead, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -42,7 +43,12 @@ pub(super) struct Args {
     yes: bool,
 }
 
-pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    args: &Args,
+    home: &Home,
+    named: Option<&Path>,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let operator = owner::operator(home);
     wait(async {
         let present = match operator.agent(&args.agent).await {
@@ -54,7 +60,7 @@ pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<Ex
         if wanted && !present {
             operator.create_agent(&terms(args)).await?;
         }
-        let snippet = snippet(home, &args.agent)?;
+        let snippet = snippet(home, named, &args.agent)?;
         let created = wanted && !present;
         let told = json!({
             "home": home.dir(), "agent": args.agent, "created": created, "config": snippet,
@@ -93,13 +99,14 @@ fn terms(args: &Args) -> NewAgent {
     }
 }
 
-/// What to paste into a client's configuration: absolute, for GUI programs know no PATH.
-fn snippet(home: &Home, agent: &Handle) -> anyhow::Result<Value> {
+/// What to paste into a client's configuration: absolute, for GUI programs know no PATH, and with
+/// the home where it is not the platform's.
+fn snippet(home: &Home, named: Option<&Path>, agent: &Handle) -> anyhow::Result<Value> {
     let mut server = json!({
         "command": std::env::current_exe()?,
         "args": ["mcp", "--agent", agent],
     });
-    if std::env::var_os(crate::home::HOME_VARIABLE).is_some() {
+    if named.is_some() {
         server["env"] = json!({crate::home::HOME_VARIABLE: home.dir()});
     }
     Ok(json!({"mcpServers": {"pettycash": server}}))

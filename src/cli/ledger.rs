@@ -77,7 +77,8 @@ fn words(entries: &[OperatorLine]) -> String {
         let line = &entry.line;
         let id = line.payment_id.map(|id| id.to_string());
         let times = line.times.map(|times| format!("×{times}"));
-        let details = [line.code.clone(), times, line.run.clone(), line.note.clone()];
+        let note = entry.note.as_ref().map(ToString::to_string);
+        let details = [line.code.clone(), times, line.run.clone(), note];
         vec![
             line.at.to_string(),
             entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),

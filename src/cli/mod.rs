@@ -118,7 +118,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     let home = || crate::home::Home::locate(cli.home.clone());
     match cli.verb {
-        Verb::Init(args) => init::run(&args, &home()?, output),
+        Verb::Init(args) => init::run(&args, &home()?, cli.home.as_deref(), output),
         Verb::Demo(args) => demo::run(args, output),
         Verb::Serve(args) => serve::run(args, home()?, output),
         Verb::Mcp(args) => mcp::run(args, cli.home.clone()),

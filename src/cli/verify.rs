@@ -2,7 +2,6 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -12,10 +11,9 @@ use super::{
 };
 use crate::{
     client::{Cause, ClientError, Finder, Operator},
-    engine::verify::{Findings, verify_alone, verify_beside},
+    engine::verify::{Findings, Kept, VerifyError, verify_beside},
     home::Home,
     serve::try_start_lock,
-    store::StoreError,
 };
 
 /// `pettycash verify`
@@ -32,18 +30,20 @@ pub(super) struct Args {
 const MAX_TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Checks beside the running `serve`, or alone and with nobody able to start one meanwhile.
-async fn check(home: &Home) -> anyhow::Result<Result<Findings, StoreError>> {
+/// Checks beside the running `serve`, or what nobody has open.
+async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
     for _ in 0..MAX_TRIES {
         if let Some(sockets) = owner::find(home).await {
             let found: Finder = Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed());
             if let Ok(books) = Operator::new(found).books().await {
                 return Ok(verify_beside(&home.journal(), &books));
             }
-        } else if let Some(_nobody_starts) = try_start_lock(home)? {
-            match verify_alone(&home.journal(), &home.desk()) {
+        } else if let Some(nobody_starts) = try_start_lock(home)? {
+            let looked = Kept::look(&home.journal(), &home.desk());
+            drop(nobody_starts);
+            match looked.and_then(Kept::verify) {
                 // One that was started by hand has just taken it.
-                Err(StoreError::InUse { .. }) => {}
+                Err(VerifyError::InUse) => {}
                 found => return Ok(found),
             }
         }
@@ -57,18 +57,11 @@ async fn check(home: &Home) -> anyhow::Result<Result<Findings, StoreError>> {
 }
 
 pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    if !home.journal().exists() {
-        if output.json {
-            say(&json!({"ok": true, "entries": 0, "agents": 0}).to_string())?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
     let findings = match wait(check(home))? {
-        Ok(findings) => findings,
-        Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
+        Err(VerifyError::Broken(error)) => {
             return Err(Failure::Unverified { problems: vec![error.to_string()] }.into());
         }
-        Err(error) => return Err(error).context("the record could not be read"),
+        found => found?,
     };
     let Findings { head, entries, agents, problems } = findings;
     if !problems.is_empty() {

@@ -21,7 +21,7 @@ use crate::{
     policy::{
         answer::{BalanceAnswer, LedgerAnswer, PayAnswer, Refused, ServicesAnswer},
         denial::{Advice, Code},
-        names::{Handle, IdempotencyKey, RunId},
+        names::{Handle, IdempotencyKey, PaymentId, RunId},
         operate::OperateError,
         state::State,
         terms::Problem,
@@ -65,6 +65,9 @@ pub enum EngineError {
     /// A page was asked for with a cursor that no page gave.
     #[error("the cursor is not one that an earlier page gave")]
     Cursor,
+    /// A hold is not open and its end was not found.
+    #[error("the end of {0} was not found among the newest entries")]
+    Unsettled(PaymentId),
     /// A page was asked for that is too long or empty.
     #[error("a page has 1 to {most} entries")]
     Limit {
@@ -78,8 +81,14 @@ impl EngineError {
     pub fn problem(&self) -> Problem {
         let (status, code, hint) = match self {
             Self::Operate(error) => operate::problem(error),
+            Self::Store(error @ StoreError::Uncertain { .. }) => (
+                503,
+                store_code(error).word(),
+                Some("it may have been done: look before you repeat it"),
+            ),
             Self::Store(error) => (503, store_code(error).word(), None),
             Self::Cursor | Self::Limit { .. } => (400, "invalid_request", None),
+            Self::Unsettled(_) => (500, "internal_error", None),
         };
         let hint = hint.map(str::to_owned);
         Problem { status, code: code.to_owned(), detail: self.to_string(), hint }
@@ -89,17 +98,19 @@ impl EngineError {
     fn refused(&self) -> Refused {
         let code = match self {
             Self::Store(error) => store_code(error),
-            Self::Operate(_) | Self::Cursor | Self::Limit { .. } => Code::InternalError,
+            Self::Operate(_) | Self::Cursor | Self::Limit { .. } | Self::Unsettled(_) => {
+                Code::InternalError
+            }
         };
         match code {
             Code::LedgerUnwritable => Refused::plain(
                 code,
-                "The ledger cannot be written, so nothing is paid. Nothing was charged.",
+                "The ledger cannot be written, so nothing is paid. This call charged nothing.",
                 Advice::AskOperator,
             ),
             Code::LedgerDamaged => Refused::plain(
                 code,
-                "The ledger cannot be read where it must be. Nothing was charged by this call.",
+                "The ledger cannot be read where it must be. This call charged nothing.",
                 Advice::AskOperator,
             ),
             Code::EngineUnavailable => Refused::engine_unavailable(),
@@ -111,9 +122,10 @@ impl EngineError {
 /// The code that stands for a failure of the record.
 fn store_code(error: &StoreError) -> Code {
     match error {
-        StoreError::Full | StoreError::Poisoned { .. } | StoreError::Io { .. } => {
-            Code::LedgerUnwritable
-        }
+        StoreError::Full
+        | StoreError::Poisoned { .. }
+        | StoreError::Uncertain { .. }
+        | StoreError::Io { .. } => Code::LedgerUnwritable,
         StoreError::Damaged { .. }
         | StoreError::OlderThanDesk { .. }
         | StoreError::UnknownFormat { .. }

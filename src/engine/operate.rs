@@ -6,6 +6,7 @@ use super::{Engine, EngineError};
 use crate::{
     policy::{
         answer::ServiceView,
+        entry::VoidCause,
         names::Handle,
         operate::{self, Act, Existing, OperateError},
         state::State,
@@ -52,7 +53,11 @@ impl Engine {
     ) -> Result<AgentView, EngineError> {
         let Revocation { reason, note } = revocation;
         tracing::info!(%agent, %reason, "revoking");
-        self.act_on(agent, move |state, agent| operate::revoke(state, agent, reason, note)).await
+        let revoke =
+            move |state: &State, agent: &Handle| operate::revoke(state, agent, reason, note);
+        let view = self.act_on(agent, revoke).await?;
+        self.void_unsent(Some(agent.clone()), VoidCause::Revoked).await?;
+        Ok(view)
     }
 
     /// Adds a service to the catalogue.

@@ -87,22 +87,24 @@ impl Engine {
         Ok(own.find_map(|entry| (entry.fact.begins() == Some(payment)).then_some(entry.fact)))
     }
 
-    /// The fact that ended a hold of `agent`, if it has ended.
+    /// The fact that ended a hold of `agent` that is no longer open.
     pub(super) async fn settlement(
         &self,
         agent: &Handle,
         payment: PaymentId,
-    ) -> Result<Option<Fact>, EngineError> {
+    ) -> Result<Fact, EngineError> {
         let mut cursor = None;
         for _ in 0..MAX_SEARCHED_PAGES {
             let page = self.entries(Some(agent.clone()), cursor, crate::store::MAX_PAGE).await?;
             let mut facts = page.0.into_iter().map(|entry| entry.fact);
-            let end = facts.find(|fact| fact.ends() == Some(payment));
-            if end.is_some() || page.1.is_none() {
+            if let Some(end) = facts.find(|fact| fact.ends() == Some(payment)) {
                 return Ok(end);
             }
             cursor = page.1;
+            if cursor.is_none() {
+                break;
+            }
         }
-        Ok(None)
+        Err(EngineError::Unsettled(payment))
     }
 }

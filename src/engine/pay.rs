@@ -8,17 +8,17 @@ use super::{
 };
 use crate::{
     policy::{
-        answer::{self, Alternative, Outcome, PayAnswer, Refused, ServiceName},
+        answer::{Alternative, Outcome, PayAnswer, Refused, ServiceName},
         authorize::{Payment, Wanted, authorize},
         book::Book,
-        denial::{BadField, Denial, Refusal},
-        entry::{Binding, By, Denied, Draft, Fact, Hold},
+        denial::{Advice, BadField, Code, Denial, Refusal},
+        entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
         mandate::Service,
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         state::{self, Bound, State},
     },
-    store::Decision,
+    store::{Decision, StoreError},
 };
 
 /// How long a caller's key stands for its payment.
@@ -46,8 +46,13 @@ impl Engine {
         let Call { agent, run, call_id, arguments } = call;
         match PayRequest::read(&arguments) {
             Ok(PayRequest::Pay { service, amount, key }) => {
+                let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let asked = Asked { agent, run, service, amount, key, call: call_id };
-                Ok(self.store.commit(move |state, id, now| asked.decide(state, id, now)).await?)
+                match self.store.commit(move |state, id, now| asked.decide(state, id, now)).await {
+                    // It may be on disk: to say that nothing was charged could be a lie.
+                    Err(StoreError::Uncertain { .. }) => Ok(PayAnswer::in_progress(None, again)),
+                    answered => Ok(answered?),
+                }
             }
             Ok(PayRequest::Fetch(payment)) => self.fetch(agent, payment).await,
             Err(bad) => Ok(self
@@ -61,14 +66,17 @@ impl Engine {
     async fn fetch(&self, agent: Handle, payment: PaymentId) -> Result<PayAnswer, EngineError> {
         let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
         let first = self.first_entry(&agent, payment).await?;
+        let reader = agent.clone();
+        let (available, open, now) = self
+            .look(move |state, now| {
+                let available = state.book(&reader).map(|book| book.available(now));
+                (available, state.open(payment).is_some(), now)
+            })
+            .await?;
         let settled = match &first {
-            Some(Fact::Held(_)) => self.settlement(&agent, payment).await?,
+            Some(Fact::Held(_)) if !open => Some(self.settlement(&agent, payment).await?),
             Some(_) | None => None,
         };
-        let reader = agent.clone();
-        let (available, now) = self
-            .look(move |state, now| (state.book(&reader).map(|book| book.available(now)), now))
-            .await?;
         let Some(available) = available else {
             return Ok(PayAnswer::denied(&unknown_agent(&agent), None, now));
         };
@@ -79,7 +87,7 @@ impl Engine {
         Ok(match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
             (Some(Fact::Held(hold)), Some(Fact::Captured { amount, .. })) => paid(&hold, amount),
-            (Some(Fact::Held(_)), Some(_)) => replayed(failed(payment)),
+            (Some(Fact::Held(_)), Some(end)) => replayed(failed(payment, &end)),
             (Some(Fact::Held(_)), None) => PayAnswer::in_progress(Some(payment), None),
             (Some(Fact::Denied(denied)), _) => {
                 replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
@@ -164,7 +172,9 @@ impl Asked {
                 PayAnswer::paid(bound.payment, &bound.service, charged, book.available(now))
             }
             state::Outcome::Open => PayAnswer::in_progress(Some(bound.payment), None),
-            state::Outcome::Expired => failed(bound.payment),
+            state::Outcome::Expired => {
+                failed(bound.payment, &Fact::Expired { payment: bound.payment })
+            }
         };
         Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer })
     }
@@ -218,14 +228,15 @@ pub(super) fn unknown_agent(agent: &Handle) -> Refusal {
     Refusal::only(Denial::AgentUnknown { handle: agent.clone() })
 }
 
-/// A payment that ended without a charge.
-fn failed(payment: PaymentId) -> PayAnswer {
-    let message = "This payment ended without a charge. Pay again, with a new idempotency_key.";
-    let refused = Refused {
-        outcome: Some(Outcome::Failed),
-        message: Some(message.to_owned()),
-        ..Refused::default()
+/// A payment that ended without a charge, and how.
+fn failed(payment: PaymentId, end: &Fact) -> PayAnswer {
+    let (code, advice) = match end {
+        Fact::Voided { cause: VoidCause::Revoked, .. } => (Code::AgentRevoked, Advice::Stop),
+        _ => (Code::EngineUnavailable, Advice::Wait),
     };
+    let message = "This payment ended before anything was sent. Nothing was charged.";
+    let plain = Refused::plain(code, message, advice);
+    let refused = Refused { outcome: Some(Outcome::Failed), ..plain };
     PayAnswer { refused, payment_id: Some(payment), ..PayAnswer::default() }
 }
 
@@ -250,7 +261,7 @@ fn nearest(state: &State, book: &Book, wanted: &ServiceId) -> Vec<ServiceId> {
 /// Cheaper services of the same kind: of the same payee, or with the same first word of the name.
 fn alternatives(state: &State, book: &Book, denied: &Denied) -> Vec<Alternative> {
     let refusal = &denied.refusal;
-    let only_money = refusal.denials.iter().all(answer::is_about_money);
+    let only_money = refusal.is_about_money();
     let wanted = denied.service.as_ref().and_then(|id| state.service(id));
     let Some(wanted) = wanted.filter(|_| only_money && refusal.fixed_price) else {
         return Vec::new();

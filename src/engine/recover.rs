@@ -3,7 +3,7 @@
 use super::{Engine, EngineError};
 use crate::{
     clock::Clock,
-    policy::{entry::VoidCause, settle},
+    policy::{entry::VoidCause, names::Handle, settle},
     store::{Decision, Store},
 };
 
@@ -13,20 +13,36 @@ impl Engine {
     /// # Errors
     /// If that cannot be written down.
     pub async fn open(store: Store, clock: Clock) -> Result<Self, EngineError> {
-        let voided = store
-            .commit(|state, _, _| {
-                let drafts = settle::void_unsent(state, None, VoidCause::Recovery);
+        let engine = Self { store, clock };
+        let voided = engine.void_unsent(None, VoidCause::Recovery).await?;
+        if voided > 0 {
+            tracing::warn!(voided, "released holds of which nothing was sent");
+        }
+        Ok(engine)
+    }
+
+    /// Releases every hold of which nothing was sent, of one agent or of all; says how many.
+    pub(super) async fn void_unsent(
+        &self,
+        agent: Option<Handle>,
+        cause: VoidCause,
+    ) -> Result<usize, EngineError> {
+        let mut voided = 0;
+        loop {
+            let agent = agent.clone();
+            let some = self.store.commit(move |state, _, _| {
+                let drafts = settle::void_unsent(state, agent.as_ref(), cause);
                 let count = drafts.len();
                 if drafts.is_empty() {
                     return Decision::Answer(count);
                 }
                 Decision::Commit { drafts, durable: true, answer: Box::new(move |_| count) }
-            })
-            .await?;
-        if voided > 0 {
-            tracing::warn!(voided, "released holds of which nothing was sent");
+            });
+            match some.await? {
+                0 => return Ok(voided),
+                some => voided += some,
+            }
         }
-        Ok(Self { store, clock })
     }
 
     /// Whether nothing is set aside: a `serve` that nobody uses may end.

@@ -109,10 +109,11 @@ impl Engine {
             return Err(EngineError::Limit { most: MAX_OPERATOR_PAGE });
         }
         let page = self.entries(agent, cursor, usize::try_from(limit).unwrap_or(0)).await?;
-        let entries = page
-            .0
-            .into_iter()
-            .map(|entry| OperatorLine { agent: entry.agent.clone(), line: line(&entry) });
+        let entries = page.0.into_iter().map(|entry| OperatorLine {
+            agent: entry.agent.clone(),
+            line: line(&entry),
+            note: entry.fact.note().cloned(),
+        });
         Ok(LedgerPage { entries: entries.collect(), next_cursor: page.1 })
     }
 }
@@ -128,7 +129,6 @@ fn line(entry: &Entry) -> LedgerLine {
         code: None,
         times: None,
         run: None,
-        note: None,
     };
     let of =
         |outcome, payment: PaymentId| LedgerLine { payment_id: Some(payment), ..bare(outcome) };
@@ -138,30 +138,25 @@ fn line(entry: &Entry) -> LedgerLine {
     };
     match &entry.fact {
         Fact::Opened { .. } => bare("created"),
-        Fact::Credited { amount, note } => LedgerLine {
-            amount_usd: Some(*amount),
-            note: note.as_ref().map(ToString::to_string),
-            ..bare("credited")
-        },
+        Fact::Credited { amount, .. } => {
+            LedgerLine { amount_usd: Some(*amount), ..bare("credited") }
+        }
         Fact::Held(hold) => hold_line(hold, of("held", hold.payment)),
         Fact::Paid(hold) => hold_line(hold, of("paid", hold.payment)),
         Fact::Sent { payment } => of("sent", *payment),
         Fact::Captured { payment, amount } => sum("captured", *payment, *amount),
         Fact::Voided { payment, .. } => of("voided", *payment),
         Fact::Expired { payment } => of("expired", *payment),
-        Fact::Refunded { payment, amount, note, .. } => LedgerLine {
-            note: note.as_ref().map(ToString::to_string),
-            ..sum("refunded", *payment, *amount)
-        },
+        Fact::Refunded { payment, amount, .. } => {
+            LedgerLine { ..sum("refunded", *payment, *amount) }
+        }
         Fact::Denied(denied) => denied_line(denied, of("denied", denied.payment)),
         Fact::DeniedAgain { payment, times } => {
             LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
         }
-        Fact::Revoked { reason, note } => LedgerLine {
-            code: Some(reason.to_string()),
-            note: note.as_ref().map(ToString::to_string),
-            ..bare("revoked")
-        },
+        Fact::Revoked { reason, .. } => {
+            LedgerLine { code: Some(reason.to_string()), ..bare("revoked") }
+        }
         Fact::ServiceSet(service) => LedgerLine {
             service_id: Some(ServiceName(service.id.clone())),
             amount_usd: service.price,

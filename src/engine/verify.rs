@@ -1,17 +1,21 @@
 //! Checking the whole record: every link, every sum, every book against the fold of its entries.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     policy::{
         book::Book,
-        entry::Fact,
+        entry::{Fact, Hash},
         money::Usd,
         names::{Handle, PaymentId},
-        state::{Document, State},
+        state::{DocKey, Document, State},
         terms::{Books, Head},
     },
-    store::{self, FileDisk, Record, StoreError},
+    store::{self, FileDisk, Looked, Record, StoreError},
 };
 
 /// How many problems are told; a broken record breaks everything after it.
@@ -30,12 +34,38 @@ pub struct Findings {
     pub problems: Vec<String>,
 }
 
-/// Checks the journal in `journal` up to the head that a running `serve` has synced, and that its
-/// books are the fold of the entries.
+/// Why nothing can be said of the record.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Somebody has it open, who can be asked instead.
+    #[error("the record is in use")]
+    InUse,
+    /// It is not what was once written.
+    #[error("{0}")]
+    Broken(StoreError),
+    /// It cannot be read.
+    #[error("the record cannot be read")]
+    Unreadable(#[source] StoreError),
+}
+
+impl From<StoreError> for VerifyError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::InUse { .. } => Self::InUse,
+            StoreError::Damaged { .. }
+            | StoreError::OlderThanDesk { .. }
+            | StoreError::UnknownFormat { .. } => Self::Broken(error),
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Checks the journal in `journal` up to the head that a running `serve` tells, and that its books
+/// are the fold of the entries.
 ///
 /// # Errors
 /// If the record cannot be read, or does not verify.
-pub fn verify_beside(journal: &Path, serving: &Books) -> Result<Findings, StoreError> {
+pub fn verify_beside(journal: &Path, serving: &Books) -> Result<Findings, VerifyError> {
     let mut check = Check::default();
     let upto = Some(serving.head.seq);
     let replayed = store::replay(Arc::new(FileDisk::look(journal)?), upto, |record| {
@@ -51,30 +81,60 @@ pub fn verify_beside(journal: &Path, serving: &Books) -> Result<Findings, StoreE
     Ok(check.findings(replayed.head))
 }
 
-/// Checks the journal and the desk of a store that nobody has open.
-///
-/// # Errors
-/// If the record cannot be read, or does not verify.
-pub fn verify_alone(journal: &Path, desk: &Path) -> Result<Findings, StoreError> {
-    let mut check = Check::default();
-    let kept = if desk.exists() { store::look_at_desk(desk)? } else { None };
-    let mark = kept.as_ref().map(|(head, _)| *head);
-    let mut compared = kept.is_none();
-    let replayed = store::replay(Arc::new(FileDisk::look(journal)?), None, |record| {
-        check.record(record);
-        // The desk may be a little behind; it is compared as of the record it goes up to.
-        if mark.is_some_and(|mark| mark.seq == record.seq) {
-            compared = true;
-            if mark.is_some_and(|mark| mark.hash != record.hash) {
-                check.problem("the desk was written from another journal".to_owned());
+/// A store that nobody has open, looked at for [`Kept::verify`].
+#[derive(Debug)]
+pub struct Kept {
+    journal: PathBuf,
+    looked: Option<Looked>,
+}
+
+impl Kept {
+    /// Sees how far the record goes and what the desk holds. It is quick, and whoever starts a
+    /// `serve` may go on as soon as this returns.
+    ///
+    /// # Errors
+    /// If somebody has it open, it cannot be read, or does not verify.
+    pub fn look(journal: &Path, desk: &Path) -> Result<Self, VerifyError> {
+        let kept = |looked| Self { journal: journal.to_owned(), looked };
+        match (journal.exists(), desk.exists()) {
+            (false, false) => Ok(kept(None)),
+            (false, true) => Err(VerifyError::Broken(StoreError::Damaged {
+                file: journal.display().to_string(),
+                offset: 0,
+                problem: "the journal is missing, and there is a desk".to_owned(),
+            })),
+            (true, _) => {
+                let locked = FileDisk::open(journal)?;
+                Ok(kept(Some(store::look(Arc::new(locked), desk)?)))
             }
-            check.compare_documents(kept.as_ref().map(|(_, documents)| documents.as_slice()));
         }
-    })?;
-    if !compared && mark.is_some_and(|mark| mark.seq > 0) {
-        check.problem("the desk goes further than the journal: the journal is older".to_owned());
     }
-    Ok(check.findings(replayed.head))
+
+    /// Checks the journal up to where it was seen to go, and the desk against it.
+    ///
+    /// # Errors
+    /// If the record cannot be read, or does not verify.
+    pub fn verify(self) -> Result<Findings, VerifyError> {
+        let mut check = Check::default();
+        let Some(Looked { head, desk }) = self.looked else {
+            let head = Head { seq: 0, position: None, hash: Hash::default() };
+            return Ok(check.findings(head));
+        };
+        let disk = Arc::new(FileDisk::look(&self.journal)?);
+        let replayed = store::replay(disk, Some(head.seq), |record| {
+            check.record(record);
+            // The desk may be a little behind; it is compared as of the record it goes up to.
+            if let Some((mark, documents)) =
+                desk.as_ref().filter(|(mark, _)| mark.seq == record.seq)
+            {
+                if mark.hash != record.hash {
+                    check.problem("the desk was written from another journal".to_owned());
+                }
+                check.compare_documents(documents);
+            }
+        })?;
+        Ok(check.findings(replayed.head))
+    }
 }
 
 /// The sums of one agent, added up apart from the fold.
@@ -179,18 +239,29 @@ impl Check {
         }
     }
 
-    fn compare_documents(&mut self, documents: Option<&[Document]>) {
+    fn compare_documents(&mut self, documents: &[Document]) {
         let mut kept = State::default();
-        for document in documents.unwrap_or_default() {
+        for document in documents {
             kept.restore(document.clone());
         }
         let books: Vec<Book> = kept.books().cloned().collect();
         self.compare("the desk", &books);
-        if !kept.all_open().eq(self.state.all_open()) {
-            self.problem("the desk's open payments are not the entries'".to_owned());
-        }
-        if !kept.services().eq(self.state.services()) {
-            self.problem("the desk's catalogue is not the entries'".to_owned());
+        let now = self.state.now();
+        // A key whose time is up may be forgotten on one side and not yet on the other.
+        let living = |state: &State, key: &DocKey| match key {
+            DocKey::Key(agent, key) => state.bound(agent, key, now).is_some(),
+            DocKey::Book(_) | DocKey::Service(_) | DocKey::Open(_) | DocKey::Refunded(_) => true,
+        };
+        let names: BTreeSet<DocKey> = kept.doc_keys().chain(self.state.doc_keys()).collect();
+        let differs = |key: &&DocKey| {
+            let (there, here) = (living(&kept, key), living(&self.state, key));
+            !matches!(key, DocKey::Book(_))
+                && (there || here)
+                && kept.document(key) != self.state.document(key)
+        };
+        let different = names.iter().filter(differs).count();
+        if different > 0 {
+            self.problem(format!("{different} documents of the desk are not the entries'"));
         }
     }
 

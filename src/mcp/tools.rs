@@ -31,12 +31,12 @@ pub enum Tool {
 const PAY: &str = "Pay for one API call from your own budget. Its limits are kept by the payment \
 engine: a payment that passes one is denied and costs nothing.\n\
 Returns `outcome`: paid (payment_id, charged_usd, available_usd); denied or failed (code, message, \
-advice and, where known, max_affordable_usd, retry_after_s, alternatives); in_progress (learn the \
-outcome later with payment_id alone, or the same arguments and idempotency_key).\n\
+advice and, where known, max_affordable_usd, retry_after_s, alternatives that could be paid); \
+in_progress (learn the outcome later with payment_id alone, or the same arguments and \
+idempotency_key).\n\
 Unless paid, follow `advice`: fix_request = correct the arguments; shrink = if less is of use, pay \
-at most max_affordable_usd; use_alternative = pay one of alternatives; wait = not before \
-retry_after_s; ask_operator = only a human can change this: tell your user and do other work; \
-stop = do not pay again.\n\
+at most max_affordable_usd; wait = not before retry_after_s; ask_operator = only a human can \
+change this: tell your user and do other work; stop = do not pay again.\n\
 Never split a purchase to fit a limit.";
 
 const BALANCE: &str = "What you can spend now: available_usd (balance and all caps considered), \

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::ServiceId;
 
-pub use pay::{Alternative, Breach, PayAnswer, is_about_money};
+pub use pay::{Alternative, Breach, PayAnswer};
 pub use read::{BalanceAnswer, CapView, LedgerAnswer, LedgerLine, ServiceView, ServicesAnswer};
 pub use refused::Refused;
 

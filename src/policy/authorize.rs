@@ -74,7 +74,8 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     let mandate = &book.mandate;
     let asked = payment.cost();
     let mut denials = Vec::new();
-    let mut affordable = Usd::MAX;
+    // What an unknown service costs is not known either.
+    let mut affordable = Usd::ZERO;
 
     if let Standing::Revoked { reason, .. } = &book.standing {
         denials.push(Denial::AgentRevoked { reason: reason.clone() });
@@ -93,6 +94,32 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     {
         denials.push(Denial::PriceAboveMaximum { price, maximum });
     }
+    if matches!(payment.wanted, Wanted::Known(_)) {
+        affordable = weigh(book, asked, now, &mut denials);
+    }
+
+    match &payment.wanted {
+        Wanted::Known(service) if denials.is_empty() => Ok(Hold {
+            payment: payment.id,
+            service: service.id.clone(),
+            payee: service.payee.clone(),
+            amount: asked,
+            windows: book.windows(now),
+            binding: payment.binding.clone(),
+            run: payment.run.clone(),
+        }),
+        Wanted::Known(_) | Wanted::Unknown { .. } => {
+            let fixed_price = payment.price().is_some();
+            Err(Refusal { denials, asked, affordable, fixed_price })
+        }
+    }
+}
+
+/// Holds the amount against the limit, every cap and the balance; says the most they allow.
+fn weigh(book: &Book, asked: Usd, now: Timestamp, denials: &mut Vec<Denial>) -> Usd {
+    let mandate = &book.mandate;
+    let mut affordable = Usd::MAX;
+
     if let Some(limit) = mandate.per_call_limit {
         affordable = affordable.min(limit);
         if asked > limit {
@@ -113,20 +140,5 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
             denials.push(Denial::InsufficientBalance { funds });
         }
     }
-
-    match &payment.wanted {
-        Wanted::Known(service) if denials.is_empty() => Ok(Hold {
-            payment: payment.id,
-            service: service.id.clone(),
-            payee: service.payee.clone(),
-            amount: asked,
-            windows: book.windows(now),
-            binding: payment.binding.clone(),
-            run: payment.run.clone(),
-        }),
-        Wanted::Known(_) | Wanted::Unknown { .. } => {
-            let fixed_price = payment.price().is_some();
-            Err(Refusal { denials, asked, affordable, fixed_price })
-        }
-    }
+    affordable
 }

@@ -8,7 +8,7 @@ use super::{
     entry::Denied,
     mandate::Cap,
     money::Usd,
-    names::{Handle, PaymentId, Reason, ServiceId},
+    names::{Handle, PaymentId, Reason, RunId, ServiceId},
 };
 
 /// Why a payment was not made, for programs. Never reused, never renamed.
@@ -103,7 +103,7 @@ impl Code {
                 ("agent_revoked", "The operator ended this agent's right to pay.", &[Stop])
             }
             Self::MandateExpired => {
-                ("mandate_expired", "The agent's permission to pay has ended.", &[AskOperator])
+                ("mandate_expired", "The agent's mandate has ended.", &[AskOperator])
             }
             Self::ServiceUnknown => (
                 "service_unknown",
@@ -164,8 +164,6 @@ pub enum Advice {
     FixRequest,
     /// Ask for less.
     Shrink,
-    /// Pay another service.
-    UseAlternative,
     /// Call again later.
     Wait,
     /// Only the operator can change this.
@@ -279,6 +277,23 @@ impl Denial {
         }
     }
 
+    /// Whether this is a reason that a smaller amount would cure.
+    pub fn is_about_money(&self) -> bool {
+        match self {
+            Self::PerCallLimitExceeded { .. }
+            | Self::CapExceeded { .. }
+            | Self::InsufficientBalance { .. } => true,
+            Self::InvalidRequest(_)
+            | Self::IdempotencyKeyReused { .. }
+            | Self::AgentUnknown { .. }
+            | Self::AgentRevoked { .. }
+            | Self::MandateExpired { .. }
+            | Self::ServiceUnknown { .. }
+            | Self::ServiceNotAllowed { .. }
+            | Self::PriceAboveMaximum { .. } => false,
+        }
+    }
+
     /// The names nearest to one that the catalogue does not have.
     pub fn nearest(&self) -> Option<&[ServiceId]> {
         if let Self::ServiceUnknown { nearest, .. } = self { Some(nearest) } else { None }
@@ -326,7 +341,7 @@ impl Denial {
             Self::AgentRevoked { reason } => {
                 format!("The operator revoked this agent for good ({reason}).")
             }
-            Self::MandateExpired { at } => format!("This agent's permission to pay ended at {at}."),
+            Self::MandateExpired { at } => format!("This agent's mandate ended at {at}."),
             Self::ServiceUnknown { service, .. } => {
                 format!("`{service}` is not in the catalogue; list_services shows what is.")
             }
@@ -385,7 +400,12 @@ impl Refusal {
 
     /// Whether a smaller amount would be paid.
     pub fn can_shrink(&self) -> bool {
-        !self.fixed_price && !self.affordable.is_zero()
+        !self.fixed_price && !self.affordable.is_zero() && self.is_about_money()
+    }
+
+    /// Whether a smaller amount would cure every reason there is.
+    pub fn is_about_money(&self) -> bool {
+        self.denials.iter().all(Denial::is_about_money)
     }
 
     /// The first reason as a sentence for the model.
@@ -423,12 +443,25 @@ impl Denied {
     pub fn fingerprint(&self) -> String {
         let service = self.service.as_ref().map_or("-", ServiceId::as_str);
         let asked = self.asked.map_or("-".to_owned(), Usd::decimal);
-        let code = self.refusal.code().word();
-        let told = match self.refusal.denials.first() {
-            Some(Denial::InvalidRequest(bad)) => format!(" {}={}", bad.field, bad.got),
-            Some(Denial::PriceAboveMaximum { maximum, .. }) => format!(" {}", maximum.decimal()),
-            Some(_) | None => String::new(),
-        };
-        format!("{code} {service} {asked}{told}")
+        let run = self.run.as_ref().map_or("-", RunId::as_str);
+        let mut told = format!("{service} {asked} {run}");
+        for denial in &self.refusal.denials {
+            told.push(' ');
+            told.push_str(denial.code().word());
+            match denial {
+                Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
+                Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
+                Denial::CapExceeded { cap, .. } => told.push_str(cap.period.word()),
+                Denial::IdempotencyKeyReused { .. }
+                | Denial::AgentUnknown { .. }
+                | Denial::AgentRevoked { .. }
+                | Denial::MandateExpired { .. }
+                | Denial::ServiceUnknown { .. }
+                | Denial::ServiceNotAllowed { .. }
+                | Denial::PerCallLimitExceeded { .. }
+                | Denial::InsufficientBalance { .. } => {}
+            }
+        }
+        told
     }
 }

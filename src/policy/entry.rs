@@ -237,6 +237,25 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// What the operator noted.
+    pub fn note(&self) -> Option<&Note> {
+        match self {
+            Self::Credited { note, .. }
+            | Self::Refunded { note, .. }
+            | Self::Revoked { note, .. } => note.as_ref(),
+            Self::Opened { .. }
+            | Self::Held(_)
+            | Self::Sent { .. }
+            | Self::Captured { .. }
+            | Self::Paid(_)
+            | Self::Voided { .. }
+            | Self::Expired { .. }
+            | Self::Denied(_)
+            | Self::DeniedAgain { .. }
+            | Self::ServiceSet(_) => None,
+        }
+    }
+
     /// The payment or refusal that this is the first entry of.
     pub fn begins(&self) -> Option<PaymentId> {
         match self {

@@ -95,7 +95,8 @@ pub fn top_up(
     Ok(Act::Write(vec![operator(Some(agent), Fact::Credited { amount, note })]))
 }
 
-/// Ends an agent's right to pay, and releases what it holds and has not sent.
+/// Ends an agent's right to pay, and releases what it holds and has not sent, as far as one
+/// record can; [`settle::void_unsent`] has the rest.
 ///
 /// # Errors
 /// If there is no such agent.

@@ -100,11 +100,16 @@ pub fn refund(
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }
 
-/// Every hold of which nothing was sent, as it must be released: after a stop, or on revocation.
+/// How many holds one record releases.
+pub const MAX_VOIDS: usize = 256;
+
+/// Holds of which nothing was sent, as they must be released after a stop or on revocation: at
+/// most [`MAX_VOIDS`], so that one record holds them; ask again until there are none.
 pub fn void_unsent(state: &State, agent: Option<&Handle>, cause: VoidCause) -> Vec<Draft> {
     let unsent = state.all_open().filter(|open| !open.sent);
     let theirs = unsent.filter(|open| agent.is_none_or(|agent| open.agent == *agent));
     theirs
+        .take(MAX_VOIDS)
         .map(|open| engine(&open.agent, Fact::Voided { payment: open.hold.payment, cause }))
         .collect()
 }

@@ -49,7 +49,7 @@ pub struct NewAgent {
     /// The services it may not pay.
     #[serde(default)]
     pub deny: BTreeSet<ServiceId>,
-    /// When its permission to pay ends.
+    /// When its mandate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -191,9 +191,12 @@ pub struct OperatorLine {
     /// Whose ledger; the catalogue is nobody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Handle>,
-    /// The line.
+    /// The line, as the agent reads it too.
     #[serde(flatten)]
     pub line: LedgerLine,
+    /// What the operator noted, which is not for the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
 }
 
 /// One page of the ledger, newest first.

@@ -129,9 +129,10 @@ impl Disk for FileDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<()> {
-        let file = options().create_new(true).open(self.root.join(name))?;
+        let made = options().create_new(true).open(self.root.join(name));
+        // One that is there already may come from a start that broke off before this.
         self.directory.sync_all()?;
-        self.keep(name, file);
+        self.keep(name, made?);
         Ok(())
     }
 

@@ -57,6 +57,12 @@ pub enum StoreError {
         /// What failed first.
         cause: String,
     },
+    /// The record was made, and then the disk failed: it may survive, or not.
+    #[error("it may have been recorded, or not: {cause}")]
+    Uncertain {
+        /// What failed.
+        cause: String,
+    },
     /// The decision broke off; it changed nothing.
     #[error("the decision broke off")]
     Panicked,

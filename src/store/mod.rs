@@ -25,7 +25,7 @@ mod writer;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     thread,
 };
@@ -36,7 +36,7 @@ use tokio::sync::{oneshot, watch};
 pub use disk::{Disk, FileDisk};
 pub use error::StoreError;
 pub use format::Head;
-pub use open::{Opened, Replayed, replay};
+pub use open::{Looked, Opened, Replayed, look, replay};
 pub use pages::{Cursor, MAX_PAGE, Page};
 pub use record::{Line, Record};
 pub use walk::Torn;
@@ -46,7 +46,7 @@ use crate::{
     policy::{
         entry::Draft,
         names::{Handle, PaymentId},
-        state::{Document, State},
+        state::State,
     },
 };
 use queue::{Answer, Job, Queue, Reply, Step, Turn, Work};
@@ -172,7 +172,9 @@ impl Store {
             }
         });
         self.inner.queue.push(Job::Commit(work)).await?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        // The writer is gone, and with it the knowledge of how far it came.
+        let gone = || StoreError::Uncertain { cause: "the writer broke off".to_owned() };
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Looks at the newest state, and answers once every durable commit it saw is synced.
@@ -222,12 +224,6 @@ impl Store {
         let mut ended = self.inner.ended.clone();
         while ended.changed().await.is_ok() {}
     }
-}
-
-/// What the desk in the directory `path` holds, and the record it goes up to: for `verify`, where
-/// no `serve` is running.
-pub fn look_at_desk(path: &Path) -> Result<Option<(Head, Vec<Document>)>, StoreError> {
-    Ok(desk::Desk::look(path)?.map(|held| (held.mark.head, held.documents)))
 }
 
 /// However the writer's thread ends, nobody waits for it in vain.

@@ -1,6 +1,6 @@
 //! Opening: the state from the desk, the rest from the journal, and the torn tail cut.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::{
     Options, StoreError,
@@ -13,7 +13,7 @@ use super::{
     walk::{Place, Torn, judge, walk},
     writer::Writer,
 };
-use crate::policy::state::State;
+use crate::policy::state::{Document, State};
 
 /// What was found at the end of the journal and on the desk when a store was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,47 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
     };
     let rebuilt = rebuilt && replayed > 0;
     Ok(Ready { writer, segments, opened: Opened { torn, replayed, rebuilt } })
+}
+
+/// What a store that nobody has open holds, as far as a quick look tells.
+#[derive(Debug)]
+pub struct Looked {
+    /// The last record.
+    pub head: Head,
+    /// The record the desk goes up to, and its documents, where it can be read.
+    pub desk: Option<(Head, Vec<Document>)>,
+}
+
+/// Looks at a store that nobody has open: how far it goes, and what its desk holds. The journal is
+/// walked only from where the desk goes up to.
+///
+/// The caller holds the lock on the journal. A desk that cannot be read counts as none: the next
+/// start builds it anew.
+pub fn look(journal: Arc<dyn Disk>, desk: &Path) -> Result<Looked, StoreError> {
+    let segments = Segments::find(journal)?;
+    let held = match desk.exists().then(|| Desk::look(desk)) {
+        Some(Err(error @ StoreError::InUse { .. })) => return Err(error),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "the desk cannot be read, only the journal is looked at");
+            None
+        }
+        Some(Ok(held)) => held.filter(|held| held.mark.head.seq > 0),
+        None => None,
+    };
+    let Some((store, origin)) = origin(&segments)? else {
+        return match &held {
+            Some(held) => Err(older(&held.mark, "there is no journal")),
+            None => Ok(Looked { head: Head::genesis([0; 16]), desk: None }),
+        };
+    };
+    let place = match &held {
+        Some(held) => place_of(&segments, &held.mark, store, origin)?,
+        None => whole(origin)?,
+    };
+    let place = walk(&segments, place, None, |_, _| Ok(()))?;
+    judge(&segments, &place)?;
+    let desk = held.map(|held| (held.mark.head, held.documents));
+    Ok(Looked { head: place.head, desk })
 }
 
 fn put_back(state: &mut State, held: Held) {

@@ -83,8 +83,8 @@ fn walk_segment(
             Ok(_) | Err(_) => return Ok(()),
         };
         if raw.kind() != ENTRIES || raw.version() != BODY_VERSION {
-            let problem = format!("kind {}, version {} is not known", raw.kind(), raw.version());
-            return Err(broken(place, &problem));
+            let (file, version) = (segment_name(place.base), u32::from(raw.version()));
+            return Err(StoreError::UnknownFormat { file, version });
         }
         visit(place.position, &raw)?;
         place.head = Head { seq: raw.seq(), position: Some(place.position), hash: raw.hash() };

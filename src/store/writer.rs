@@ -205,20 +205,22 @@ impl Writer {
         }
     }
 
-    /// Takes nothing on any more, and tells so everyone who still waits for this batch.
+    /// Takes nothing on any more. Whoever still waits for this batch is told that its record may
+    /// survive: what was written may be found at the next start, synced or not.
     fn poisoned(&mut self, error: &StoreError) -> StoreError {
         tracing::error!(%error, "the record cannot be written any more");
-        let poison = StoreError::Poisoned { cause: error.to_string() };
-        let poison = self.poison.get_or_insert(poison).clone();
-        answer(&mut self.after_write, &Err(poison.clone()));
-        answer(&mut self.after_sync, &Err(poison.clone()));
-        poison
+        let cause = error.to_string();
+        let uncertain = Err(StoreError::Uncertain { cause: cause.clone() });
+        answer(&mut self.after_write, &uncertain);
+        answer(&mut self.after_sync, &uncertain);
+        self.poison.get_or_insert(StoreError::Poisoned { cause }).clone()
     }
 
     /// Writes down what was only counted, and brings the desk up to date.
     fn tick(&mut self) {
         let now = self.clock.now().max(self.state.now());
-        self.state.forget_expired_keys(now, TICK_KEYS);
+        // By the time that the record has seen: a clock that errs for a moment forgets nothing.
+        self.state.forget_expired_keys(self.state.now(), TICK_KEYS);
         self.write_repeats(now);
         self.flush();
         let busy = self.desk.as_ref().is_some_and(DeskThread::is_busy);

@@ -21,7 +21,9 @@ fn the_desk_gives_the_same_state_as_the_journal() {
         let state = state_of(&store).await;
         store.close().await;
 
-        let (head, documents) = pettycash::store::look_at_desk(&path).unwrap().unwrap();
+        let looked = pettycash::store::look(disk.port(), &path).unwrap();
+        let (head, documents) = looked.desk.unwrap();
+        assert_eq!(looked.head, head);
         assert_eq!((head.seq, documents.len()), (2, 2));
         let folded = fold(&disk);
         assert_eq!((folded.0, folded.2.head), (state.clone(), head));

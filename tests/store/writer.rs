@@ -1,5 +1,14 @@
 //! The writer: order, sharing a sync, and what happens when something fails.
 
+use std::{
+    io,
+    sync::{Condvar, mpsc},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use pettycash::store::Disk;
+
 use super::*;
 
 #[test]
@@ -10,7 +19,7 @@ fn a_failed_sync_poisons_and_reads_go_on() {
         commit(&store, vec![opened("scout")]).await.unwrap();
         disk.fail_at(disk.boundaries() + 2, std::io::ErrorKind::Other);
         let failed = commit(&store, vec![credit("scout", 5)]).await.unwrap_err();
-        assert!(matches!(failed, StoreError::Poisoned { .. }), "{failed}");
+        assert!(matches!(failed, StoreError::Uncertain { .. }), "{failed}");
         let boundaries = disk.boundaries();
         let later = commit(&store, vec![credit("scout", 5)]).await.unwrap_err();
         assert!(matches!(later, StoreError::Poisoned { .. }), "{later}");
@@ -30,9 +39,89 @@ fn a_failed_write_poisons_whoever_waits_for_it() {
         commit(&store, vec![opened("scout")]).await.unwrap();
         disk.fail_at(disk.boundaries() + 1, std::io::ErrorKind::Other);
         let failed = deny(&store, "scout").await.unwrap_err();
-        assert!(matches!(failed, StoreError::Poisoned { .. }), "{failed}");
+        assert!(matches!(failed, StoreError::Uncertain { .. }), "{failed}");
         store.close().await;
     });
+}
+
+/// A gate that may be shut.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.opened.notify_all();
+    }
+}
+
+/// A disk whose syncs wait at a gate.
+struct Gated {
+    disk: Arc<dyn Disk>,
+    gate: Arc<Gate>,
+}
+
+impl Disk for Gated {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        self.disk.create(name)
+    }
+
+    fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.disk.read(name, offset, into)
+    }
+
+    fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.write(name, offset, bytes)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        let shut = self.gate.shut.lock().unwrap();
+        drop(self.gate.opened.wait_while(shut, |shut| *shut).unwrap());
+        self.disk.sync(name)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
+    let gate = Arc::new(Gate::default());
+    let disk = Gated { disk: SimDisk::default().port(), gate: gate.clone() };
+    let store = Store::open(Arc::new(disk), options(SEGMENT_BYTES)).unwrap();
+    commit(&store, vec![opened("scout")]).await.unwrap();
+    // The writer is kept busy until all three wait for it, so that they are one batch.
+    let (go, wait) = mpsc::channel::<()>();
+    let busy = store.clone();
+    let busy = tokio::spawn(async move {
+        let hold = move |_: &State, _: PaymentId, _: Timestamp| {
+            let _ = wait.recv();
+            Decision::Answer(())
+        };
+        busy.commit(hold).await
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (paying, reading, denied) = (store.clone(), store.clone(), store.clone());
+    let paid = tokio::spawn(async move { commit(&paying, vec![credit("scout", 5)]).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let read = tokio::spawn(async move { reading.read(|_, head| head).await });
+    let denial = tokio::spawn(async move { deny(&denied, "scout").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.set(true);
+    go.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    denial.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let early = (paid.is_finished(), read.is_finished());
+    assert_eq!(early, (false, false), "answered before the sync that covers it");
+    gate.set(false);
+    paid.await.unwrap().unwrap();
+    assert_eq!(read.await.unwrap().unwrap().seq, 2);
+    store.close().await;
 }
 
 #[test]

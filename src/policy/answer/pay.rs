@@ -20,6 +20,7 @@ pub struct Breach {
     pub code: Code,
     /// Whose limit it is: the agent's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub scope: Option<String>,
     /// The kind of window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,10 +110,6 @@ pub struct PayAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub idempotency_key: Option<String>,
-    /// What else is worth knowing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub note: Option<String>,
 }
 
 impl PayAnswer {
@@ -131,9 +128,7 @@ impl PayAnswer {
     /// A payment that policy refused.
     pub fn denied(refusal: &Refusal, payment: Option<PaymentId>, now: Timestamp) -> Self {
         let refused = Refused { message: Some(refusal.message()), ..Refused::by(refusal, now) };
-        // Where anything else is in the way too, no amount would be paid.
-        let about_money = refusal.denials.iter().all(is_about_money);
-        let affordable = Some(refusal.affordable).filter(|usd| about_money && !usd.is_zero());
+        let affordable = refusal.can_shrink().then_some(refusal.affordable);
         let nearest = refusal.denials.iter().find_map(Denial::nearest).unwrap_or_default();
         Self {
             max_affordable_usd: affordable,
@@ -150,10 +145,11 @@ impl PayAnswer {
     pub fn in_progress(payment: Option<PaymentId>, key: Option<String>) -> Self {
         let how = match (&payment, &key) {
             (Some(_), _) => "Call again with this payment_id alone to learn the outcome.",
-            (None, _) => {
-                "Call again with the same arguments and this idempotency_key: it is \
-                          never charged twice."
+            (None, Some(_)) => {
+                "Call again within 15 minutes with the same arguments and this idempotency_key: \
+                 it is not charged twice. Later, read `ledger` first."
             }
+            (None, None) => "Read `ledger` before you pay again.",
         };
         let refused = Refused {
             outcome: Some(Outcome::InProgress),
@@ -164,16 +160,6 @@ impl PayAnswer {
         };
         Self { refused, payment_id: payment, idempotency_key: key, ..Self::default() }
     }
-}
-
-/// Whether a reason is one that a smaller amount might cure.
-pub fn is_about_money(denial: &Denial) -> bool {
-    matches!(
-        denial,
-        Denial::PerCallLimitExceeded { .. }
-            | Denial::CapExceeded { .. }
-            | Denial::InsufficientBalance { .. }
-    )
 }
 
 /// The numbers of one reason; one without numbers is told in the message alone when it is first.

@@ -77,7 +77,7 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<CapView>")]
     pub caps: Option<Vec<CapView>>,
-    /// When the permission to pay ends.
+    /// When the mandate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub expires_at: Option<Timestamp>,
@@ -150,10 +150,6 @@ pub struct LedgerLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub run: Option<String>,
-    /// What the operator noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub note: Option<String>,
 }
 
 /// The answer of `ledger`.
