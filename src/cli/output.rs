@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::owner;
-use crate::client::ClientError;
+use crate::{client::ClientError, policy::names::is_invisible};
 
 /// The arguments were wrong.
 pub(super) const USAGE: u8 = 2;
@@ -34,6 +34,12 @@ pub(super) enum Failure {
     /// The record does not verify.
     #[error("the record does not verify: {}", problems.join("; "))]
     Unverified { problems: Vec<String> },
+}
+
+/// An amount of nothing where something is meant.
+pub(super) fn above_zero() -> Failure {
+    let hint = "give dollars as digits with at most one point, such as 0.25".to_owned();
+    Failure::Usage { message: "the amount must be above zero".to_owned(), hint }
 }
 
 impl Output {
@@ -65,7 +71,9 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
 pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(heading.iter().copied());
+    if !heading.is_empty() {
+        table.set_header(heading.iter().copied());
+    }
     for row in rows {
         table.add_row(row.iter().map(|cell| plain(cell)));
     }
@@ -74,13 +82,8 @@ pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>
 
 /// A text that came from somebody, without anything that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
-    let turns = |c: char| {
-        ('\u{200e}'..='\u{200f}').contains(&c)
-            || ('\u{202a}'..='\u{202e}').contains(&c)
-            || ('\u{2066}'..='\u{2069}').contains(&c)
-    };
     text.chars()
-        .map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
 }
 

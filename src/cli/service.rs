@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Subcommand};
 
 use super::{
-    output::{Output, table, wait},
+    output::{Output, above_zero, table, wait},
     owner,
 };
 use crate::{
@@ -62,6 +62,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     let operator = owner::operator(home);
     wait(async {
         match args.verb {
+            Verb::Add(Add { price: Some(Usd::ZERO), .. }) => return Err(above_zero().into()),
             Verb::Add(Add { id, payee, price, replace, .. }) => {
                 let new = NewService { id, payee, price_usd: price, replace };
                 let view = operator.add_service(&new).await?;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    output::{Output, wait},
+    output::{Output, above_zero, wait},
     owner,
 };
 use crate::{
@@ -31,6 +31,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let Args { handle, amount, note } = args;
+    if amount.is_zero() {
+        return Err(above_zero().into());
+    }
     let operator = owner::operator(home);
     wait(async {
         let view = operator.top_up(&handle, &TopUp { amount_usd: amount, note }).await?;

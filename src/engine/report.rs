@@ -44,6 +44,12 @@ impl Engine {
         let answer = self.look(move |state, now| match (state.book(&call.agent), page) {
             (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
             (Some(_), Err(bad)) => refused(Refused::by(&invalid(bad), now)),
+            (Some(_), Ok(PageRequest { cursor: Some(cursor), .. }))
+                if !cursor.parse().is_ok_and(|id| state.service(&id).is_some()) =>
+            {
+                let got = serde_json::Value::String(cursor);
+                refused(Refused::by(&invalid(request::bad_cursor(&got)), now))
+            }
             (Some(book), Ok(page)) => {
                 let after = page.cursor.as_deref().unwrap_or_default();
                 let allowed = state.services().filter(|service| book.mandate.allows(&service.id));

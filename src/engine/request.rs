@@ -14,6 +14,8 @@ const SHOWN: usize = 40;
 pub(super) const MAX_PAGE: u32 = 100;
 const DEFAULT_PAGE: u32 = 20;
 const MAX_CURSOR: usize = 64;
+/// What an id looks like.
+const EXAMPLE_ID: &str = "pay_0000000000001a2c";
 
 /// What `pay_for_api_call` was asked.
 #[derive(Debug, PartialEq)]
@@ -49,10 +51,10 @@ impl PayRequest {
         if let Some(id) = given.get("payment_id") {
             if given.0.len() > 1 {
                 let expected = "payment_id alone, which fetches the outcome of that payment";
-                return Err(bad("payment_id", id, expected, "pay_0000000000001a2c"));
+                return Err(bad("payment_id", id, expected, EXAMPLE_ID));
             }
             return given
-                .parsed("payment_id", "pay_0000000000001a2c")
+                .parsed("payment_id", EXAMPLE_ID)
                 .and_then(|id| id.map(Self::Fetch).ok_or_else(|| missing_service(&given)));
         }
         let key = given.parsed("idempotency_key", "report-2026-11-21-a")?;
@@ -69,8 +71,10 @@ impl PageRequest {
         let limit = match given.get("limit") {
             None => DEFAULT_PAGE,
             Some(value) => {
-                let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
-                limit
+                let number = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
+                let text = || value.as_str().and_then(|text| text.parse().ok());
+                number
+                    .or_else(text)
                     .filter(|limit| (1..=MAX_PAGE).contains(limit))
                     .ok_or_else(|| bad("limit", value, "a whole number from 1 to 100", "20"))?
             }
@@ -97,7 +101,7 @@ pub(super) fn bad_cursor(got: &Value) -> BadField {
 /// An id that is none of the caller's own payments.
 pub(super) fn bad_payment(id: PaymentId) -> BadField {
     let got = Value::String(id.to_string());
-    bad("payment_id", &got, "the payment_id of one of your own payments", "")
+    bad("payment_id", &got, "the payment_id of one of your own payments", EXAMPLE_ID)
 }
 
 /// An amount left out where the service has no price of its own.
@@ -125,7 +129,7 @@ impl<'a> Given<'a> {
                 return Err(unknown_field(name, value, fields, example));
             };
             if given.iter().any(|(present, _)| present == field) {
-                return Err(bad(field, value, "this argument once, under one name", ""));
+                return Err(bad(field, value, "this argument once, under one name", example));
             }
             given.push((field, value));
         }
@@ -156,7 +160,7 @@ fn unknown_field(name: &str, value: &Value, fields: &[Field], example: &str) -> 
         [] => "no arguments at all".to_owned(),
         known => format!("only {}", known.join(", ")),
     };
-    let spelled = name.len() <= SHOWN
+    let spelled = (1..=SHOWN).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     // A name from outside is repeated only where it is a plain word.
     let field = if spelled { name } else { "arguments" };
@@ -245,5 +249,8 @@ fn shown(value: &Value) -> String {
         })
         .map(char::from)
         .collect();
-    format!("{plain}{end}")
+    // Escapes are long: what is recorded of a wrong value stays short.
+    let short: String = plain.chars().take(2 * SHOWN).collect();
+    let end = if short.len() < plain.len() { "…" } else { end };
+    format!("{short}{end}")
 }

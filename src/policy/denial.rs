@@ -419,11 +419,12 @@ impl Refusal {
         format!("{} Nothing was charged.", self.sentence())
     }
 
-    /// When every reason that time cures is cured; nothing if time cures none.
+    /// When the same payment would be made; nothing if time does not cure every reason.
     pub fn resets_at(&self) -> Option<Timestamp> {
-        let resets = self.denials.iter().filter_map(|denial| match denial {
-            Denial::CapExceeded { resets_at, .. } => *resets_at,
-            Denial::InvalidRequest(_)
+        let resets = self.denials.iter().map(|denial| match denial {
+            Denial::CapExceeded { cap, resets_at, .. } if self.asked <= cap.amount => *resets_at,
+            Denial::CapExceeded { .. }
+            | Denial::InvalidRequest(_)
             | Denial::IdempotencyKeyReused { .. }
             | Denial::AgentUnknown { .. }
             | Denial::AgentRevoked { .. }
@@ -434,7 +435,8 @@ impl Refusal {
             | Denial::PerCallLimitExceeded { .. }
             | Denial::InsufficientBalance { .. } => None,
         });
-        resets.max()
+        let all: Option<Vec<Timestamp>> = resets.collect();
+        all.and_then(|resets| resets.into_iter().max())
     }
 }
 

@@ -34,9 +34,19 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
 }
 
-/// Whether `text` is short enough and free of control characters: what operators may write.
+/// Whether `text` is short enough and shows what it is: what operators may write.
 fn is_line(text: &str, max: usize) -> bool {
-    !text.trim().is_empty() && text.len() <= max && !text.chars().any(char::is_control)
+    let hidden = |c: char| c.is_control() || is_invisible(c);
+    !text.trim().is_empty() && text.len() <= max && !text.chars().any(hidden)
+}
+
+/// Whether a character shows nothing of itself or turns the text around it: format characters,
+/// separators of lines, fillers and tags (Unicode 16, general category Cf, Zl and Zp among them).
+pub fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}')
 }
 
 macro_rules! name {

@@ -48,7 +48,9 @@ pub(crate) fn walk(
         }
         let Some(next) = later.next() else {
             return match upto {
-                Some(upto) => Err(broken(&place, &format!("record {upto} is missing"))),
+                Some(upto) => {
+                    Err(broken(&place, &format!("is missing, and all up to record {upto}")))
+                }
                 None => Ok(place),
             };
         };

@@ -16,7 +16,7 @@ use super::{
     StoreError,
     desk::{Changes, DeskThread},
     journal::Journal,
-    queue::{Job, Queue, Reply, Step, Turn, Work},
+    queue::{Job, Queue, Reply, Step, Turn},
     record::{Line, stamp},
 };
 use crate::{
@@ -82,10 +82,16 @@ impl Writer {
                 let step = work(Ok(self.turn()));
                 self.take_step(step, self.state.now());
             }
-            Job::Commit(work) => match self.prepare() {
-                Ok(()) => self.decide(work),
-                Err(error) => self.refuse(work, error),
-            },
+            Job::Commit(work) => {
+                let ready = self.prepare();
+                let turn = self.turn();
+                let now = turn.now;
+                let step = work(Ok(turn));
+                match ready {
+                    Ok(()) => self.take_step(step, now),
+                    Err(error) => self.take_step_without_record(step, error),
+                }
+            }
         }
     }
 
@@ -115,16 +121,16 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, work: Work) {
-        let turn = self.turn();
-        let now = turn.now;
-        let step = work(Ok(turn));
-        self.take_step(step, now);
-    }
-
-    fn refuse(&mut self, work: Work, error: StoreError) {
-        if let Step::Answer(reply) = work(Err(error)) {
-            self.after_write.push(reply);
+    /// What would be recorded is refused. What is known already, as the payment of a key, is still
+    /// told, but for what a failed disk may yet take back.
+    fn take_step_without_record(&mut self, step: Step, error: StoreError) {
+        match step {
+            Step::Answer(reply) => match error {
+                StoreError::Poisoned { cause } => reply(Err(StoreError::Uncertain { cause })),
+                _ => self.reply_when_covered(reply),
+            },
+            Step::Repeat { reply, .. } => self.after_write.push(reply),
+            Step::Commit { answer, .. } => self.after_write.push(answer(Err(error))),
         }
     }
 

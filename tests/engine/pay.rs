@@ -312,7 +312,10 @@ async fn denials_by_another_cap_or_in_another_run_are_two() {
     assert_ne!(by_day["payment_id"], by_both["payment_id"]);
     assert_eq!(by_day["breached"].as_array().unwrap().len(), 1);
     let lines = house.lines("capped").await;
-    assert_eq!(lines[0]["run"], "r1", "the run is not in the ledger");
+    for outcome in ["paid", "denied"] {
+        let line = lines.iter().find(|line| line["outcome"] == outcome).unwrap();
+        assert_eq!(line["run"], "r1", "the run is not in the ledger");
+    }
 }
 
 #[tokio::test]
@@ -334,4 +337,18 @@ async fn an_agent_that_is_not_there_is_told_to_stop() {
         assert_eq!(answer["code"], "agent_unknown", "{tool}");
         assert_eq!(answer["advice"], "stop");
     }
+}
+
+#[tokio::test]
+async fn what_is_repeated_of_a_wrong_value_is_short_and_plain() {
+    let house = House::new().await;
+    house.scout().await;
+    for wrong in ["\u{10ffff}".repeat(500), "x".repeat(5_000), "\u{202e}\u{0}\n".repeat(20)] {
+        let denied = house.pay("scout", json!({"service_id": wrong})).await;
+        let got = denied["got"].as_str().unwrap();
+        assert!(got.chars().count() <= 81, "{} long", got.len());
+        assert!(got.chars().all(|c| c.is_ascii_graphic() || c == ' ' || c == '…'), "{got}");
+    }
+    let nameless = house.pay("scout", json!({"": 1})).await;
+    assert_eq!(nameless["field"], "arguments");
 }

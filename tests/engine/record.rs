@@ -1,5 +1,7 @@
 //! What is recorded, read back, recovered and verified.
 
+use std::path::Path;
+
 use pettycash::{
     clock::Clock,
     engine::{Engine, verify},
@@ -42,7 +44,7 @@ async fn a_revocation_releases_more_holds_than_one_record_carries() {
     drop(engine);
     let records = store(dir.path(), &clock);
     let intern: Handle = "intern".parse().unwrap();
-    for _ in 0..1_000 {
+    for _ in 0..1_500 {
         let agent = intern.clone();
         records.commit(move |_, id, _| hold(&agent, id, false)).await.unwrap();
     }
@@ -162,9 +164,21 @@ async fn a_made_up_cursor_is_an_invalid_request() {
     house.top_up("other", "1.00").await;
     let page = house.engine.ledger(Some("other".parse().unwrap()), None, Some(1)).await.unwrap();
     let theirs = page.next_cursor.unwrap();
-    for cursor in
-        [&*theirs, "", "x", "0-0", "ffff-1", "+1-1", "01-1", "1-1-1", "ffffffffffffffff-1"]
-    {
+    house.pay("scout", json!({"service_id": "search"})).await;
+    let own = house.call("ledger", "scout", json!({"limit": 1})).await;
+    let misspelt = format!("0{}", own["next_cursor"].as_str().unwrap());
+    for cursor in [
+        &*theirs,
+        &*misspelt,
+        "",
+        "x",
+        "0-0",
+        "ffff-1",
+        "+1-1",
+        "01-1",
+        "1-1-1",
+        "ffffffffffffffff-1",
+    ] {
         let answer = house.call("ledger", "scout", json!({"cursor": cursor})).await;
         assert_eq!(answer["code"], "invalid_request", "{cursor}");
         assert_eq!(answer["field"], "cursor");
@@ -193,6 +207,13 @@ async fn the_catalogue_pages_and_leaves_out_what_may_not_be_paid() {
         .collect();
     assert_eq!(names, ["s0", "s1", "s2", "s3", "s4", "search"]);
     assert_eq!(rest.get("next_cursor"), None);
+    let made_up = house.call("list_services", "narrow", json!({"cursor": "zzzz"})).await;
+    assert_eq!(
+        (&made_up["code"], &made_up["field"]),
+        (&json!("invalid_request"), &json!("cursor"))
+    );
+    let as_text = house.call("list_services", "narrow", json!({"limit": "2"})).await;
+    assert_eq!(as_text["services"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -234,6 +255,18 @@ async fn verify_finds_the_books_of_a_living_engine_right() {
     assert_eq!(found.problems.len(), 1, "a book that is not its entries went unnoticed");
 }
 
+/// Looks once nobody holds the locks: a process that another test starts does until it runs.
+fn look(journal: &Path, desk: &Path) -> verify::Kept {
+    let looked = (0..500).find_map(|_| match verify::Kept::look(journal, desk) {
+        Err(verify::VerifyError::InUse) => {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            None
+        }
+        looked => Some(looked.unwrap()),
+    });
+    looked.expect("the locks")
+}
+
 #[tokio::test]
 async fn verify_alone_compares_the_desk_with_the_journal() {
     let house = House::new().await;
@@ -243,7 +276,7 @@ async fn verify_alone_compares_the_desk_with_the_journal() {
     let House { dir, engine, .. } = house;
     drop(engine);
     let (journal, desk) = (dir.path().join("journal"), dir.path().join("desk"));
-    let found = verify::Kept::look(&journal, &desk).unwrap().verify().unwrap();
+    let found = look(&journal, &desk).verify().unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert_eq!((found.agents, found.entries), (1, 4));
     // A journal that is gone is not an empty one.
@@ -252,7 +285,7 @@ async fn verify_alone_compares_the_desk_with_the_journal() {
     std::fs::rename(dir.path().join("elsewhere"), &journal).unwrap();
     // A desk that cannot be read is rebuilt at the next start: it speaks against nothing.
     std::fs::write(desk.join("conf"), "rubbish").unwrap();
-    let found = verify::Kept::look(&journal, &desk).unwrap().verify().unwrap();
+    let found = look(&journal, &desk).verify().unwrap();
     assert_eq!((found.problems.len(), found.entries), (0, 4));
 }
 
@@ -274,6 +307,8 @@ async fn after_a_failed_sync_nobody_is_told_that_nothing_was_charged() {
     let refused = house.pay("scout", json!({"service_id": "search"})).await;
     assert_eq!(refused["code"], "ledger_unwritable");
     assert_eq!(refused["advice"], "ask_operator");
+    let asked_again = house.pay("scout", ask.clone()).await;
+    assert_eq!(asked_again["outcome"], "in_progress", "the key stands for what may be lost yet");
     // What was written is found when the record is opened again, and the key knows it.
     let records = Store::open(disk.copy().port(), options).unwrap();
     let engine = Engine::open(records, clock.clone()).await.unwrap();

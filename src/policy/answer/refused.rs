@@ -93,7 +93,7 @@ impl Refused {
             field: Some(bad.field.clone()),
             got: Some(bad.got.clone()),
             expected: Some(bad.expected.clone()),
-            example: Some(bad.example.clone()),
+            example: Some(bad.example.clone()).filter(|example| !example.is_empty()),
             ..self
         }
     }
