@@ -50,14 +50,6 @@ impl Client {
         Self { line: Line::new(finder, Plane::Agent) }
     }
 
-    /// Finds or starts a `serve` and keeps a connection to it, which also keeps it from ending.
-    ///
-    /// # Errors
-    /// If there is none and none can be started.
-    pub async fn connect(&self) -> Result<(), ClientError> {
-        self.line.warm().await.map_err(ClientError::from)
-    }
-
     /// Calls a tool. A call whose connection breaks is sent again with the same id, for 5 s.
     pub async fn call(
         &self,

@@ -17,7 +17,11 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{net::UnixListener, sync::watch, time::timeout};
+use tokio::{
+    net::UnixListener,
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     clock::Clock,
@@ -29,7 +33,7 @@ use crate::{
 };
 use ending::Signals;
 use lock::{Election, ServeLock};
-pub(crate) use lock::{serving, try_start_lock};
+pub(crate) use lock::{is_owned, serving, try_start_lock};
 
 /// How long a `serve` that a client started stays when nobody uses it.
 pub const IDLE_EXIT: Duration = Duration::from_secs(10 * 60);
@@ -37,6 +41,10 @@ pub const IDLE_EXIT: Duration = Duration::from_secs(10 * 60);
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// How long the record may take to be put away.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the record may stay in use after the lock on the home was let go of.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to open it.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many files and connections may be open, where the system allows it.
 const OPEN_FILES: u64 = 8_192;
 
@@ -130,22 +138,41 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
         tracing::debug!(home = %home.dir().display(), "another process serves already");
         return Ok(());
     };
-    let engine = open_engine(home, options.clock.clone()).await?;
+    let engine = tokio::select! {
+        engine = open_engine(home, options.clock.clone()) => engine?,
+        signal = signals.next() => {
+            // Whatever opening is at, a power cut could come there as well.
+            tracing::info!(signal, "ending while the record opens");
+            return Ok(());
+        }
+    };
+    let served = own(&options, &lock, engine, &mut signals, || drop(starting)).await;
+    lock.release();
+    served
+}
+
+/// Serves and ends. The record is let go of when this returns, which is before the lock is.
+async fn own(
+    options: &Options,
+    lock: &ServeLock,
+    engine: Engine,
+    signals: &mut Signals,
+    listening: impl FnOnce(),
+) -> Result<(), ServeError> {
     let app = App {
-        engine: engine.clone(),
+        engine,
         started_by: options.started_by,
         connections: Tally::new(),
         work: Tally::new(),
         end: watch::Sender::new(None),
     };
-    let served = serve(&options, &lock, &app, &mut signals, || drop(starting)).await;
+    let served = serve(options, lock, &app, signals, listening).await;
     // From here on whoever wants the home waits for the lock instead of being sent away.
     lock.say_ending();
-    finish(&app, &mut signals).await;
-    if timeout(CLOSE_WITHIN, engine.close()).await.is_err() {
+    finish(&app, signals).await;
+    if timeout(CLOSE_WITHIN, app.engine.close()).await.is_err() {
         tracing::error!("the record was not put away in time; the next start replays it");
     }
-    lock.release();
     served
 }
 
@@ -205,12 +232,19 @@ async fn finish(app: &App, signals: &mut Signals) {
     }
 }
 
-/// Opening reads the whole journal at worst, so it runs where it may take its time.
+/// Opens the record, which whoever had the home before may hold a moment longer than the lock.
 async fn open_engine(home: &Home, clock: Clock) -> Result<Engine, ServeError> {
-    let (journal, options) = (home.journal(), StoreOptions::new(clock.clone(), home.desk()));
-    let open = move || Store::open(Arc::new(FileDisk::open(&journal)?), options);
-    let opened = tokio::task::spawn_blocking(open).await;
-    let store = opened.map_err(|error| ServeError::io("open the record")(error.into()))??;
+    let until = Instant::now() + LET_GO_WITHIN;
+    let store = loop {
+        let (journal, options) = (home.journal(), StoreOptions::new(clock.clone(), home.desk()));
+        // Opening reads the whole journal at worst, so it runs where it may take its time.
+        let open = move || Store::open(Arc::new(FileDisk::open(&journal)?), options);
+        let opened = tokio::task::spawn_blocking(open).await;
+        match opened.map_err(|error| ServeError::io("open the record")(error.into()))? {
+            Err(StoreError::InUse { .. }) if Instant::now() < until => sleep(PAUSE).await,
+            opened => break opened?,
+        }
+    };
     Ok(Engine::open(store, clock).await?)
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
@@ -46,6 +46,33 @@ where
     }
 }
 
+/// Opens a log file for whoever starts a process that writes to it unbounded, once the file is put
+/// aside if it is 1 MiB long.
+///
+/// # Errors
+/// If it cannot be opened, or is too long and cannot be begun anew.
+pub(crate) fn open_log(path: &Path) -> io::Result<File> {
+    let log = open(path)?;
+    put_aside(&log, path)?;
+    Ok(log)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(path)
+}
+
+fn put_aside(log: &File, path: &Path) -> io::Result<()> {
+    if log.metadata()?.len() >= MAX_LOG {
+        // One that cannot be kept, as on a full disk, is in nobody's way either.
+        let _ = fs::copy(path, path.with_extension("log.old"));
+        log.set_len(0)?;
+    }
+    Ok(())
+}
+
 /// A log file that others append to as well, so that it is truncated in place, never replaced.
 struct BoundedLog(Mutex<(Option<File>, PathBuf)>);
 
@@ -62,16 +89,10 @@ impl Write for &BoundedLog {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, path) = &mut *log;
         if file.is_none() {
-            let mut options = OpenOptions::new();
-            options.append(true).create(true).mode(0o600);
-            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-            *file = Some(options.open(&*path)?);
+            *file = Some(open(path)?);
         }
         let Some(file) = file else { return Ok(text.len()) };
-        if file.metadata()?.len() >= MAX_LOG {
-            fs::copy(&*path, path.with_extension("log.old"))?;
-            file.set_len(0)?;
-        }
+        put_aside(file, path)?;
         // A line is one write, so that those of two processes do not mix.
         file.write_all(text)?;
         Ok(text.len())

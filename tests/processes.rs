@@ -2,6 +2,10 @@
 
 #[path = "support/proc_home.rs"]
 mod proc_home;
+#[path = "processes/taking.rs"]
+mod taking;
+#[path = "processes/verifying.rs"]
+mod verifying;
 
 use std::{
     fs,
@@ -43,14 +47,22 @@ fn twenty_clients_at_once_on_a_cold_directory_start_one_serve() {
 fn a_cold_directory_is_kept_from_others() {
     let home = TestHome::new();
     home.touch();
-    for found in fs::read_dir(home.path()).unwrap() {
-        let found = found.unwrap();
-        let (kind, mode) = {
-            let metadata = found.metadata().unwrap();
-            (metadata.file_type(), metadata.permissions().mode() & 0o777)
-        };
-        let right = if kind.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode, right, "{} has mode {mode:o}", found.path().display());
+    let mut seen = Vec::new();
+    let mut folders = vec![home.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for found in fs::read_dir(&folder).unwrap() {
+            let path = found.unwrap().path();
+            // What is passing may be gone by now.
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let mode = metadata.permissions().mode() & 0o777;
+            let right = if metadata.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, right, "{} has mode {mode:o}", path.display());
+            seen.push(path.strip_prefix(home.path()).unwrap().display().to_string());
+            folders.extend(metadata.is_dir().then_some(path));
+        }
+    }
+    for inside in ["journal/0000000000000000.journal", "desk/db", "serve.log", "agent.sock"] {
+        assert!(seen.iter().any(|path| path == inside), "no {inside} among {seen:?}");
     }
     let sockets = home.serving().unwrap().sockets;
     assert!(fs::metadata(sockets.operator).unwrap().file_type().is_socket());
@@ -110,7 +122,7 @@ fn a_serve_that_a_client_starts_where_one_serves_ends_quietly() {
 async fn a_clients_serve_ends_when_nobody_is_connected_and_not_before() {
     let home = Arc::new(TestHome::new().with("PETTYCASH_IDLE_EXIT", "400ms"));
     let client = home.client();
-    client.connect().await.unwrap();
+    client.call("get_balance", "scout", None, "call-1", json!({})).await;
     let serving = home.serving().unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(is_alive(serving.pid), "a connection keeps it");
@@ -207,14 +219,22 @@ fn a_client_is_told_why_a_serve_does_not_start() {
     fs::set_permissions(home.path().join("journal"), fs::Permissions::from_mode(0o755)).unwrap();
     let start = instant();
     let output = home.run(&["agent", "list"]);
-    let said = text(&output.stderr);
-    assert!(!output.status.success());
-    assert!(said.contains("is open to others"), "{said}");
-    assert!(
-        said.contains(&format!("chmod 700 {}", home.path().join("journal").display())),
-        "{said}"
-    );
     assert!(start.elapsed() < Duration::from_secs(4), "it is told at once");
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(5), ""), "{said}");
+    let fix = format!("chmod 700 {}", home.path().join("journal").display());
+    let line = |mark| said.lines().find_map(|line| line.strip_prefix(mark)).unwrap();
+    assert_eq!(line("error: "), "`pettycash serve` did not start");
+    assert!(line("cause: ").contains("is open to others"), "{said}");
+    assert_eq!(line("hint: "), fix);
+
+    let output = home.run(&["agent", "list", "--json"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(5), ""), "{said}");
+    let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(told["error"]["code"], "engine_unavailable");
+    assert_eq!(told["error"]["detail"], "`pettycash serve` did not start");
+    assert!(told["error"]["cause"].as_str().unwrap().contains("is open to others"), "{told}");
+    assert_eq!(told["error"]["hint"], fix);
 }
 
 #[test]
@@ -286,14 +306,36 @@ async fn a_payment_whose_caller_goes_away_is_made_all_the_same() {
 #[test]
 fn the_log_of_a_clients_serve_is_bounded() {
     let home = TestHome::new();
-    let (log, old) = (home.path().join("serve.log"), home.path().join("serve.log.old"));
-    fs::write(&log, "x".repeat(1024 * 1024)).unwrap();
-    fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).unwrap();
+    let serving = home.touch();
+    home.fill_log();
+    terminate(serving.pid);
+    until("it has ended", || !is_alive(serving.pid));
+    home.assert_log_was_put_aside();
+    assert!(home.log().contains("ending"), "{}", home.log());
+}
+
+#[test]
+fn the_log_of_serves_that_do_not_start_is_bounded() {
+    let home = TestHome::new();
+    home.fill_log();
+    fs::create_dir(home.path().join("journal")).unwrap();
+    fs::set_permissions(home.path().join("journal"), fs::Permissions::from_mode(0o755)).unwrap();
+    for _ in 0..2 {
+        let output = home.run(&["agent", "list"]);
+        let said = text(&output.stderr);
+        assert!(said.contains("is open to others"), "the reason is found all the same: {said}");
+    }
+    home.assert_log_was_put_aside();
+    assert_eq!(home.log().matches("is open to others").count(), 2, "{}", home.log());
+}
+
+#[test]
+fn a_log_that_cannot_be_kept_is_begun_anew_all_the_same() {
+    let home = TestHome::new();
+    home.fill_log();
+    fs::create_dir(home.path().join("serve.log.old")).unwrap();
     home.touch();
-    until("it has been put aside", || fs::metadata(&log).unwrap().len() < 10_000);
-    assert_eq!(fs::metadata(&old).unwrap().len(), 1024 * 1024);
-    assert_eq!(fs::metadata(&old).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(home.log().contains("serving"), "{}", home.log());
+    assert!(home.log().len() < 10_000, "the log has {} bytes", home.log().len());
 }
 
 #[test]

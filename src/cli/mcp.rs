@@ -3,16 +3,15 @@
 //! It serves at once and looks for the engine when the first call comes: a client that only lists
 //! the tools starts nothing, and one whose engine is gone still lists them.
 
-use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use futures_util::FutureExt;
 use tokio::runtime;
 
 use super::owner;
 use crate::{
-    client::{Cause, Client, Finder, Unstarted},
-    home::{Home, HomeError},
+    client::Client,
+    home::Home,
     mcp::{Server, serve_stdio},
     policy::names::{Handle, RunId},
     telemetry,
@@ -37,26 +36,11 @@ pub(super) fn run(args: Args, home: Option<PathBuf>) -> anyhow::Result<ExitCode>
     telemetry::to_stderr("warn");
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
-    let server = Server::new(Client::new(finder(home)), agent, run);
+    let finder = owner::finder(move || Home::locate(home.clone()));
+    let server = Server::new(Client::new(finder), agent, run);
     let ended = runtime.block_on(serve_stdio(server));
     // A read of standard input that never ends must not keep the process.
     runtime.shutdown_background();
     ended?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn finder(named: Option<PathBuf>) -> Finder {
-    Arc::new(move || {
-        let named = named.clone();
-        async move {
-            let home = Home::locate(named).map_err(|error| unusable(&error))?;
-            owner::find_or_start(&home).await
-        }
-        .boxed()
-    })
-}
-
-fn unusable(error: &HomeError) -> Unstarted {
-    let cause = error.source().map(|source| Cause(source.to_string()));
-    Unstarted { what: error.to_string(), cause, hint: Some(error.hint()) }
 }

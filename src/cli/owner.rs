@@ -5,9 +5,9 @@
 
 use std::{
     env,
-    fs::{File, OpenOptions},
+    error::Error,
+    fs::File,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -15,16 +15,16 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use rustix::fs::OFlags;
 use tokio::{
     process::{Child, Command},
     time::{Instant, sleep},
 };
 
 use crate::{
-    client::{Cause, Client, ClientError, Finder, Operator, Unstarted},
+    client::{Cause, ClientError, Finder, Operator, Unstarted},
     home::{HOME_VARIABLE, Home, HomeError, Sockets},
     serve::{ServeError, serving, try_start_lock},
+    telemetry,
 };
 
 /// How long a `serve` may take to listen.
@@ -76,22 +76,19 @@ pub async fn find_or_start(home: &Home) -> Result<Sockets, Unstarted> {
     }
 }
 
-/// A finder for clients: it finds or starts the `serve` of `home`.
-pub fn finder(home: Home) -> Finder {
+/// A finder for clients: it finds or starts the `serve` of whatever home is located when it is
+/// needed.
+pub fn finder(locate: impl Fn() -> Result<Home, HomeError> + Send + Sync + 'static) -> Finder {
     Arc::new(move || {
-        let home = home.clone();
-        async move { find_or_start(&home).await }.boxed()
+        let located = locate();
+        async move { find_or_start(&located.map_err(|error| unusable(&error))?).await }.boxed()
     })
-}
-
-/// The agents' side of the `serve` of `home`, which is started when it is needed.
-pub fn client(home: &Home) -> Client {
-    Client::new(finder(home.clone()))
 }
 
 /// The operators' side of the `serve` of `home`, which is started when it is needed.
 pub fn operator(home: &Home) -> Operator {
-    Operator::new(finder(home.clone()))
+    let home = home.clone();
+    Operator::new(finder(move || Ok(home.clone())))
 }
 
 /// What to do about an error of the home, of `serve` or of the way to it, wherever in its chain.
@@ -133,10 +130,8 @@ async fn start(home: &Home, until: Instant) -> Result<Sockets, Unstarted> {
 
 /// Starts a `serve` of its own; the number is how long the log was before it.
 fn spawn(home: &Home) -> io::Result<(Child, u64)> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let log = options.open(home.log())?;
+    // One that cannot start writes to it and does not keep it short, however often it is tried.
+    let log = telemetry::open_log(&home.log())?;
     let logged = log.metadata()?.len();
     // Ours are closed on exec by themselves; those that our own parent left open are not.
     close_fds::set_fds_cloexec_threadsafe(FIRST_OPEN_FILE, &[]);
@@ -164,6 +159,11 @@ fn this_program() -> io::Result<PathBuf> {
 
 fn unstarted(what: String, cause: Option<String>) -> Unstarted {
     Unstarted { what, cause: cause.map(Cause), hint: None }
+}
+
+fn unusable(error: &HomeError) -> Unstarted {
+    let cause = error.source().map(ToString::to_string);
+    Unstarted { hint: Some(error.hint()), ..unstarted(error.to_string(), cause) }
 }
 
 fn too_slow(home: &Home) -> Unstarted {

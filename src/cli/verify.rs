@@ -13,7 +13,7 @@ use crate::{
     client::{Cause, ClientError, Finder, Operator},
     engine::verify::{Findings, Kept, VerifyError, verify_beside},
     home::Home,
-    serve::try_start_lock,
+    serve::{is_owned, try_start_lock},
 };
 
 /// `pettycash verify`
@@ -38,7 +38,9 @@ async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
             if let Ok(books) = Operator::new(found).books().await {
                 return Ok(verify_beside(&home.journal(), &books));
             }
-        } else if let Some(nobody_starts) = try_start_lock(home)? {
+        } else if let Some(nobody_starts) = try_start_lock(home)?
+            && !is_owned(home)?
+        {
             let looked = Kept::look(&home.journal(), &home.desk());
             drop(nobody_starts);
             match looked.and_then(Kept::verify) {

@@ -154,15 +154,6 @@ impl Line {
         }
     }
 
-    /// Makes sure of a connection, and keeps it.
-    pub(super) async fn warm(&self) -> Result<(), Lost> {
-        let until = Instant::now() + RESUME_WITHIN;
-        let opened = timeout_at(until, self.open()).await.unwrap_or(Err(Why::TimedOut));
-        let connection = opened.map_err(|why| Lost { maybe_sent: false, why })?;
-        self.keep(connection);
-        Ok(())
-    }
-
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,

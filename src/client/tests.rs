@@ -108,7 +108,6 @@ async fn connections_are_kept() {
         count.fetch_add(1, Ordering::SeqCst);
         finder()
     }));
-    client.connect().await.unwrap();
     for _ in 0..3 {
         assert!(matches!(call(&client).await, Called::Answered(_)));
     }

@@ -182,6 +182,15 @@ pub(crate) fn try_start_lock(home: &Home) -> io::Result<Option<File>> {
     }
 }
 
+/// Whether somebody owns the home, even if it does not listen yet or any more.
+pub(crate) fn is_owned(home: &Home) -> io::Result<bool> {
+    match open_lock(&home.serve_lock())?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 async fn ask_to_end(home: &Home, pid: u32) {
     tracing::info!(pid, "taking over from the serve that a client started");
     let Some(sockets) = serving(home).await else { return };

@@ -1,9 +1,12 @@
 //! A throw-away home, the processes that are started on it, and their end with the test.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::{OpenOptionsExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -21,6 +24,8 @@ use tempfile::TempDir;
 
 /// The longest that anything a test waits for may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long `serve.log` gets before it is put aside.
+const MAX_LOG: usize = 1024 * 1024;
 
 pub(super) struct TestHome {
     dir: TempDir,
@@ -65,6 +70,21 @@ impl TestHome {
 
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path.join("serve.log")).unwrap_or_default()
+    }
+
+    /// Makes the log as long as it may get.
+    pub(super) fn fill_log(&self) {
+        let mut options = OpenOptions::new();
+        let log = options.create(true).append(true).mode(0o600).open(self.path.join("serve.log"));
+        log.unwrap().write_all(&vec![b'x'; MAX_LOG]).unwrap();
+    }
+
+    /// That the log was begun anew since it was filled, and what was in it kept, from others too.
+    pub(super) fn assert_log_was_put_aside(&self) {
+        assert!(self.log().len() < 10_000, "the log has {} bytes", self.log().len());
+        let old = fs::metadata(self.path.join("serve.log.old")).unwrap();
+        assert!(old.len() >= MAX_LOG as u64, "{} bytes were kept", old.len());
+        assert_eq!(old.permissions().mode() & 0o777, 0o600);
     }
 
     /// `pettycash` with these arguments on this home.
@@ -162,6 +182,15 @@ pub(super) fn kill(process: u32) {
 
 pub(super) fn terminate(process: u32) {
     kill_process(pid(process), Signal::TERM).unwrap();
+}
+
+/// Has a process wait where it is, until it is ended or told to go on.
+pub(super) fn stop(process: u32) {
+    kill_process(pid(process), Signal::STOP).unwrap();
+}
+
+pub(super) fn go_on(process: u32) {
+    kill_process(pid(process), Signal::CONT).unwrap();
 }
 
 pub(super) fn is_alive(process: u32) -> bool {
