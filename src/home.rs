@@ -93,6 +93,13 @@ pub struct Sockets {
     pub operator: PathBuf,
 }
 
+impl Sockets {
+    /// Whether both are still in the directory.
+    pub(crate) fn are_there(&self) -> bool {
+        self.agent.exists() && self.operator.exists()
+    }
+}
+
 /// What `serve.json` says of the `serve` that wrote it; the one that is gone may have left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {

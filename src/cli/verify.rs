@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::{
     output::{Failure, Output, say, wait},
@@ -26,13 +27,14 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-/// How often a `serve` that is just starting or ending is waited for.
-const MAX_TRIES: u32 = 50;
+/// How long a `serve` that is just starting or ending is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Checks beside the running `serve`, or what nobody has open.
 async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
-    for _ in 0..MAX_TRIES {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         if let Some(sockets) = owner::find(home).await {
             let found: Finder = Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed());
             if let Ok(books) = Operator::new(found).books().await {
@@ -49,7 +51,7 @@ async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
                 found => return Ok(found),
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
     Err(ClientError::Unreachable {
         may_have_been_done: false,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     App,
-    problem::{Refusal, Sent, unknown_method, unknown_path},
+    problem::{Failure, Sent, unknown_method, unknown_path},
 };
 use crate::engine::Call;
 
@@ -27,13 +27,13 @@ async fn call(
     State(app): State<App>,
     tool: Result<Path<String>, PathRejection>,
     Sent(call): Sent<Call>,
-) -> Result<Json<Value>, Refusal> {
-    let Path(tool) = tool.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+) -> Result<Json<Value>, Failure> {
+    let Path(tool) = tool.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
     let named = tool.clone();
     let answer = app.run(async move |engine| engine.call(&named, call).await).await?;
     let unknown = || {
         let detail = format!("there is no tool `{tool}`");
-        Refusal::new(StatusCode::NOT_FOUND, "tool_unknown", detail)
+        Failure::new(StatusCode::NOT_FOUND, "tool_unknown", detail)
     };
     answer.map(Json).ok_or_else(unknown)
 }

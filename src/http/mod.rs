@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{engine::Engine, policy::terms::StartedBy};
-use problem::Refusal;
+use problem::Failure;
 
 pub(crate) use agent::router as agent_router;
 pub(crate) use operator::router as operator_router;
@@ -32,6 +32,8 @@ pub(crate) enum End {
     Idle,
     /// Its home is gone, or was taken from under it.
     HomeGone,
+    /// A socket was taken away: nobody new can reach us.
+    SocketsGone,
 }
 
 /// How many of something there are now; whoever waits for none can.
@@ -93,7 +95,7 @@ impl App {
     }
 
     /// Runs work of the engine to its end, even if the connection that asked for it is gone.
-    async fn run<R, F>(&self, work: impl FnOnce(Engine) -> F) -> Result<R, Refusal>
+    async fn run<R, F>(&self, work: impl FnOnce(Engine) -> F) -> Result<R, Failure>
     where
         R: Send + 'static,
         F: Future<Output = R> + Send + 'static,
@@ -107,7 +109,7 @@ impl App {
         });
         task.await.map_err(|error| {
             tracing::error!(%error, "a request broke something inside");
-            Refusal::internal()
+            Failure::internal()
         })
     }
 }

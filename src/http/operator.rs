@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     App, End,
-    problem::{Asked, Named, Refusal, Sent, unknown_method, unknown_path},
+    problem::{Asked, Failure, Named, Sent, unknown_method, unknown_path},
 };
 use crate::{
     engine::{Engine, EngineError},
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-type Answer<T> = Result<Json<T>, Refusal>;
+type Answer<T> = Result<Json<T>, Failure>;
 
 /// The paths of `operator.sock`.
 pub(crate) fn router(app: App) -> Router {

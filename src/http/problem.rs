@@ -21,9 +21,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request that is refused.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) Problem);
+pub(super) struct Failure(pub(super) Problem);
 
-impl Refusal {
+impl Failure {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let (status, code, detail) = (status.as_u16(), code.to_owned(), detail.into());
         Self(Problem { status, code, detail, hint: None })
@@ -45,13 +45,13 @@ impl Refusal {
     }
 }
 
-impl From<EngineError> for Refusal {
+impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self(error.problem())
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self(problem) = self;
         let status = StatusCode::from_u16(problem.status);
@@ -63,37 +63,37 @@ impl IntoResponse for Refusal {
 }
 
 /// The answer to a path that there is not.
-pub(super) async fn unknown_path(uri: Uri) -> Refusal {
+pub(super) async fn unknown_path(uri: Uri) -> Failure {
     let detail = format!("there is no `{}` on this socket", uri.path());
-    Refusal::new(StatusCode::NOT_FOUND, "path_unknown", detail)
+    Failure::new(StatusCode::NOT_FOUND, "path_unknown", detail)
 }
 
 /// The answer to a method that a path does not take.
-pub(super) async fn unknown_method(method: Method, uri: Uri) -> Refusal {
+pub(super) async fn unknown_method(method: Method, uri: Uri) -> Failure {
     let detail = format!("`{}` does not take {method}", uri.path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 /// A body of JSON, read whole and strictly.
 pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
-    type Rejection = Refusal;
+    type Rejection = Failure;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let is_json = is_json(request.headers());
         let reading = tokio::time::timeout(BODY_WITHIN, read(request)).await;
         let body = reading.unwrap_or_else(|_| {
             let detail = "the body did not arrive in time";
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+            Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
         })?;
         if !is_json {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Refusal::new(status, "not_json", "the body is not declared to be JSON")
+            return Err(Failure::new(status, "not_json", "the body is not declared to be JSON")
                 .hint("send `content-type: application/json`"));
         }
         let read = serde_json::from_slice(&body);
-        read.map(Self).map_err(|error| Refusal::invalid(format!("the body does not fit: {error}")))
+        read.map(Self).map_err(|error| Failure::invalid(format!("the body does not fit: {error}")))
     }
 }
 
@@ -103,11 +103,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
+async fn read(request: Request) -> Result<Vec<u8>, Failure> {
     let mut body = request.into_body();
     let (mut read, mut length) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::invalid(format!("the body broke off: {error}")));
+        let frame = frame.map_err(|error| Failure::invalid(format!("the body broke off: {error}")));
         let Ok(data) = frame?.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length <= MAX_BODY {
@@ -118,7 +118,7 @@ async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
     }
     if length > MAX_BODY {
         let detail = format!("the body is longer than {MAX_BODY} bytes");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
     Ok(read)
 }
@@ -127,12 +127,12 @@ async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
 pub(super) struct Named(pub(super) Handle);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Refusal;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let named = Path::<String>::from_request_parts(parts, state).await;
-        let Path(named) = named.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
-        named.parse().map(Self).map_err(|error| Refusal::invalid(format!("`{named}`: {error}")))
+        let Path(named) = named.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
+        named.parse().map(Self).map_err(|error| Failure::invalid(format!("`{named}`: {error}")))
     }
 }
 
@@ -140,11 +140,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 pub(super) struct Asked<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
-    type Rejection = Refusal;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let asked = Query::<T>::from_request_parts(parts, state).await;
-        let Query(asked) = asked.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+        let Query(asked) = asked.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
         Ok(Self(asked))
     }
 }

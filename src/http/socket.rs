@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Counted, End, Tally, problem::Refusal};
+use super::{Counted, End, Tally, problem::Failure};
 
 /// The most connections of one socket at once; more wait until one ends.
 const MAX_CONNECTIONS: usize = 2_048;
@@ -137,7 +137,7 @@ async fn answer(
         Ok(Ok(response)) => response,
         Err(_) => {
             tracing::error!("a request broke something inside");
-            Refusal::internal().into_response()
+            Failure::internal().into_response()
         }
     }
 }

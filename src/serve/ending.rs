@@ -76,6 +76,10 @@ async fn look(options: &Options, lock: &ServeLock, app: &App) -> End {
         if here.is_none() || here != there || !lock.is_in_place() {
             return End::HomeGone;
         }
+        // Nobody new could reach us, and nobody else could serve.
+        if !home.expected_sockets().is_ok_and(|sockets| sockets.are_there()) {
+            return End::SocketsGone;
+        }
         let in_use = app.connections.now() > 0 || app.work.now() > 0;
         if in_use || !app.engine.is_idle().await {
             needed = Instant::now();

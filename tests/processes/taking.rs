@@ -87,3 +87,12 @@ fn what_belongs_to_another_user_is_refused_with_the_command_that_mends_it() {
     }
     home.touch();
 }
+
+#[test]
+fn a_serve_whose_socket_was_taken_away_makes_room_for_another() {
+    let home = TestHome::new();
+    let serving = home.touch();
+    fs::remove_file(home.path().join("agent.sock")).unwrap();
+    until("it has ended", || !is_alive(serving.pid));
+    assert_ne!(home.touch().pid, serving.pid);
+}
