@@ -252,6 +252,8 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
 /// Reads a small JSON file that may be missing, half written or somebody's joke.
 pub(crate) fn read_note<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     let mut text = Vec::new();
+    // Whatever else stands in its place might never end, or never begin.
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     File::open(path).ok()?.take(MAX_NOTE_FILE).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     policy::{
         answer::{Alternative, Outcome, PayAnswer, Refused, ServiceName},
-        authorize::{Payment, Wanted, authorize},
+        authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
         denial::{Advice, BadField, Code, Denial, Refusal},
         entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
@@ -107,7 +107,7 @@ impl Asked {
             return self.answer_again(bound, state, book, id, now);
         }
         let Some(payment) = self.payment(state, book, id, now) else {
-            let refusal = Refusal::only(Denial::InvalidRequest(request::missing_amount()));
+            let refusal = refuse(book, Denial::InvalidRequest(request::missing_amount()));
             return deny(state, book, self.denied(id, refusal), now);
         };
         match authorize(book, &payment, now) {
@@ -220,7 +220,7 @@ fn refuse_request(
     let Some(book) = state.book(agent) else {
         return Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now));
     };
-    let refusal = Refusal::only(Denial::InvalidRequest(bad));
+    let refusal = refuse(book, Denial::InvalidRequest(bad));
     deny(state, book, Denied { payment, service: None, asked: None, refusal, run }, now)
 }
 

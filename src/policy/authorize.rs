@@ -77,9 +77,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     // What an unknown service costs is not known either.
     let mut affordable = Usd::ZERO;
 
-    if let Standing::Revoked { reason, .. } = &book.standing {
-        denials.push(Denial::AgentRevoked { reason: reason.clone() });
-    }
+    denials.extend(standing(book));
     if let Some(at) = mandate.expires_at.filter(|at| now >= *at) {
         denials.push(Denial::MandateExpired { at });
     }
@@ -113,6 +111,20 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
             Err(Refusal { denials, asked, affordable, fixed_price })
         }
     }
+}
+
+/// What the agent's own standing says against any payment at all.
+fn standing(book: &Book) -> Option<Denial> {
+    match &book.standing {
+        Standing::Active => None,
+        Standing::Revoked { reason, .. } => Some(Denial::AgentRevoked { reason: reason.clone() }),
+    }
+}
+
+/// Refuses what is not even a payment; an agent that may not pay is told that first.
+pub fn refuse(book: &Book, denial: Denial) -> Refusal {
+    let denials = standing(book).into_iter().chain([denial]).collect();
+    Refusal { denials, asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
 }
 
 /// Holds the amount against the limit, every cap and the balance; says the most they allow.

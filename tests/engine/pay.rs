@@ -206,11 +206,18 @@ async fn a_revoked_agent_pays_nothing_and_can_still_read() {
     assert_eq!(denied["code"], "agent_revoked");
     assert_eq!(denied["advice"], "stop");
     assert_eq!(house.pay("scout", ask).await["replayed"], true, "what was paid stays paid");
+    for malformed in [json!({"service_id": 5}), json!({"service_id": "report"}), json!([])] {
+        let answer = house.pay("scout", malformed).await;
+        assert_eq!((&answer["code"], &answer["advice"]), (&json!("agent_revoked"), &json!("stop")));
+    }
     let balance = house.call("get_balance", "scout", json!({})).await;
     assert_eq!(balance["standing"], "revoked");
     assert_eq!(balance["reason"], "compromised");
     assert_eq!(balance["available_usd"], "0.00");
-    assert_eq!(house.outcomes("scout").await, ["denied", "revoked", "paid", "created"]);
+    assert_eq!(
+        house.outcomes("scout").await,
+        ["denied", "denied", "denied", "denied", "revoked", "paid", "created"]
+    );
     let house = house.reopened().await;
     let denied = house.pay("scout", json!({"service_id": "search"})).await;
     assert_eq!(denied["code"], "agent_revoked", "a restart brought it back");

@@ -96,3 +96,14 @@ fn a_serve_whose_socket_was_taken_away_makes_room_for_another() {
     until("it has ended", || !is_alive(serving.pid));
     assert_ne!(home.touch().pid, serving.pid);
 }
+
+#[test]
+fn what_stands_in_the_place_of_a_note_holds_nobody_up() {
+    let home = TestHome::new();
+    let note = home.path().join("serve.json");
+    let made = std::process::Command::new("mkfifo").arg("-m").arg("600").arg(&note).status();
+    assert!(made.unwrap().success());
+    let start = instant();
+    assert!(home.run(&["agent", "list"]).status.success());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
