@@ -86,6 +86,8 @@ impl Desk {
             }
             Ok(_) => "it has no mark".to_owned(),
             Err(Odd::InUse) => return Err(StoreError::InUse { path: path.into() }),
+            // It is as good as it was: to empty it would only lose what it knows of the journal.
+            Err(Odd::Full) => return Err(StoreError::Full),
             Err(Odd::Other(problem)) => problem,
         };
         tracing::warn!(%problem, "the desk is of no use and is rebuilt from the journal");
@@ -105,6 +107,7 @@ impl Desk {
         match Self::try_open(path) {
             Ok((_, held)) => Ok(held),
             Err(Odd::InUse) => Err(StoreError::InUse { path: path.into() }),
+            Err(Odd::Full) => Err(StoreError::Full),
             Err(Odd::Other(cause)) => {
                 Err(StoreError::Io { doing: "read", file: path.display().to_string(), cause })
             }
@@ -154,6 +157,8 @@ impl Desk {
 /// Why a desk did not open.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Odd {
+    #[error("the disk is full")]
+    Full,
     #[error("it is in use")]
     InUse,
     #[error("{0}")]

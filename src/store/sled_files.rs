@@ -54,6 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<sled::Db, Odd> {
         match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => return Ok(db),
             Ok(Err(error)) if is_locked(&error) => thread::sleep(LOCK_WAIT),
+            Ok(Err(error)) if is_full(&error) => return Err(Odd::Full),
             Ok(Err(error)) => return Err(Odd::Other(error.to_string())),
             Err(_) => return Err(Odd::Other("sled broke off".to_owned())),
         }
@@ -63,6 +64,11 @@ pub(crate) fn open(path: &Path) -> Result<sled::Db, Odd> {
 
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+fn is_full(error: &sled::Error) -> bool {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    matches!(error, sled::Error::Io(error) if full.contains(&error.kind()))
 }
 
 /// Removes what sled put into the directory, and nothing else.
@@ -89,5 +95,17 @@ pub(crate) fn settle(db: &sled::Db, path: &Path) {
     });
     if let Err(problem) = synced {
         tracing::warn!(%problem, "the desk may have to be rebuilt at the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_damage() {
+        let full = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        assert!(is_full(&sled::Error::Io(full)));
+        assert!(!is_full(&sled::Error::Io(io::Error::other("anything else"))));
     }
 }
