@@ -35,13 +35,21 @@ pub struct Client {
     line: Line,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    agent: &'a str,
+/// One call of a tool, as it is sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Call<'a> {
+    /// The tool.
+    #[serde(skip)]
+    pub tool: &'a str,
+    /// Who calls.
+    pub agent: &'a str,
+    /// The run it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<&'a str>,
-    call_id: &'a str,
-    arguments: Value,
+    pub run: Option<&'a str>,
+    /// The id of the call, the same when it is sent again.
+    pub call_id: &'a str,
+    /// The arguments, as the model sent them.
+    pub arguments: Value,
 }
 
 impl Client {
@@ -51,17 +59,9 @@ impl Client {
     }
 
     /// Calls a tool. A call whose connection breaks is sent again with the same id, for 5 s.
-    pub async fn call(
-        &self,
-        tool: &str,
-        agent: &str,
-        run: Option<&str>,
-        call_id: &str,
-        arguments: Value,
-    ) -> Called {
-        let Ok(body) = serde_json::to_vec(&Body { agent, run, call_id, arguments }) else {
-            return Called::NeverSent;
-        };
+    pub async fn call(&self, call: Call<'_>) -> Called {
+        let Ok(body) = serde_json::to_vec(&call) else { return Called::NeverSent };
+        let Call { tool, call_id, .. } = call;
         let path = format!("/v1/tools/{tool}");
         match self.line.request(Method::POST, &path, Some(body.into()), Again::Always).await {
             Ok((status, body)) => called(tool, call_id, status.as_u16(), &body),

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 use pettycash::{
-    client::{Called, Client, Finder, Operator},
+    client::{Call, Called, Client, Finder, Operator},
     home::{Home, Sockets},
     policy::{
         money::Usd,
@@ -75,7 +75,8 @@ async fn pay(client: Client, nth: String, acknowledged: Arc<Mutex<Vec<String>>>)
     for n in 0.. {
         let call = format!("{nth}-{n}");
         let arguments = json!({"service_id": "search"});
-        match client.call("pay_for_api_call", "scout", None, &call, arguments).await {
+        let (tool, call_id) = ("pay_for_api_call", &*call);
+        match client.call(Call { tool, agent: "scout", run: None, call_id, arguments }).await {
             Called::Answered(answer) if answer["outcome"] == "paid" => {
                 let id = answer["payment_id"].as_str().unwrap().to_owned();
                 acknowledged.lock().unwrap().push(id);

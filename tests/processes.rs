@@ -20,7 +20,7 @@ use std::{
 };
 
 use pettycash::{
-    client::{Called, Client, Operator},
+    client::{Call, Called, Client, Operator},
     clock::instant,
     policy::terms::{NewAgent, NewService, StartedBy},
 };
@@ -122,7 +122,8 @@ fn a_serve_that_a_client_starts_where_one_serves_ends_quietly() {
 async fn a_clients_serve_ends_when_nobody_is_connected_and_not_before() {
     let home = Arc::new(TestHome::new().with("PETTYCASH_IDLE_EXIT", "400ms"));
     let client = home.client();
-    client.call("get_balance", "scout", None, "call-1", json!({})).await;
+    let (tool, call_id, arguments) = ("get_balance", "call-1", json!({}));
+    client.call(Call { tool, agent: "scout", run: None, call_id, arguments }).await;
     let serving = home.serving().unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(is_alive(serving.pid), "a connection keeps it");
@@ -452,7 +453,9 @@ async fn pay_for(home: &Arc<TestHome>, clients: usize, how_long: Duration) -> Pa
 
 async fn pay(client: &Client, call_id: &str) {
     let arguments = json!({"service_id": "search"});
-    let called = client.call("pay_for_api_call", "scout", None, call_id, arguments).await;
+    let tool = "pay_for_api_call";
+    let call = Call { tool, agent: "scout", run: None, call_id, arguments };
+    let called = client.call(call).await;
     let Called::Answered(answer) = &called else { panic!("{call_id}: {called:?}") };
     assert_eq!(answer["outcome"], "paid", "{call_id}: {answer}");
     assert_eq!(answer.get("replayed"), None, "the caller has heard nothing before: {answer}");

@@ -72,7 +72,8 @@ const DENIED: &str = "HTTP/1.1 409 Conflict\r\ncontent-length: 57\r\n\r\n\
     {\"status\":409,\"code\":\"handle_taken\",\"detail\":\"is taken.\"}";
 
 async fn call(client: &Client) -> Called {
-    client.call("pay_for_api_call", "scout", None, "call_1", json!({})).await
+    let (tool, call_id, arguments) = ("pay_for_api_call", "call_1", json!({}));
+    client.call(Call { tool, agent: "scout", run: None, call_id, arguments }).await
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::tools::{TOOLS, Tool};
 use crate::{
-    client::{Called, Client},
+    client::{Call, Called, Client},
     policy::{
         answer::{Outcome, PayAnswer, Refused},
         denial::{Advice, Code},
@@ -60,26 +60,12 @@ const MAX_CALL_ID: usize = 128;
 /// but not answered is `MaybeSent`.
 pub trait Reach: Clone + Send + Sync + 'static {
     /// Sends one call, again if need be, under the same id.
-    fn call(
-        &self,
-        tool: &str,
-        agent: &str,
-        run: Option<&str>,
-        call_id: &str,
-        arguments: Value,
-    ) -> impl Future<Output = Called> + Send;
+    fn call(&self, call: Call<'_>) -> impl Future<Output = Called> + Send;
 }
 
 impl Reach for Client {
-    async fn call(
-        &self,
-        tool: &str,
-        agent: &str,
-        run: Option<&str>,
-        call_id: &str,
-        arguments: Value,
-    ) -> Called {
-        Client::call(self, tool, agent, run, call_id, arguments).await
+    async fn call(&self, call: Call<'_>) -> Called {
+        Client::call(self, call).await
     }
 }
 
@@ -117,7 +103,8 @@ impl<R: Reach> Server<R> {
         };
         let reached = async {
             let (agent, run) = (self.agent.as_str(), self.run.as_ref().map(RunId::as_str));
-            self.reach.call(tool.name(), agent, run, &call_id, arguments).await
+            let (tool, call_id) = (tool.name(), &*call_id);
+            self.reach.call(Call { tool, agent, run, call_id, arguments }).await
         };
         let reached = AssertUnwindSafe(reached).catch_unwind();
         match timeout_at(until, reached).await {

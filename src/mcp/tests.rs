@@ -13,7 +13,7 @@ use rmcp::{
 use serde_json::{Value, json};
 
 use super::{Reach, Server};
-use crate::client::Called;
+use crate::client::{Call, Called};
 
 /// More than any call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,14 +34,8 @@ enum Fate {
 struct Fake(Fate, Arc<Mutex<Vec<(String, String, Value)>>>);
 
 impl Reach for Fake {
-    async fn call(
-        &self,
-        tool: &str,
-        _: &str,
-        _: Option<&str>,
-        call_id: &str,
-        arguments: Value,
-    ) -> Called {
+    async fn call(&self, call: Call<'_>) -> Called {
+        let Call { tool, call_id, arguments, .. } = call;
         self.1.lock().unwrap().push((tool.to_owned(), call_id.to_owned(), arguments));
         match self.0 {
             Fate::Answers => Called::Answered(json!({"outcome": "paid", "b": "€\n", "a": 1})),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use pettycash::store::Disk;
 
@@ -96,31 +97,30 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
     commit(&store, vec![opened("scout")]).await.unwrap();
     // The writer is kept busy until all three wait for it, so that they are one batch.
     let (go, wait) = mpsc::channel::<()>();
-    let busy = store.clone();
-    let busy = tokio::spawn(async move {
-        let hold = move |_: &State, _: PaymentId, _: Timestamp| {
-            let _ = wait.recv();
-            Decision::Answer(())
-        };
-        busy.commit(hold).await
-    });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let (paying, reading, denied) = (store.clone(), store.clone(), store.clone());
-    let paid = tokio::spawn(async move { commit(&paying, vec![credit("scout", 5)]).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let read = tokio::spawn(async move { reading.read(|_, head| head).await });
-    let denial = tokio::spawn(async move { deny(&denied, "scout").await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let hold = move |_: &State, _: PaymentId, _: Timestamp| {
+        let _ = wait.recv();
+        Decision::Answer(())
+    };
+    let mut busy = Box::pin(store.commit(hold));
+    let mut paid = Box::pin(commit(&store, vec![credit("scout", 5)]));
+    let mut read = Box::pin(store.read(|_, head| head));
+    let mut denied = Box::pin(deny(&store, "scout"));
+    // A first look at each puts it into the queue, in this order.
+    assert!((&mut busy).now_or_never().is_none());
+    assert!((&mut paid).now_or_never().is_none());
+    assert!((&mut read).now_or_never().is_none());
+    assert!((&mut denied).now_or_never().is_none());
     gate.set(true);
     go.send(()).unwrap();
-    busy.await.unwrap().unwrap();
-    denial.await.unwrap().unwrap();
+    busy.await.unwrap();
+    denied.await.unwrap();
+    // The denial was answered after the write; the sync waits at the gate.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let early = (paid.is_finished(), read.is_finished());
-    assert_eq!(early, (false, false), "answered before the sync that covers it");
+    assert!((&mut paid).now_or_never().is_none(), "paid before its sync");
+    assert!((&mut read).now_or_never().is_none(), "read before the sync of what it saw");
     gate.set(false);
-    paid.await.unwrap().unwrap();
-    assert_eq!(read.await.unwrap().unwrap().seq, 2);
+    paid.await.unwrap();
+    assert_eq!(read.await.unwrap().seq, 2);
     store.close().await;
 }
 
