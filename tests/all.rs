@@ -6,6 +6,7 @@ mod contract;
 mod crash;
 mod engine;
 mod mcp;
+mod mcp_framing;
 mod mcp_resume;
 mod processes;
 mod properties;

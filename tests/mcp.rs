@@ -244,10 +244,15 @@ fn a_call_that_no_tool_could_take_is_answered_and_so_is_one_that_is_far_too_long
             "argument": {"name": "a", "value": "b"}});
         assert_eq!(client.request(method, params)["error"]["code"], -32601, "{method}");
     }
-    for length in [100_000, 300_000, 4_000_000] {
-        let endless = json!({"service_id": "search", "idempotency_key": "k".repeat(length)});
-        let answer = client.pay(endless);
+    let endless = |length| json!({"service_id": "search", "idempotency_key": "k".repeat(length)});
+    for length in [100_000, 260_000] {
+        let answer = client.pay(endless(length));
         assert_eq!(of(&answer, "code advice field"), "invalid_request fix_request arguments");
+    }
+    for length in [300_000, 4_000_000] {
+        let params = json!({"name": TOOLS[0], "arguments": endless(length)});
+        let error = client.request("tools/call", params)["error"].take();
+        assert_eq!(error["code"], -32600, "{error}");
     }
     assert_eq!(client.pay(json!({"service_id": "search"}))["outcome"], "paid");
     let (status, _) = client.end();

@@ -13,7 +13,10 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::server::{Reach, Server};
+use super::{
+    framing::Framed,
+    server::{Reach, Server},
+};
 
 /// Why a session over standard input and output did not end as sessions end.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +36,8 @@ pub enum StdioError {
 /// If the session could not be opened, or broke. A client that leaves before it says anything is
 /// no error: some only look whether the program starts.
 pub async fn serve_stdio<R: Reach>(server: Server<R>) -> Result<(), StdioError> {
-    match server.serve(standard_streams()).await {
+    let (input, output) = standard_streams();
+    match server.serve(Framed::new(input, output)).await {
         Ok(session) => {
             session.waiting().await?;
             Ok(())

@@ -71,8 +71,12 @@ impl Raw {
     }
 
     pub(crate) fn send_text(&mut self, text: &str) {
+        self.send_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         let input = self.input.as_mut().unwrap();
-        input.write_all(text.as_bytes()).unwrap();
+        input.write_all(bytes).unwrap();
         input.flush().unwrap();
     }
 

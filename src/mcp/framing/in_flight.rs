@@ -1,0 +1,53 @@
+//! The requests of a session that are not answered yet.
+
+use std::collections::{HashSet, VecDeque};
+
+use rmcp::model::RequestId;
+
+/// How many requests of one session may wait for their answers.
+const MAX_OPEN: usize = 1024;
+/// How many of them may be cancelled ones, whose answers will not come.
+const MAX_CANCELLED: usize = 256;
+
+/// The ids that are taken.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    open: HashSet<RequestId>,
+    /// Of these the call may still run, but its answer is dropped: the id stays taken, for a
+    /// second request with it would get the answer to the first.
+    cancelled: VecDeque<RequestId>,
+}
+
+impl InFlight {
+    pub(super) fn holds(&self, id: &RequestId) -> bool {
+        self.open.contains(id)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= MAX_OPEN
+    }
+
+    /// A request goes on its way.
+    pub(super) fn begin(&mut self, id: RequestId) {
+        self.open.insert(id);
+    }
+
+    /// A request is answered.
+    pub(super) fn end(&mut self, id: &RequestId) {
+        self.open.remove(id);
+        self.cancelled.retain(|cancelled| cancelled != id);
+    }
+
+    /// A request will not be answered. The oldest of many such is forgotten.
+    pub(super) fn cancel(&mut self, id: RequestId) {
+        if !self.holds(&id) || self.cancelled.contains(&id) {
+            return;
+        }
+        self.cancelled.push_back(id);
+        if self.cancelled.len() > MAX_CANCELLED
+            && let Some(oldest) = self.cancelled.pop_front()
+        {
+            self.open.remove(&oldest);
+        }
+    }
+}
