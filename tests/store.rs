@@ -33,7 +33,7 @@ use pettycash::{
     },
 };
 
-use crate::support::sim_disk::SimDisk;
+use crate::support::{file_disk, sim_disk::SimDisk};
 
 // Short histories: a book, credits, denials. The policy behind them is tested elsewhere.
 

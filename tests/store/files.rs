@@ -26,7 +26,7 @@ fn a_directory_or_file_that_others_may_read_is_refused_with_the_command_that_men
         assert!(matches!(&refused, StoreError::Unsafe { fix, .. } if *fix == command), "{refused}");
         let mended = std::process::Command::new("sh").args(["-c", &command]).status();
         assert!(mended.unwrap().success());
-        FileDisk::open(&journal).unwrap();
+        drop(file_disk(&journal));
     }
     let link = root.path().join("link");
     std::os::unix::fs::symlink(&journal, &link).unwrap();
@@ -43,5 +43,5 @@ fn two_writers_cannot_have_one_journal() {
     assert!(matches!(second, StoreError::InUse { .. }), "{second}");
     FileDisk::look(&journal).expect("looking is free");
     drop(first);
-    FileDisk::open(&journal).unwrap();
+    drop(file_disk(&journal));
 }

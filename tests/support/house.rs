@@ -7,12 +7,12 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
-    store::{FileDisk, Options, SEGMENT_BYTES, Store, StoreError},
+    store::{Options, SEGMENT_BYTES, Store},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::private_dir;
+use super::{file_disk, private_dir};
 
 /// A directory, a clock and the engine on them.
 pub(crate) struct House {
@@ -22,15 +22,7 @@ pub(crate) struct House {
 }
 
 pub(crate) fn store(dir: &Path, clock: &Clock) -> Store {
-    // A process that another test starts holds our files, and their locks, until it runs.
-    let journal = (0..500).find_map(|_| match FileDisk::open(&dir.join("journal")) {
-        Err(StoreError::InUse { .. }) => {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            None
-        }
-        opened => Some(opened.expect("the journal")),
-    });
-    let journal = journal.expect("the lock on the journal");
+    let journal = file_disk(&dir.join("journal"));
     let desk = Some(dir.join("desk"));
     let options = Options { segment_bytes: SEGMENT_BYTES, clock: clock.clone(), desk };
     Store::open(Arc::new(journal), options).expect("the store")

@@ -1,7 +1,8 @@
 //! What tests are built from.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
 
+use pettycash::store::{FileDisk, StoreError};
 use tempfile::TempDir;
 
 pub(crate) mod bench;
@@ -14,4 +15,17 @@ pub(crate) mod sim_disk;
 pub(crate) fn private_dir() -> TempDir {
     let private = std::fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().permissions(private).tempdir().expect("a directory")
+}
+
+/// Takes a journal's directory, once nobody holds its lock: a process that another test starts
+/// holds all our files, and their locks, until it runs.
+pub(crate) fn file_disk(journal: &Path) -> FileDisk {
+    let opened = (0..500).find_map(|_| match FileDisk::open(journal) {
+        Err(StoreError::InUse { .. }) => {
+            thread::sleep(Duration::from_millis(10));
+            None
+        }
+        opened => Some(opened.expect("the journal")),
+    });
+    opened.expect("the lock on the journal")
 }
