@@ -4,12 +4,12 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, thread, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use pettycash::{
     clock::Clock,
     policy::{
         answer::{PayAnswer, Refused},
-        denial::{Advice, Code},
+        denial::{Advice, Code, Denial, Refusal},
     },
 };
 use serde_json::{Value, json};
@@ -249,12 +249,20 @@ impl Sample {
             Refused::internal_error(),
             plain(Code::LedgerUnwritable),
             plain(Code::LedgerDamaged),
+            Refused { advice: Some(Advice::Wait), ..plain(Code::PaymentInDoubt) },
+            Refused { advice: Some(Advice::Wait), ..plain(Code::PaymentFailed) },
         ];
         for tool in ["pay_for_api_call", "get_balance", "ledger", "list_services"] {
             let answers = broken.iter().map(|refused| serde_json::to_value(refused).unwrap());
             self.0.extend(answers.map(|answer| (tool, answer)));
         }
         let id = "pay_0000000000001a2c".parse().ok();
+        let payment = id.unwrap();
+        let frozen = Denial::AgentFrozen { reason: "looks-odd".parse().unwrap() };
+        for denial in [frozen, Denial::PossibleDuplicate { payment }] {
+            let answer = PayAnswer::denied(&Refusal::only(denial), id, Timestamp::UNIX_EPOCH);
+            self.0.push(("pay_for_api_call", serde_json::to_value(answer).unwrap()));
+        }
         for answer in
             [PayAnswer::in_progress(id, None), PayAnswer::in_progress(None, Some("k".into()))]
         {

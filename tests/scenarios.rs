@@ -8,11 +8,12 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 use jiff::Timestamp;
 use pettycash::policy::{
     answer::PayAnswer,
+    change,
     denial::{Advice, Refusal},
-    entry::{By, Draft, Fact, VoidCause},
+    entry::{Draft, Fact, VoidCause},
     mandate::{Cap, Funding, Mandate, Service},
     money::Usd,
-    names::{Handle, PaymentId},
+    names::{Handle, PaymentId, RailName, RunId},
     operate::{self, Existing},
     settle,
     window::Zone,
@@ -26,6 +27,7 @@ struct Story {
     agent: Handle,
     mandate: Mandate,
     opened: bool,
+    run: Option<RunId>,
     payments: Vec<PaymentId>,
 }
 
@@ -44,6 +46,7 @@ impl Story {
                 expires_at: None,
             },
             opened: false,
+            run: None,
             payments: Vec::new(),
         }
     }
@@ -56,9 +59,21 @@ impl Story {
             ["zone", zone] => self.mandate.zone = zone.parse().unwrap(),
             ["funding", funding] => self.mandate.funding = funding.parse().unwrap(),
             ["cap", cap] => match cap.parse::<Cap>() {
-                Ok(cap) => self.mandate.caps.push(cap),
+                Ok(cap) => {
+                    // Before the mandate is set, the same period twice is a mistake to be told.
+                    if self.opened {
+                        self.mandate.caps.retain(|other| other.period != cap.period);
+                    }
+                    self.mandate.caps.push(cap);
+                }
                 Err(error) => return Some(error),
             },
+            ["uncap", period] => {
+                let period = period.parse().unwrap();
+                self.mandate.caps.retain(|cap| cap.period != period);
+            }
+            ["run"] => self.run = None,
+            ["run", run] => self.run = Some(run.parse().unwrap()),
             ["per-call", limit] => self.mandate.per_call_limit = Some(limit.parse().unwrap()),
             ["allow", service] => drop(self.mandate.allow.insert(service.parse().unwrap())),
             ["deny", service] => drop(self.mandate.deny.insert(service.parse().unwrap())),
@@ -97,7 +112,7 @@ impl Story {
             other => panic!("service {other:?}"),
         };
         let payee = format!("The {id} company").parse().unwrap();
-        let service = Service { id: id.parse().unwrap(), payee, price };
+        let service = Service { id: id.parse().unwrap(), payee, price, rail: RailName::iou() };
         let act = operate::set_service(&self.bench.state, service, existing);
         let done = self.done(act);
         (done != "ok").then_some(done)
@@ -109,12 +124,9 @@ impl Story {
             ["pay", service] => self.pay(service, None, Fact::Paid),
             ["pay", service, amount] => self.pay(service, Some(amount), Fact::Paid),
             ["hold", service, amount] => self.pay(service, Some(amount), Fact::Held),
-            ["send", payment] => {
-                let fact = Fact::Sent { payment: self.payment(payment) };
-                let agent = Some(self.agent.clone());
-                self.bench.write(vec![Draft { agent, by: By::Engine, fact }]);
-                "sent".to_owned()
-            }
+            ["send", payment] => self.settle(settle::send(state, self.payment(payment))),
+            ["fail", payment] => self.settle(settle::fail(state, self.payment(payment))),
+            ["doubt", payment] => self.settle(settle::doubt(state, self.payment(payment))),
             ["capture", payment, amount] => {
                 let amount: Usd = amount.parse().unwrap();
                 self.settle(settle::capture(state, self.payment(payment), amount))
@@ -137,6 +149,19 @@ impl Story {
                 let act = operate::top_up(state, &self.agent, amount, None);
                 self.done(act)
             }
+            ["set"] => self.set_mandate(),
+            ["freeze", reason] => {
+                let act = operate::freeze(state, &self.agent, reason.parse().unwrap(), None);
+                self.done(act)
+            }
+            ["unfreeze"] => {
+                let act = operate::unfreeze(state, &self.agent, None);
+                self.done(act)
+            }
+            ["remove", service] => {
+                let act = operate::remove_service(state, &service.parse().unwrap());
+                self.done(act)
+            }
             ["revoke", reason] => {
                 let act = operate::revoke(state, &self.agent, reason.parse().unwrap(), None);
                 self.done(act)
@@ -145,6 +170,19 @@ impl Story {
             ["caps"] => self.caps(),
             other => panic!("no such act: {other:?}"),
         }
+    }
+
+    /// Sets the mandate as it was changed since, and tells what that changes.
+    fn set_mandate(&mut self) -> String {
+        let book = self.bench.state.book(&self.agent).unwrap();
+        let now = self.bench.engine_now();
+        let mut told: Vec<String> =
+            book.mandate.changes(&self.mandate).iter().map(ToString::to_string).collect();
+        told.extend(change::remarks(book, &self.mandate, now));
+        let mandate = self.mandate.clone();
+        let act = operate::set_mandate(&self.bench.state, &self.agent, mandate, now);
+        let done = self.done(act);
+        std::iter::once(done).chain(told).collect::<Vec<_>>().join("; ")
     }
 
     fn payment(&self, name: &str) -> PaymentId {
@@ -159,7 +197,8 @@ impl Story {
         fact: fn(pettycash::policy::entry::Hold) -> Fact,
     ) -> String {
         let amount = amount.map(|amount| amount.parse().unwrap());
-        let payment = self.bench.payment(service, amount, None);
+        let mut payment = self.bench.payment(service, amount, None);
+        payment.run = self.run.clone();
         let now = self.bench.engine_now();
         match self.bench.ask(&self.agent.clone(), &payment, fact) {
             Ok(hold) => {
@@ -188,7 +227,7 @@ impl Story {
 
     fn balance(&self) -> String {
         let book = self.bench.state.book(&self.agent).unwrap();
-        let available = book.available(self.bench.engine_now());
+        let available = book.available(self.run.as_ref(), self.bench.engine_now());
         let balance = book.balance().map_or("none".to_owned(), |balance| balance.to_string());
         format!("balance {balance}, held {}, available {available}", book.held)
     }
@@ -197,7 +236,7 @@ impl Story {
         let book = self.bench.state.book(&self.agent).unwrap();
         let now = self.bench.engine_now();
         let caps = book.mandate.caps.iter().map(|cap| {
-            let room = book.room(*cap, now);
+            let room = book.room(*cap, self.run.as_ref(), now);
             let until = room.resets_at.map_or("never".to_owned(), |at: Timestamp| at.to_string());
             format!("{cap} used {} held {} until {until}", room.used, room.held)
         });

@@ -204,7 +204,8 @@ fn bounds(view: &AgentView) -> String {
 fn short(amount: Usd, period: Period) -> String {
     match period {
         Period::Lifetime => format!("{amount} in all"),
-        Period::Hour | Period::Day | Period::Week | Period::Month => {
+        Period::Rolling(hours) => format!("{amount} in any {} h", hours.get()),
+        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Run => {
             format!("{amount} per {period}")
         }
     }
@@ -261,7 +262,7 @@ fn show(view: &AgentView) -> String {
 fn standing(view: &AgentView) -> String {
     let standing = view.balance.standing.clone().unwrap_or_default();
     let reason = view.balance.reason.as_ref().map(|reason| format!(" ({reason})"));
-    let since = view.revoked_at.map(|at| format!(" since {at}"));
+    let since = view.stopped_at.map(|at| format!(" since {at}"));
     let note = view.note.as_ref().map(|note| format!(": {note}"));
     [Some(standing), reason, since, note].into_iter().flatten().collect()
 }

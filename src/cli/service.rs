@@ -13,7 +13,7 @@ use crate::{
     policy::{
         answer::ServiceView,
         money::Usd,
-        names::{Payee, ServiceId},
+        names::{Payee, RailName, ServiceId},
         terms::NewService,
     },
 };
@@ -64,7 +64,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         match args.verb {
             Verb::Add(Add { price: Some(Usd::ZERO), .. }) => return Err(above_zero().into()),
             Verb::Add(Add { id, payee, price, replace, .. }) => {
-                let new = NewService { id, payee, price_usd: price, replace };
+                let new =
+                    NewService { id, payee, price_usd: price, rail: RailName::iou(), replace };
                 let view = operator.add_service(&new).await?;
                 output.print(&view, || {
                     let (id, payee) = (&view.service_id.0, &view.payee);

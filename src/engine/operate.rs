@@ -168,6 +168,14 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
             "no_balance",
             Some("create an agent with `--funding prepaid` to spend from a balance"),
         ),
+        OperateError::FundingFixed(_) => (
+            409,
+            "funding_fixed",
+            Some("create another agent; handles and histories stay with their funding"),
+        ),
+        OperateError::UnknownService(_) => {
+            (404, "service_unknown", Some("`pettycash service list` shows the catalogue"))
+        }
         OperateError::Zero => (422, "amount_zero", None),
         OperateError::TooMuch => (422, "amount_too_large", None),
         OperateError::ServiceTaken(_) => (

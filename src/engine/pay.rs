@@ -54,7 +54,7 @@ impl Engine {
                     answered => Ok(answered?),
                 }
             }
-            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, payment).await,
+            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, payment).await,
             Err(bad) => Ok(self
                 .store
                 .commit(move |state, id, now| refuse_request(state, &agent, run, bad, id, now))
@@ -63,13 +63,18 @@ impl Engine {
     }
 
     /// What became of one of the agent's own payments.
-    async fn fetch(&self, agent: Handle, payment: PaymentId) -> Result<PayAnswer, EngineError> {
+    async fn fetch(
+        &self,
+        agent: Handle,
+        run: Option<RunId>,
+        payment: PaymentId,
+    ) -> Result<PayAnswer, EngineError> {
         let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
         let first = self.first_entry(&agent, payment).await?;
         let reader = agent.clone();
         let (available, open, now) = self
             .look(move |state, now| {
-                let available = state.book(&reader).map(|book| book.available(now));
+                let available = state.book(&reader).map(|book| book.available(run.as_ref(), now));
                 (available, state.open(payment).is_some(), now)
             })
             .await?;
@@ -168,12 +173,18 @@ impl Asked {
         // The same call again is the transport's retry: its caller has heard nothing yet.
         let heard = self.call.is_none() || bound.binding.call != self.call;
         let answer = match bound.outcome {
-            state::Outcome::Captured(charged) => {
-                PayAnswer::paid(bound.payment, &bound.service, charged, book.available(now))
-            }
+            state::Outcome::Captured(charged) => PayAnswer::paid(
+                bound.payment,
+                &bound.service,
+                charged,
+                book.available(self.run.as_ref(), now),
+            ),
             state::Outcome::Open => PayAnswer::in_progress(Some(bound.payment), None),
             state::Outcome::Expired => {
                 failed(bound.payment, &Fact::Expired { payment: bound.payment })
+            }
+            state::Outcome::Failed => {
+                failed(bound.payment, &Fact::Failed { payment: bound.payment })
             }
         };
         Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer })
@@ -183,10 +194,12 @@ impl Asked {
 /// Takes the money in one durable commit: what the IOU rail needs, for it moves nothing.
 fn paid(agent: Handle, hold: Hold, now: Timestamp) -> Decision<PayAnswer> {
     let (payment, service, charged) = (hold.payment, hold.service.clone(), hold.amount);
+    let run = hold.run.clone();
     let fact = Fact::Paid(hold);
     let drafts = vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }];
     let answer = Box::new(move |state: &State| {
-        let available = state.book(&agent).map_or(Usd::ZERO, |book| book.available(now));
+        let available =
+            state.book(&agent).map_or(Usd::ZERO, |book| book.available(run.as_ref(), now));
         PayAnswer::paid(payment, &service, charged, available)
     });
     Decision::Commit { drafts, durable: true, answer }
@@ -194,15 +207,15 @@ fn paid(agent: Handle, hold: Hold, now: Timestamp) -> Decision<PayAnswer> {
 
 /// Refuses, and writes it down unless the agent's last denial was the same.
 fn deny(state: &State, book: &Book, denied: Denied, now: Timestamp) -> Decision<PayAnswer> {
-    let row = book.row.as_ref().filter(|row| row.fingerprint == denied.fingerprint());
-    let payment = row.map_or(denied.payment, |row| row.payment);
+    let repeats = book.repeats(&denied);
+    let payment = repeats.map_or(denied.payment, |(payment, _)| payment);
     let answer = PayAnswer {
         alternatives: alternatives(state, book, &denied),
         ..PayAnswer::denied(&denied.refusal, Some(payment), now)
     };
     let agent = book.handle.clone();
-    if row.is_some() {
-        return Decision::Repeat { agent, answer };
+    if let Some((_, how)) = repeats {
+        return Decision::Repeat { agent, how, answer };
     }
     let fact = Fact::Denied(Box::new(denied));
     let drafts = vec![Draft { agent: Some(agent), by: By::Agent, fact }];

@@ -10,7 +10,7 @@ use crate::policy::{
         BalanceAnswer, LedgerAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer,
     },
     denial::{BadField, Denial, Refusal},
-    entry::{Denied, Entry, Fact, Hold},
+    entry::{Denied, Entry, Fact, Hold, Incident},
     money::Usd,
     names::{Handle, PaymentId},
     terms::{LedgerPage, OperatorLine},
@@ -32,7 +32,7 @@ impl Engine {
         let answer = self.look(move |state, now| match (state.book(&call.agent), wrong) {
             (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
             (Some(_), Some(bad)) => refused(Refused::by(&invalid(bad), now)),
-            (Some(book), None) => BalanceAnswer::of(book, now),
+            (Some(book), None) => BalanceAnswer::of(book, call.run.as_ref(), now),
         });
         answer.await
     }
@@ -67,13 +67,13 @@ impl Engine {
     /// Answers `ledger`: the agent's own lines, newest first.
     pub(super) async fn own_ledger(&self, call: Call) -> Result<LedgerAnswer, EngineError> {
         let refused = |refused| LedgerAnswer { refused, ..LedgerAnswer::default() };
-        let agent = call.agent.clone();
+        let (agent, run) = (call.agent.clone(), call.run.clone());
         let sums = self
             .look(move |state, now| {
                 state.book(&agent).map(|book| LedgerAnswer {
                     spent_today_usd: Some(book.used(Period::Day, now)),
                     held_usd: Some(book.held),
-                    available_usd: Some(book.available(now)),
+                    available_usd: Some(book.available(run.as_ref(), now)),
                     ..LedgerAnswer::default()
                 })
             })
@@ -153,16 +153,33 @@ fn line(entry: &Entry) -> LedgerLine {
         Fact::Captured { payment, amount } => sum("captured", *payment, *amount),
         Fact::Voided { payment, .. } => of("voided", *payment),
         Fact::Expired { payment } => of("expired", *payment),
+        Fact::Failed { payment } => of("failed", *payment),
+        Fact::Doubted { payment } => of("in_doubt", *payment),
         Fact::Refunded { payment, amount, .. } => {
             LedgerLine { ..sum("refunded", *payment, *amount) }
         }
         Fact::Denied(denied) => denied_line(denied, of("denied", denied.payment)),
-        Fact::DeniedAgain { payment, times } => {
+        Fact::DeniedAgain { payment, times, .. } => {
             LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
         }
+        Fact::MandateSet { .. } => bare("mandate_set"),
+        Fact::Frozen { reason, .. } => {
+            LedgerLine { code: Some(reason.to_string()), ..bare("frozen") }
+        }
+        Fact::Unfrozen { .. } => bare("unfrozen"),
         Fact::Revoked { reason, .. } => {
             LedgerLine { code: Some(reason.to_string()), ..bare("revoked") }
         }
+        Fact::ServiceRemoved { service } => {
+            LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
+        }
+        Fact::Incident(incident) => bare(match incident {
+            Incident::TailCut { .. } => "tail_cut",
+            Incident::AnchorAdopted => "anchor_adopted",
+            Incident::RollbackAccepted { .. } => "rollback_accepted",
+            Incident::DamageCut { .. } => "damage_cut",
+            Incident::ClockJumped { .. } => "clock_jumped",
+        }),
         Fact::ServiceSet(service) => LedgerLine {
             service_id: Some(ServiceName(service.id.clone())),
             amount_usd: service.price,

@@ -9,10 +9,11 @@ use std::{
 use crate::{
     policy::{
         book::Book,
+        documents::{DocKey, Document},
         entry::{Fact, Hash},
         money::Usd,
         names::{Handle, PaymentId},
-        state::{DocKey, Document, State},
+        state::State,
         terms::{Books, Head},
     },
     store::{self, FileDisk, Looked, Record, StoreError},
@@ -187,7 +188,10 @@ impl Check {
                 sums.captured += nanos(&hold.amount);
                 self.captured.insert(hold.payment, hold.amount);
             }
-            Fact::Captured { .. } | Fact::Voided { .. } | Fact::Expired { .. } => {
+            Fact::Captured { .. }
+            | Fact::Voided { .. }
+            | Fact::Expired { .. }
+            | Fact::Failed { .. } => {
                 let taken =
                     if let Fact::Captured { amount, .. } = fact { *amount } else { Usd::ZERO };
                 let ended = fact.ends().and_then(|id| Some((id, self.holds.remove(&id)?)));
@@ -213,8 +217,14 @@ impl Check {
             | Fact::Sent { .. }
             | Fact::Denied(_)
             | Fact::DeniedAgain { .. }
+            | Fact::Doubted { .. }
+            | Fact::MandateSet { .. }
+            | Fact::Frozen { .. }
+            | Fact::Unfrozen { .. }
             | Fact::Revoked { .. }
-            | Fact::ServiceSet(_) => {}
+            | Fact::ServiceSet(_)
+            | Fact::ServiceRemoved { .. }
+            | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {
             self.problem(problem);
@@ -250,12 +260,16 @@ impl Check {
         // A key whose time is up may be forgotten on one side and not yet on the other.
         let living = |state: &State, key: &DocKey| match key {
             DocKey::Key(agent, key) => state.bound(agent, key, now).is_some(),
-            DocKey::Book(_) | DocKey::Service(_) | DocKey::Open(_) | DocKey::Refunded(_) => true,
+            DocKey::Book(_)
+            | DocKey::Run(..)
+            | DocKey::Service(_)
+            | DocKey::Open(_)
+            | DocKey::Refunded(_) => true,
         };
         let names: BTreeSet<DocKey> = kept.doc_keys().chain(self.state.doc_keys()).collect();
         let differs = |key: &&DocKey| {
             let (there, here) = (living(&kept, key), living(&self.state, key));
-            !matches!(key, DocKey::Book(_))
+            !matches!(key, DocKey::Book(_) | DocKey::Run(..))
                 && (there || here)
                 && kept.document(key) != self.state.document(key)
         };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    book::{Book, Standing},
+    book::{Book, Room, Standing},
     denial::{Denial, Refusal},
     entry::{Binding, Hold},
     mandate::Service,
@@ -93,7 +93,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
         denials.push(Denial::PriceAboveMaximum { price, maximum });
     }
     if matches!(payment.wanted, Wanted::Known(_)) {
-        affordable = weigh(book, asked, now, &mut denials);
+        affordable = weigh(book, payment, now, &mut denials);
     }
 
     match &payment.wanted {
@@ -117,6 +117,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
 fn standing(book: &Book) -> Option<Denial> {
     match &book.standing {
         Standing::Active => None,
+        Standing::Frozen { reason, .. } => Some(Denial::AgentFrozen { reason: reason.clone() }),
         Standing::Revoked { reason, .. } => Some(Denial::AgentRevoked { reason: reason.clone() }),
     }
 }
@@ -128,8 +129,9 @@ pub fn refuse(book: &Book, denial: Denial) -> Refusal {
 }
 
 /// Holds the amount against the limit, every cap and the balance; says the most they allow.
-fn weigh(book: &Book, asked: Usd, now: Timestamp, denials: &mut Vec<Denial>) -> Usd {
+fn weigh(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denial>) -> Usd {
     let mandate = &book.mandate;
+    let (asked, run) = (payment.cost(), payment.run.as_ref());
     let mut affordable = Usd::MAX;
 
     if let Some(limit) = mandate.per_call_limit {
@@ -139,10 +141,11 @@ fn weigh(book: &Book, asked: Usd, now: Timestamp, denials: &mut Vec<Denial>) -> 
         }
     }
     for cap in &mandate.caps {
-        let room = book.room(*cap, now);
+        let room = book.room(*cap, run, now);
         affordable = affordable.min(room.left);
         if asked > room.left {
-            let (used, held, resets_at) = (room.used, room.held, room.resets_at);
+            let Room { used, held, .. } = room;
+            let resets_at = book.frees(*cap, asked, run, now);
             denials.push(Denial::CapExceeded { cap: *cap, used, held, resets_at });
         }
     }

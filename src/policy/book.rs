@@ -1,16 +1,18 @@
 //! Books: the present state of one agent, as the fold of its entries.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entry::{Hash, Windows},
+    denial::Code,
+    entry::{Denied, Hash, Hold, Moved, Windows},
     mandate::{Cap, Funding, Mandate},
     money::Usd,
-    names::{Handle, Note, PaymentId, Reason},
-    window::{Period, Window},
+    names::{Handle, Note, PaymentId, Reason, RunId},
+    tally::{Dimension, Rolling, Run, RunTally, Sums, Tally, TallyKey, minute},
+    window::{Hours, Period, Window, Zone},
 };
 
 /// Whether an agent may pay.
@@ -19,6 +21,17 @@ use super::{
 pub enum Standing {
     /// It may, within its mandate.
     Active,
+    /// It may not until the operator says so.
+    Frozen {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+        /// Since when (µs since 1970 on disk).
+        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+        at: Timestamp,
+    },
     /// It never may again.
     Revoked {
         /// Why, for programs.
@@ -32,66 +45,6 @@ pub enum Standing {
     },
 }
 
-/// What a tally counts: a period, and which payments within it.
-///
-/// The agent as a whole is the only dimension yet; services, payees and tasks are to follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TallyKey {
-    /// The kind of window.
-    pub period: Period,
-    /// Which payments.
-    pub dimension: Dimension,
-}
-
-/// Which payments a tally counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dimension {
-    /// Every payment of the agent.
-    Agent,
-}
-
-impl fmt::Display for TallyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.dimension {
-            Dimension::Agent => write!(f, "{}", self.period),
-        }
-    }
-}
-
-impl From<TallyKey> for String {
-    fn from(key: TallyKey) -> Self {
-        key.to_string()
-    }
-}
-
-impl TryFrom<String> for TallyKey {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let period = Period::from_str(&text).map_err(|()| format!("`{text}` is no tally"))?;
-        Ok(Self { period, dimension: Dimension::Agent })
-    }
-}
-
-/// What was spent in the newest window of a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// The window's id; it never goes back.
-    pub window: i64,
-    /// Captured, less what was refunded while the window was open.
-    pub used: Usd,
-    /// Set aside and not yet settled.
-    pub held: Usd,
-    /// Payments captured.
-    pub count: u64,
-}
-
-impl Tally {
-    fn empty(window: i64) -> Self {
-        Self { window, used: Usd::ZERO, held: Usd::ZERO, count: 0 }
-    }
-}
-
 /// The newest entry of an agent: where the next one links to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -103,7 +56,7 @@ pub struct Link {
     pub hash: Hash,
 }
 
-/// Identical denials one after the other, which share one id.
+/// Denials one after the other; those that are only counted share one id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenialRow {
     /// What makes two denials the same.
@@ -112,6 +65,23 @@ pub struct DenialRow {
     pub payment: PaymentId,
     /// How many there were, as far as they are recorded.
     pub times: u64,
+    /// How many of the row have an entry of their own.
+    pub written: u32,
+    /// Their codes.
+    pub codes: BTreeSet<Code>,
+}
+
+/// How many denials of one row have entries of their own, whatever they are about: an agent that
+/// tries every amount there is must not fill the disk.
+const WRITTEN_IN_A_ROW: u32 = 16;
+
+/// How a denial stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is the last one again.
+    Same,
+    /// It is another, in a row too long to write each down.
+    Other,
 }
 
 /// Room under one cap at one moment.
@@ -123,8 +93,29 @@ pub struct Room {
     pub held: Usd,
     /// What is left.
     pub left: Usd,
-    /// When the window ends.
+    /// When the window ends; of a rolling one, when something leaves it.
     pub resets_at: Option<Timestamp>,
+}
+
+/// What a payment counts in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted<'a> {
+    pub(super) payment: PaymentId,
+    pub(super) windows: &'a Windows,
+    pub(super) run: Option<&'a RunId>,
+}
+
+impl Counted<'_> {
+    /// The run that it counts in.
+    pub(super) fn in_run(&self) -> Run {
+        named(self.run, self.windows.day)
+    }
+}
+
+impl<'a> From<&'a Hold> for Counted<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        Self { payment: hold.payment, windows: &hold.windows, run: hold.run.as_ref() }
+    }
 }
 
 /// The present state of one agent.
@@ -149,6 +140,18 @@ pub struct Book {
     pub held: Usd,
     /// The sums of the newest windows.
     pub tallies: BTreeMap<TallyKey, Tally>,
+    /// The sums of the rolling windows that have a cap.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rolling: BTreeMap<Hours, Rolling>,
+    /// The sums of the runs that go on, where there is a cap per run. The desk keeps each apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub runs: BTreeMap<Run, RunTally>,
+    /// The journal position of the entry from which on runs are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_since: Option<u64>,
+    /// The last change of the time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
     /// The newest entry.
     pub link: Link,
     /// The denials just before now, if the last thing was a denial.
@@ -157,6 +160,11 @@ pub struct Book {
 }
 
 impl Book {
+    /// Whether there are sums of runs, or may be.
+    pub(super) fn counts_runs(&self) -> bool {
+        self.runs_since.is_some()
+    }
+
     /// Credited, less what was captured and did not come back; nothing for an allowance.
     pub fn balance(&self) -> Option<Usd> {
         match self.mandate.funding {
@@ -172,28 +180,95 @@ impl Book {
         self.balance().map(|balance| balance.less(self.held))
     }
 
-    /// What can be spent now, balance and every cap considered.
-    pub fn available(&self, now: Timestamp) -> Usd {
-        let caps = self.mandate.caps.iter().map(|cap| self.room(*cap, now).left);
+    /// What can be spent now in `run`, balance and every cap considered.
+    pub fn available(&self, run: Option<&RunId>, now: Timestamp) -> Usd {
+        let caps = self.mandate.caps.iter().map(|cap| self.room(*cap, run, now).left);
         let least = caps.chain(self.funds()).min().unwrap_or(Usd::ZERO);
         let expired = self.mandate.expires_at.is_some_and(|at| now >= at);
         match self.standing {
             Standing::Active if !expired => least,
-            Standing::Active | Standing::Revoked { .. } => Usd::ZERO,
+            Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
         }
     }
 
     /// What is used, held and left under `cap` at `now`.
-    pub fn room(&self, cap: Cap, now: Timestamp) -> Room {
-        let window = self.window(cap.period, now);
-        let (used, held) = self.spent_in(cap.period, window.id());
+    pub fn room(&self, cap: Cap, run: Option<&RunId>, now: Timestamp) -> Room {
+        let (Sums { used, held }, resets_at) = self.spent_under(cap.period, run, now);
         let left = cap.amount.less(used.saturating_plus(held));
-        Room { used, held, left, resets_at: window.end }
+        Room { used, held, left, resets_at }
+    }
+
+    /// When `asked` would have room under `cap`, as far as time alone brings that about.
+    pub fn frees(
+        &self,
+        cap: Cap,
+        asked: Usd,
+        run: Option<&RunId>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let Period::Rolling(hours) = cap.period else {
+            return self.room(cap, run, now).resets_at;
+        };
+        let bearable = cap.amount.minus(asked)?;
+        self.rolling.get(&hours)?.frees(hours, bearable, now)
+    }
+
+    /// What counts under a cap of `period`, and when that changes by time alone.
+    fn spent_under(
+        &self,
+        period: Period,
+        run: Option<&RunId>,
+        now: Timestamp,
+    ) -> (Sums, Option<Timestamp>) {
+        match period {
+            Period::Rolling(hours) => {
+                let rolling = self.rolling.get(&hours);
+                let sums = rolling.map(|rolling| rolling.sums(hours, now)).unwrap_or_default();
+                let spent = sums.used.saturating_plus(sums.held);
+                let less = Usd::try_from(spent.nanos().saturating_sub(1)).unwrap_or(Usd::ZERO);
+                let frees = rolling.filter(|_| !spent.is_zero());
+                (sums, frees.and_then(|rolling| rolling.frees(hours, less, now)))
+            }
+            Period::Run => {
+                let today = self.window(Period::Day, now);
+                let tally = self.runs.get(&named(run, today.id()));
+                let tally = tally.filter(|tally| tally.lives(now));
+                let ends = if run.is_none() { today.end } else { None };
+                (tally.map(|tally| tally.sums).unwrap_or_default(), ends)
+            }
+            Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => {
+                let window = self.window(period, now);
+                (self.spent_in(period, window.id()), window.end)
+            }
+        }
+    }
+
+    /// What a change to `zone` means for the windows that are open at `now`: each ends at the
+    /// boundary of the new zone that is nearest to its own end, or at its own end where that
+    /// boundary has passed. So none opens at once, none is cut or stretched by more than half, and
+    /// no sum is forgotten.
+    pub fn moved_to(&self, zone: &Zone, now: Timestamp) -> Moved {
+        let until = |period| {
+            let end = self.window(period, now).end.unwrap_or(Timestamp::MAX);
+            let next = Window::containing(end, period, zone);
+            let away = |at: Timestamp| end.duration_since(at).abs();
+            let after = next.end.unwrap_or(Timestamp::MAX);
+            let nearest = if away(after) < away(next.start) { after } else { next.start };
+            if nearest > now { nearest } else { end }.as_second()
+        };
+        let until = Windows {
+            hour: until(Period::Hour),
+            day: until(Period::Day),
+            week: until(Period::Week),
+            month: until(Period::Month),
+            minute: None,
+        };
+        Moved { open: Windows { minute: None, ..self.windows(now) }, until }
     }
 
     /// What was captured in the window of `period` that contains `now`.
     pub fn used(&self, period: Period, now: Timestamp) -> Usd {
-        self.spent_in(period, self.window(period, now).id()).0
+        self.spent_in(period, self.window(period, now).id()).used
     }
 
     /// The ids of the windows that a payment placed at `now` counts in.
@@ -204,13 +279,22 @@ impl Book {
             day: id(Period::Day),
             week: id(Period::Week),
             month: id(Period::Month),
+            minute: self.mandate.rolling().next().map(|_| minute(now)),
         }
     }
 
-    /// The window of `period` at `now`, but never one before the newest that was ever used:
-    /// a clock that goes back, or a move to another zone, reopens nothing.
+    /// The window of `period` at `now`, but never one before the newest that was ever used: a
+    /// clock that goes back reopens nothing. One that was open when the zone changed stays so as
+    /// long as was said then.
     fn window(&self, period: Period, now: Timestamp) -> Window {
-        let window = Window::containing(now, period, &self.mandate.zone);
+        let mut window = Window::containing(now, period, &self.mandate.zone);
+        if let Some((open, until)) = self.moved.and_then(|moved| moved.window(period)) {
+            if now < until {
+                window = Window { start: open, end: Some(until) };
+            } else {
+                window.start = window.start.max(until);
+            }
+        }
         let newest = self.tally(period).map(|tally| tally.window);
         match newest {
             Some(newest) if newest > window.id() => {
@@ -226,50 +310,124 @@ impl Book {
         self.tallies.get(&TallyKey { period, dimension: Dimension::Agent })
     }
 
-    fn spent_in(&self, period: Period, window: i64) -> (Usd, Usd) {
+    fn spent_in(&self, period: Period, window: i64) -> Sums {
         let tally = self.tally(period).filter(|tally| tally.window == window);
-        tally.map_or((Usd::ZERO, Usd::ZERO), |tally| (tally.used, tally.held))
+        tally.map(|tally| Sums { used: tally.used, held: tally.held }).unwrap_or_default()
     }
 
-    /// Changes the tallies that still stand at the window the payment counts in.
+    /// Changes every sum that still counts the payment.
     ///
-    /// A newer window replaces an older tally; an older window no longer counts anywhere.
-    fn tallies_of(&mut self, windows: &Windows, mut change: impl FnMut(&mut Tally)) {
-        for period in Period::ALL {
-            let id = windows.id(period);
+    /// A newer window replaces an older tally; an older window no longer counts anywhere. What
+    /// rolls, and a run, counts only payments made since it had a cap.
+    fn each_sum(&mut self, counted: &Counted<'_>, mut change: impl FnMut(&mut Usd, &mut Usd)) {
+        for period in Period::CALENDAR {
+            let Some(id) = counted.windows.id(period) else { continue };
             let key = TallyKey { period, dimension: Dimension::Agent };
             let tally = self.tallies.entry(key).or_insert_with(|| Tally::empty(id));
             if tally.window < id {
                 *tally = Tally::empty(id);
             }
             if tally.window == id {
-                change(tally);
+                change(&mut tally.used, &mut tally.held);
+            }
+        }
+        let placed = counted.payment.position();
+        for (hours, rolling) in &mut self.rolling {
+            let minute = counted.windows.minute.filter(|_| placed > rolling.since);
+            if let Some(sums) = minute.and_then(|minute| rolling.bucket(*hours, minute)) {
+                change(&mut sums.used, &mut sums.held);
+            }
+        }
+        if self.runs_since.is_some_and(|since| placed > since)
+            && let Some(RunTally { sums, .. }) = self.runs.get_mut(&counted.in_run())
+        {
+            change(&mut sums.used, &mut sums.held);
+        }
+    }
+
+    /// Folds in money set aside at `at`.
+    pub(super) fn hold(&mut self, amount: Usd, counted: &Counted<'_>, at: Timestamp) {
+        self.held = self.held.saturating_plus(amount);
+        if self.runs_since.is_some() {
+            let run = counted.in_run();
+            let known = self.runs.get(&run).filter(|tally| tally.lives(at));
+            let sums = known.map(|tally| tally.sums).unwrap_or_default();
+            if known.is_none() {
+                self.runs.retain(|_, tally| tally.lives(at));
+            }
+            self.runs.insert(run, RunTally { sums, last: at });
+        }
+        self.each_sum(counted, |_, held| *held = held.saturating_plus(amount));
+    }
+
+    /// Folds in the end of a hold: `taken` of it captured, the rest returned.
+    pub(super) fn settle(&mut self, held: Usd, taken: Usd, counted: &Counted<'_>) {
+        self.held = self.held.less(held);
+        self.captured = self.captured.saturating_plus(taken);
+        self.each_sum(counted, |used, held_there| {
+            *held_there = held_there.less(held);
+            *used = used.saturating_plus(taken);
+        });
+        for (key, tally) in &mut self.tallies {
+            if !taken.is_zero() && counted.windows.id(key.period) == Some(tally.window) {
+                tally.count = tally.count.saturating_add(1);
             }
         }
     }
 
-    /// Folds in money set aside.
-    pub(super) fn hold(&mut self, amount: Usd, windows: &Windows) {
-        self.held = self.held.saturating_plus(amount);
-        self.tallies_of(windows, |tally| tally.held = tally.held.saturating_plus(amount));
-    }
-
-    /// Folds in the end of a hold: `taken` of it captured, the rest returned.
-    pub(super) fn settle(&mut self, held: Usd, taken: Usd, windows: &Windows) {
-        self.held = self.held.less(held);
-        self.captured = self.captured.saturating_plus(taken);
-        self.tallies_of(windows, |tally| {
-            tally.held = tally.held.less(held);
-            tally.used = tally.used.saturating_plus(taken);
-            if !taken.is_zero() {
-                tally.count = tally.count.saturating_add(1);
-            }
-        });
-    }
-
     /// Folds in captured money that came back.
-    pub(super) fn refund(&mut self, amount: Usd, windows: &Windows) {
+    pub(super) fn refund(&mut self, amount: Usd, counted: &Counted<'_>) {
         self.refunded = self.refunded.saturating_plus(amount);
-        self.tallies_of(windows, |tally| tally.used = tally.used.less(amount));
+        self.each_sum(counted, |used, _| *used = used.less(amount));
     }
+
+    /// The book as it would be with another mandate set at `now`.
+    #[must_use]
+    pub fn with_mandate(&self, mandate: &Mandate, now: Timestamp) -> Self {
+        let mut book = self.clone();
+        let moved = (mandate.zone != self.mandate.zone).then(|| self.moved_to(&mandate.zone, now));
+        book.set_mandate(mandate, moved, self.link.position);
+        book
+    }
+
+    /// Folds in another mandate, set by the entry at `position`.
+    pub(super) fn set_mandate(&mut self, mandate: &Mandate, moved: Option<Moved>, position: u64) {
+        self.mandate = mandate.clone();
+        self.moved = moved.or(self.moved);
+        self.rolling.retain(|hours, _| mandate.rolling().any(|kept| kept == *hours));
+        for hours in mandate.rolling() {
+            self.rolling.entry(hours).or_insert_with(|| Rolling::since(position));
+        }
+        if mandate.per_run().is_none() {
+            self.runs_since = None;
+            self.runs.clear();
+        } else {
+            self.runs_since.get_or_insert(position);
+        }
+    }
+
+    /// The id of an earlier denial that this one is only counted with, and how it stands to it.
+    pub fn repeats(&self, denied: &Denied) -> Option<(PaymentId, Repeat)> {
+        let row = self.row.as_ref()?;
+        if row.fingerprint == denied.fingerprint() {
+            return Some((row.payment, Repeat::Same));
+        }
+        let told = row.written >= WRITTEN_IN_A_ROW && row.codes.contains(&denied.refusal.code());
+        told.then_some((row.payment, Repeat::Other))
+    }
+
+    /// Folds in a denial that has an entry of its own.
+    pub(super) fn deny(&mut self, denied: &Denied) {
+        let (written, mut codes) =
+            self.row.take().map_or((0, BTreeSet::new()), |row| (row.written, row.codes));
+        codes.insert(denied.refusal.code());
+        let (fingerprint, payment) = (denied.fingerprint(), denied.payment);
+        let written = written.saturating_add(1);
+        self.row = Some(DenialRow { fingerprint, payment, times: 1, written, codes });
+    }
+}
+
+/// The run that a payment counts in.
+fn named(run: Option<&RunId>, day: i64) -> Run {
+    run.cloned().map_or(Run::Day(day), Run::Named)
 }

@@ -1,176 +1,15 @@
 //! Denials: the values that say no, with the numbers of the moment and advice for the model.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::code::{Advice, Code};
 use super::{
     entry::Denied,
     mandate::Cap,
     money::Usd,
     names::{Handle, PaymentId, Reason, RunId, ServiceId},
 };
-
-/// Why a payment was not made, for programs. Never reused, never renamed.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Code {
-    /// The arguments do not make a payment.
-    InvalidRequest,
-    /// The key already stands for another payment.
-    IdempotencyKeyReused,
-    /// No agent has this handle.
-    AgentUnknown,
-    /// The agent may never pay again.
-    AgentRevoked,
-    /// The mandate is over.
-    MandateExpired,
-    /// The catalogue has no such service.
-    ServiceUnknown,
-    /// The mandate leaves this service out.
-    ServiceNotAllowed,
-    /// The price is above what the caller is willing to pay.
-    PriceAboveMaximum,
-    /// One payment would cost too much.
-    PerCallLimitExceeded,
-    /// A window's sum would pass its cap.
-    CapExceeded,
-    /// The balance does not hold the money.
-    InsufficientBalance,
-    /// The process that decides is not reachable.
-    EngineUnavailable,
-    /// Something broke inside.
-    InternalError,
-    /// The record cannot be written.
-    LedgerUnwritable,
-    /// The record cannot be read.
-    LedgerDamaged,
-}
-
-impl Code {
-    /// Every code, in the order of precedence.
-    pub const ALL: [Self; 15] = [
-        Self::InvalidRequest,
-        Self::IdempotencyKeyReused,
-        Self::AgentUnknown,
-        Self::AgentRevoked,
-        Self::MandateExpired,
-        Self::ServiceUnknown,
-        Self::ServiceNotAllowed,
-        Self::PriceAboveMaximum,
-        Self::PerCallLimitExceeded,
-        Self::CapExceeded,
-        Self::InsufficientBalance,
-        Self::EngineUnavailable,
-        Self::InternalError,
-        Self::LedgerUnwritable,
-        Self::LedgerDamaged,
-    ];
-
-    /// The word on the wire.
-    pub fn word(self) -> &'static str {
-        self.row().0
-    }
-
-    /// What it means, for `tools/denials.json`.
-    pub fn meaning(self) -> &'static str {
-        self.row().1
-    }
-
-    /// The advice that may come with it.
-    pub fn advice(self) -> &'static [Advice] {
-        self.row().2
-    }
-
-    fn row(self) -> (&'static str, &'static str, &'static [Advice]) {
-        use Advice::{AskOperator, FixRequest, Shrink, Stop, Wait};
-        match self {
-            Self::InvalidRequest => (
-                "invalid_request",
-                "The arguments do not make a payment: field, got, expected and example say how.",
-                &[FixRequest],
-            ),
-            Self::IdempotencyKeyReused => (
-                "idempotency_key_reused",
-                "The idempotency key already stands for a payment with other arguments.",
-                &[FixRequest],
-            ),
-            Self::AgentUnknown => ("agent_unknown", "No agent has this handle.", &[Stop]),
-            Self::AgentRevoked => {
-                ("agent_revoked", "The operator ended this agent's right to pay.", &[Stop])
-            }
-            Self::MandateExpired => {
-                ("mandate_expired", "The agent's mandate has ended.", &[AskOperator])
-            }
-            Self::ServiceUnknown => (
-                "service_unknown",
-                "The catalogue has no such service: nearest names the closest ones.",
-                &[FixRequest],
-            ),
-            Self::ServiceNotAllowed => {
-                ("service_not_allowed", "The agent may not pay this service.", &[AskOperator])
-            }
-            Self::PriceAboveMaximum => (
-                "price_above_maximum",
-                "The service costs more than amount_usd, the most the caller would pay.",
-                &[FixRequest],
-            ),
-            Self::PerCallLimitExceeded => (
-                "per_call_limit_exceeded",
-                "One payment may not cost this much.",
-                &[Shrink, AskOperator],
-            ),
-            Self::CapExceeded => (
-                "cap_exceeded",
-                "The payment would take the sum of a period over its cap.",
-                &[Shrink, Wait, AskOperator],
-            ),
-            Self::InsufficientBalance => (
-                "insufficient_balance",
-                "The balance does not hold the money.",
-                &[Shrink, AskOperator],
-            ),
-            Self::EngineUnavailable => (
-                "engine_unavailable",
-                "The process that decides cannot be reached; nothing was charged.",
-                &[Wait],
-            ),
-            Self::InternalError => ("internal_error", "Something broke inside pettycash.", &[Wait]),
-            Self::LedgerUnwritable => (
-                "ledger_unwritable",
-                "The record cannot be written, so nothing is paid.",
-                &[AskOperator],
-            ),
-            Self::LedgerDamaged => (
-                "ledger_damaged",
-                "The record cannot be read where it must be, so nothing is paid.",
-                &[AskOperator],
-            ),
-        }
-    }
-}
-
-/// What the model should do now. The order is the strictness: of several, the last wins.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Advice {
-    /// Correct the arguments and call again.
-    FixRequest,
-    /// Ask for less.
-    Shrink,
-    /// Call again later.
-    Wait,
-    /// Only the operator can change this.
-    AskOperator,
-    /// Calling again cannot help.
-    Stop,
-}
 
 /// What is wrong with an argument, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +35,11 @@ pub enum Denial {
         /// That payment.
         payment: PaymentId,
     },
+    /// An equal payment of the agent's is open.
+    PossibleDuplicate {
+        /// That payment.
+        payment: PaymentId,
+    },
     /// No such agent.
     AgentUnknown {
         /// The handle that was claimed.
@@ -203,6 +47,11 @@ pub enum Denial {
     },
     /// Revoked for ever.
     AgentRevoked {
+        /// Why.
+        reason: Reason,
+    },
+    /// Not for now.
+    AgentFrozen {
         /// Why.
         reason: Reason,
     },
@@ -244,7 +93,7 @@ pub enum Denial {
         used: Usd,
         /// Held in the window.
         held: Usd,
-        /// When the window ends (µs since 1970 on disk).
+        /// When there is room for it again, if time gives any (µs since 1970 on disk).
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
@@ -265,8 +114,10 @@ impl Denial {
         match self {
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::IdempotencyKeyReused { .. } => Code::IdempotencyKeyReused,
+            Self::PossibleDuplicate { .. } => Code::PossibleDuplicate,
             Self::AgentUnknown { .. } => Code::AgentUnknown,
             Self::AgentRevoked { .. } => Code::AgentRevoked,
+            Self::AgentFrozen { .. } => Code::AgentFrozen,
             Self::MandateExpired { .. } => Code::MandateExpired,
             Self::ServiceUnknown { .. } => Code::ServiceUnknown,
             Self::ServiceNotAllowed { .. } => Code::ServiceNotAllowed,
@@ -285,8 +136,10 @@ impl Denial {
             | Self::InsufficientBalance { .. } => true,
             Self::InvalidRequest(_)
             | Self::IdempotencyKeyReused { .. }
+            | Self::PossibleDuplicate { .. }
             | Self::AgentUnknown { .. }
             | Self::AgentRevoked { .. }
+            | Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceUnknown { .. }
             | Self::ServiceNotAllowed { .. }
@@ -308,7 +161,10 @@ impl Denial {
             | Self::ServiceUnknown { .. }
             | Self::PriceAboveMaximum { .. } => Advice::FixRequest,
             Self::AgentUnknown { .. } | Self::AgentRevoked { .. } => Advice::Stop,
-            Self::MandateExpired { .. } | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
+            Self::AgentFrozen { .. }
+            | Self::MandateExpired { .. }
+            | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
+            Self::PossibleDuplicate { .. } => Advice::Wait,
             Self::PerCallLimitExceeded { .. } | Self::InsufficientBalance { .. } => {
                 if can_shrink {
                     Advice::Shrink
@@ -337,9 +193,18 @@ impl Denial {
             Self::IdempotencyKeyReused { payment } => {
                 format!("This idempotency key already stands for {payment} with other arguments.")
             }
+            Self::PossibleDuplicate { payment } => format!(
+                "An equal payment, {payment}, is not settled yet. To pay twice, give an \
+                 idempotency_key."
+            ),
             Self::AgentUnknown { handle } => format!("There is no agent `{handle}`."),
             Self::AgentRevoked { reason } => {
                 format!("The operator revoked this agent for good ({reason}).")
+            }
+            Self::AgentFrozen { reason } => {
+                format!(
+                    "This agent is frozen ({reason}): it may not pay until the operator says so."
+                )
             }
             Self::MandateExpired { at } => format!("This agent's mandate ended at {at}."),
             Self::ServiceUnknown { service, .. } => {
@@ -426,8 +291,10 @@ impl Refusal {
             Denial::CapExceeded { .. }
             | Denial::InvalidRequest(_)
             | Denial::IdempotencyKeyReused { .. }
+            | Denial::PossibleDuplicate { .. }
             | Denial::AgentUnknown { .. }
             | Denial::AgentRevoked { .. }
+            | Denial::AgentFrozen { .. }
             | Denial::MandateExpired { .. }
             | Denial::ServiceUnknown { .. }
             | Denial::ServiceNotAllowed { .. }
@@ -453,10 +320,12 @@ impl Denied {
             match denial {
                 Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
                 Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
-                Denial::CapExceeded { cap, .. } => told.push_str(cap.period.word()),
+                Denial::CapExceeded { cap, .. } => told.push_str(&cap.period.to_string()),
                 Denial::IdempotencyKeyReused { .. }
+                | Denial::PossibleDuplicate { .. }
                 | Denial::AgentUnknown { .. }
                 | Denial::AgentRevoked { .. }
+                | Denial::AgentFrozen { .. }
                 | Denial::MandateExpired { .. }
                 | Denial::ServiceUnknown { .. }
                 | Denial::ServiceNotAllowed { .. }

@@ -76,18 +76,40 @@ pub struct Windows {
     pub week: i64,
     /// The month.
     pub month: i64,
+    /// The minute since 1970, where a rolling cap needs it: its buckets are so many minutes long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute: Option<i64>,
 }
 
 impl Windows {
-    /// The id for a period; a lifetime has but one window.
-    pub fn id(&self, period: Period) -> i64 {
+    /// The id for a period of the calendar; a lifetime has but one window.
+    pub fn id(&self, period: Period) -> Option<i64> {
         match period {
-            Period::Hour => self.hour,
-            Period::Day => self.day,
-            Period::Week => self.week,
-            Period::Month => self.month,
-            Period::Lifetime => Timestamp::MIN.as_second(),
+            Period::Hour => Some(self.hour),
+            Period::Day => Some(self.day),
+            Period::Week => Some(self.week),
+            Period::Month => Some(self.month),
+            Period::Lifetime => Some(Timestamp::MIN.as_second()),
+            Period::Rolling(_) | Period::Run => None,
         }
+    }
+}
+
+/// A change of the time zone: the windows that are open take their end from the new zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The windows that are open.
+    pub open: Windows,
+    /// The second each of them ends; from there on the windows are the new zone's.
+    pub until: Windows,
+}
+
+impl Moved {
+    /// When the window of a period that was open began, and when it ends.
+    pub fn window(&self, period: Period) -> Option<(Timestamp, Timestamp)> {
+        let second = |windows: &Windows| Timestamp::from_second(windows.id(period)?).ok();
+        let until = second(&self.until).filter(|_| period != Period::Lifetime)?;
+        Some((second(&self.open)?, until))
     }
 }
 
@@ -203,6 +225,16 @@ pub enum Fact {
         /// The payment.
         payment: PaymentId,
     },
+    /// The rail said no: nothing was taken, and the hold was released.
+    Failed {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The rail said neither yes nor no: the hold stays until somebody knows.
+    Doubted {
+        /// The payment.
+        payment: PaymentId,
+    },
     /// Captured money came back.
     Refunded {
         /// The payment.
@@ -211,18 +243,46 @@ pub enum Fact {
         amount: Usd,
         /// The windows the payment counted in: only those still open give room back.
         windows: Windows,
+        /// The run it belonged to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
         /// Why, in the operator's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
     /// A payment was refused.
     Denied(Box<Denied>),
-    /// The same refusal was given again, so often.
+    /// More refusals were given, right after the one of this id.
     DeniedAgain {
         /// The id that all of them share.
         payment: PaymentId,
-        /// How many more times.
+        /// How many.
         times: u64,
+        /// How many of them differed from it, in a row too long to write each down.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        others: u64,
+    },
+    /// The operator gave the agent another mandate.
+    MandateSet {
+        /// What it may spend now.
+        mandate: Box<Mandate>,
+        /// Where the time zone changed: until when the windows that are open stay so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<Moved>,
+    },
+    /// The agent may not pay for now.
+    Frozen {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// The agent may pay again.
+    Unfrozen {
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
     },
     /// The agent may never pay again.
     Revoked {
@@ -234,6 +294,66 @@ pub enum Fact {
     },
     /// The catalogue gained a service, or one was given a new payee or price.
     ServiceSet(Service),
+    /// The catalogue lost a service.
+    ServiceRemoved {
+        /// Its name.
+        service: ServiceId,
+    },
+    /// Something happened to the record itself, or to the clock.
+    Incident(Incident),
+}
+
+/// What happened to the record itself, or to the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Incident {
+    /// Bytes at the end that were never synced were cut at open.
+    TailCut {
+        /// The segment.
+        file: String,
+        /// Where in it they started.
+        offset: u64,
+        /// How many there were.
+        bytes: u64,
+    },
+    /// There was no head anchor to hold the record against, and one was made.
+    AnchorAdopted,
+    /// The operator accepted a record that is older than its anchor or its desk.
+    RollbackAccepted {
+        /// The last record that was known.
+        known: u64,
+        /// The last record that is there.
+        reached: u64,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// The operator gave up what was damaged and all that came after it.
+    DamageCut {
+        /// The segment.
+        file: String,
+        /// Where in it the damage started.
+        offset: u64,
+        /// How many bytes were put aside.
+        bytes: u64,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// The wall clock went ahead without the time having passed (µs since 1970).
+    ClockJumped {
+        /// What it was.
+        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+        from: Timestamp,
+        /// What it was then.
+        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+        to: Timestamp,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Fact {
@@ -242,7 +362,12 @@ impl Fact {
         match self {
             Self::Credited { note, .. }
             | Self::Refunded { note, .. }
-            | Self::Revoked { note, .. } => note.as_ref(),
+            | Self::Frozen { note, .. }
+            | Self::Unfrozen { note }
+            | Self::Revoked { note, .. }
+            | Self::Incident(
+                Incident::RollbackAccepted { note, .. } | Incident::DamageCut { note, .. },
+            ) => note.as_ref(),
             Self::Opened { .. }
             | Self::Held(_)
             | Self::Sent { .. }
@@ -250,9 +375,14 @@ impl Fact {
             | Self::Paid(_)
             | Self::Voided { .. }
             | Self::Expired { .. }
+            | Self::Failed { .. }
+            | Self::Doubted { .. }
             | Self::Denied(_)
             | Self::DeniedAgain { .. }
-            | Self::ServiceSet(_) => None,
+            | Self::MandateSet { .. }
+            | Self::ServiceSet(_)
+            | Self::ServiceRemoved { .. }
+            | Self::Incident(_) => None,
         }
     }
 
@@ -264,13 +394,20 @@ impl Fact {
             Self::Opened { .. }
             | Self::Credited { .. }
             | Self::Sent { .. }
+            | Self::Doubted { .. }
+            | Self::Refunded { .. }
+            | Self::DeniedAgain { .. }
+            | Self::MandateSet { .. }
+            | Self::Frozen { .. }
+            | Self::Unfrozen { .. }
+            | Self::Revoked { .. }
+            | Self::ServiceSet(_)
+            | Self::ServiceRemoved { .. }
+            | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
             | Self::Expired { .. }
-            | Self::Refunded { .. }
-            | Self::DeniedAgain { .. }
-            | Self::Revoked { .. }
-            | Self::ServiceSet(_) => None,
+            | Self::Failed { .. } => None,
         }
     }
 
@@ -279,17 +416,24 @@ impl Fact {
         match self {
             Self::Captured { payment, .. }
             | Self::Voided { payment, .. }
-            | Self::Expired { payment } => Some(*payment),
+            | Self::Expired { payment }
+            | Self::Failed { payment } => Some(*payment),
             Self::Opened { .. }
             | Self::Credited { .. }
-            | Self::Held(_)
             | Self::Sent { .. }
-            | Self::Paid(_)
+            | Self::Doubted { .. }
             | Self::Refunded { .. }
-            | Self::Denied(_)
             | Self::DeniedAgain { .. }
+            | Self::MandateSet { .. }
+            | Self::Frozen { .. }
+            | Self::Unfrozen { .. }
             | Self::Revoked { .. }
-            | Self::ServiceSet(_) => None,
+            | Self::ServiceSet(_)
+            | Self::ServiceRemoved { .. }
+            | Self::Incident(_)
+            | Self::Held(_)
+            | Self::Paid(_)
+            | Self::Denied(_) => None,
         }
     }
 }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    money::Usd,
-    names::ServiceId,
-    window::{Period, Zone},
+    money::{AmountError, Usd},
+    names::{RailName, ServiceId},
+    window::{Hours, Period, Zone},
 };
 
 /// Where an agent's money comes from.
@@ -63,16 +63,11 @@ impl FromStr for Cap {
 
     /// Reads `AMOUNT/PERIOD`, such as `5.00/day`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let shape = || {
-            format!(
-                "`{}` is not AMOUNT/PERIOD such as 5.00/day; the periods are hour, day, week, \
-                 month and lifetime",
-                bounded(text)
-            )
-        };
+        let shape = || format!("`{}` is not AMOUNT/PERIOD such as 5.00/day", bounded(text));
+        let wrong = |cause: String| format!("{}: {cause}", shape());
         let (amount, period) = text.split_once('/').ok_or_else(shape)?;
-        let period = period.parse().map_err(|()| shape())?;
-        let amount: Usd = amount.parse().map_err(|cause| format!("{}: {cause}", shape()))?;
+        let period = period.parse().map_err(wrong)?;
+        let amount = amount.parse().map_err(|cause: AmountError| wrong(cause.to_string()))?;
         Ok(Self { period, amount })
     }
 }
@@ -114,12 +109,16 @@ pub struct Mandate {
 
 /// The most services a mandate may name.
 pub const MAX_SERVICES: usize = 64;
+/// The most rolling caps of a mandate: each keeps some sixty sums in the book.
+pub const MAX_ROLLING: usize = 2;
 
 /// What is wrong with a mandate that somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MandateError {
     /// Nothing would bound what is spent.
-    #[error("an agent funded by allowance needs at least one cap, such as 5.00/day")]
+    #[error(
+        "an agent funded by allowance needs at least one cap that no run resets, such as 5.00/day"
+    )]
     AllowanceWithoutCap,
     /// Two caps for one period: which one holds?
     #[error("the cap per {0} is given twice")]
@@ -130,6 +129,9 @@ pub enum MandateError {
     /// More than a book can carry.
     #[error("a mandate names at most 64 services")]
     TooManyServices,
+    /// More than a book can carry.
+    #[error("a mandate has at most 2 rolling caps")]
+    TooManyRolling,
 }
 
 impl Mandate {
@@ -138,10 +140,33 @@ impl Mandate {
         !self.deny.contains(service) && (self.allow.is_empty() || self.allow.contains(service))
     }
 
+    /// The windows of the rolling caps.
+    pub fn rolling(&self) -> impl Iterator<Item = Hours> {
+        self.caps.iter().filter_map(|cap| match cap.period {
+            Period::Rolling(hours) => Some(hours),
+            Period::Hour
+            | Period::Day
+            | Period::Week
+            | Period::Month
+            | Period::Run
+            | Period::Lifetime => None,
+        })
+    }
+
+    /// The cap per run, if there is one.
+    pub fn per_run(&self) -> Option<Cap> {
+        self.caps.iter().find(|cap| cap.period == Period::Run).copied()
+    }
+
     /// Checks what the types cannot.
     pub fn check(&self) -> Result<(), MandateError> {
-        if self.funding == Funding::Allowance && self.caps.is_empty() {
+        // Whoever begins a run names it, so a cap per run alone bounds nothing.
+        let bounds = |cap: &Cap| cap.period != Period::Run;
+        if self.funding == Funding::Allowance && !self.caps.iter().any(bounds) {
             return Err(MandateError::AllowanceWithoutCap);
+        }
+        if self.rolling().count() > MAX_ROLLING {
+            return Err(MandateError::TooManyRolling);
         }
         if self.per_call_limit.is_some_and(Usd::is_zero) {
             return Err(MandateError::Zero("the limit per call"));
@@ -171,4 +196,7 @@ pub struct Service {
     /// The fixed price of one call; without one, what the caller asks is the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Usd>,
+    /// How the money reaches the payee.
+    #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
+    pub rail: RailName,
 }

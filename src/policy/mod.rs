@@ -13,7 +13,10 @@
 pub mod answer;
 pub mod authorize;
 pub mod book;
+pub mod change;
+pub mod code;
 pub mod denial;
+pub mod documents;
 pub mod entry;
 pub mod mandate;
 pub mod money;
@@ -21,5 +24,6 @@ pub mod names;
 pub mod operate;
 pub mod settle;
 pub mod state;
+pub mod tally;
 pub mod terms;
 pub mod window;

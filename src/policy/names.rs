@@ -105,6 +105,12 @@ name!(
     NAME_RULE
 );
 name!(
+    /// The name of a way to pay, spelled like a handle.
+    RailName,
+    is_name,
+    NAME_RULE
+);
+name!(
     /// Who gets the money: one line of text, as the operator wrote it.
     Payee,
     |text| is_line(text, MAX_PAYEE),
@@ -134,6 +140,18 @@ name!(
     |text| is_line(text, MAX_NOTE),
     "a note is one line of at most 500 bytes"
 );
+
+impl RailName {
+    /// Credit that the operator owes the payee: what a service is paid by unless it says otherwise.
+    pub fn iou() -> Self {
+        Self("iou".to_owned())
+    }
+
+    /// Whether it is that one.
+    pub fn is_iou(&self) -> bool {
+        self.0 == "iou"
+    }
+}
 
 /// How many low bits of a payment id are salt.
 const SALT_BITS: u32 = 16;

@@ -1,5 +1,7 @@
 //! The operator's acts: what each one needs, and what it writes down.
 
+use jiff::Timestamp;
+
 use super::{
     book::{Book, Standing},
     entry::{By, Draft, Fact, VoidCause},
@@ -31,6 +33,12 @@ pub enum OperateError {
     /// Adding nothing is a slip.
     #[error("an amount of zero changes nothing")]
     Zero,
+    /// A balance and an allowance count differently: what was spent would be wrong under the other.
+    #[error("the funding of `{0}` cannot be changed")]
+    FundingFixed(Handle),
+    /// The catalogue does not have it.
+    #[error("there is no service `{0}`")]
+    UnknownService(ServiceId),
     /// More than can be written down.
     #[error("the balance would be more than can be written down")]
     TooMuch,
@@ -115,6 +123,85 @@ pub fn revoke(
     Ok(Act::Write(drafts))
 }
 
+/// Stops an agent for now. What it holds stays held, and what was sent settles to the truth.
+///
+/// # Errors
+/// If there is no such agent, or it is revoked.
+pub fn freeze(
+    state: &State,
+    agent: &Handle,
+    reason: Reason,
+    note: Option<Note>,
+) -> Result<Act, OperateError> {
+    match book(state, agent)?.standing {
+        Standing::Revoked { .. } => Err(OperateError::Revoked(agent.clone())),
+        Standing::Frozen { .. } => Ok(Act::Nothing),
+        Standing::Active => {
+            Ok(Act::Write(vec![operator(Some(agent), Fact::Frozen { reason, note })]))
+        }
+    }
+}
+
+/// Lets a frozen agent pay again.
+///
+/// # Errors
+/// If there is no such agent, or it is revoked.
+pub fn unfreeze(state: &State, agent: &Handle, note: Option<Note>) -> Result<Act, OperateError> {
+    match book(state, agent)?.standing {
+        Standing::Revoked { .. } => Err(OperateError::Revoked(agent.clone())),
+        Standing::Active => Ok(Act::Nothing),
+        Standing::Frozen { .. } => {
+            Ok(Act::Write(vec![operator(Some(agent), Fact::Unfrozen { note })]))
+        }
+    }
+}
+
+/// How many agents one record freezes or unfreezes.
+pub const MAX_AT_ONCE: usize = 256;
+
+/// Freezes every active agent: at most [`MAX_AT_ONCE`], ask again until there are none.
+pub fn freeze_all(state: &State, reason: &Reason, note: Option<&Note>) -> Vec<Draft> {
+    let fact = Fact::Frozen { reason: reason.clone(), note: note.cloned() };
+    all(state, |standing| *standing == Standing::Active, &fact)
+}
+
+/// Lets every frozen agent pay again: at most [`MAX_AT_ONCE`], ask again until there are none.
+pub fn unfreeze_all(state: &State, note: Option<&Note>) -> Vec<Draft> {
+    let fact = Fact::Unfrozen { note: note.cloned() };
+    all(state, |standing| matches!(standing, Standing::Frozen { .. }), &fact)
+}
+
+fn all(state: &State, which: impl Fn(&Standing) -> bool, fact: &Fact) -> Vec<Draft> {
+    let books = state.books().filter(|book| which(&book.standing)).take(MAX_AT_ONCE);
+    books.map(|book| operator(Some(&book.handle), fact.clone())).collect()
+}
+
+/// Gives an agent another mandate, from now on; what was spent stays spent.
+///
+/// # Errors
+/// If there is no such agent, it is revoked, the mandate contradicts itself or changes the funding.
+pub fn set_mandate(
+    state: &State,
+    agent: &Handle,
+    mandate: Mandate,
+    now: Timestamp,
+) -> Result<Act, OperateError> {
+    mandate.check()?;
+    let book = book(state, agent)?;
+    if let Standing::Revoked { .. } = book.standing {
+        return Err(OperateError::Revoked(agent.clone()));
+    }
+    if mandate.funding != book.mandate.funding {
+        return Err(OperateError::FundingFixed(agent.clone()));
+    }
+    if mandate == book.mandate {
+        return Ok(Act::Nothing);
+    }
+    let moved = (mandate.zone != book.mandate.zone).then(|| book.moved_to(&mandate.zone, now));
+    let fact = Fact::MandateSet { mandate: Box::new(mandate), moved };
+    Ok(Act::Write(vec![operator(Some(agent), fact)]))
+}
+
 /// Whether a service that the catalogue has may be given a new payee or price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
@@ -141,4 +228,16 @@ pub fn set_service(
         Some(_) if existing == Existing::Keep => Err(OperateError::ServiceTaken(service.id)),
         Some(_) | None => Ok(Act::Write(vec![operator(None, Fact::ServiceSet(service))])),
     }
+}
+
+/// Takes a service out of the catalogue. Nobody can pay it any more; what was paid stays as it is.
+///
+/// # Errors
+/// If it is not there.
+pub fn remove_service(state: &State, service: &ServiceId) -> Result<Act, OperateError> {
+    if state.service(service).is_none() {
+        return Err(OperateError::UnknownService(service.clone()));
+    }
+    let fact = Fact::ServiceRemoved { service: service.clone() };
+    Ok(Act::Write(vec![operator(None, fact)]))
 }

@@ -7,7 +7,7 @@ use super::{
     entry::{By, Draft, Fact, Hold, VoidCause},
     money::Usd,
     names::{Handle, Note, PaymentId},
-    state::{OpenPayment, State},
+    state::{OpenPayment, Stage, State},
 };
 
 /// Why a hold cannot be settled as asked.
@@ -27,6 +27,12 @@ pub enum SettleError {
     /// What was handed to a rail settles to the truth.
     #[error("{0} was sent to its rail and can no longer be voided")]
     Sent(PaymentId),
+    /// Nothing was sent yet that could fail or be in doubt.
+    #[error("{0} was not sent to its rail")]
+    NotSent(PaymentId),
+    /// Giving nothing back is a slip.
+    #[error("an amount of zero changes nothing")]
+    Zero,
     /// More would come back than was taken.
     #[error("{asked} is more than the {left} that can still come back")]
     MoreThanCaptured {
@@ -62,8 +68,8 @@ pub fn capture(state: &State, payment: PaymentId, amount: Usd) -> Result<Draft, 
 /// # Errors
 /// If the payment is not open, or was sent and `cause` is no such proof.
 pub fn void(state: &State, payment: PaymentId, cause: VoidCause) -> Result<Draft, SettleError> {
-    let OpenPayment { agent, sent, .. } = open(state, payment)?;
-    if *sent && cause != VoidCause::NotSent {
+    let OpenPayment { agent, stage, .. } = open(state, payment)?;
+    if *stage != Stage::Held && cause != VoidCause::NotSent {
         return Err(SettleError::Sent(payment));
     }
     Ok(engine(agent, Fact::Voided { payment, cause }))
@@ -74,11 +80,54 @@ pub fn void(state: &State, payment: PaymentId, cause: VoidCause) -> Result<Draft
 /// # Errors
 /// If the payment is not open, or was sent.
 pub fn expire(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
-    let OpenPayment { agent, sent, .. } = open(state, payment)?;
-    if *sent {
+    let OpenPayment { agent, stage, .. } = open(state, payment)?;
+    if *stage != Stage::Held {
         return Err(SettleError::Sent(payment));
     }
     Ok(engine(agent, Fact::Expired { payment }))
+}
+
+/// Hands a hold to its rail. From here on it settles to the truth.
+///
+/// # Errors
+/// If the payment is not open, or was sent before.
+pub fn send(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, stage, .. } = open(state, payment)?;
+    if *stage != Stage::Held {
+        return Err(SettleError::Sent(payment));
+    }
+    Ok(engine(agent, Fact::Sent { payment }))
+}
+
+/// Releases a hold that the rail said no to.
+///
+/// # Errors
+/// If the payment is not open, or was not sent.
+pub fn fail(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, .. } = sent(state, payment)?;
+    Ok(engine(agent, Fact::Failed { payment }))
+}
+
+/// Keeps a hold of which the rail said neither yes nor no.
+///
+/// # Errors
+/// If the payment is not open, or was not sent.
+pub fn doubt(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, .. } = sent(state, payment)?;
+    Ok(engine(agent, Fact::Doubted { payment }))
+}
+
+fn sent(state: &State, payment: PaymentId) -> Result<&OpenPayment, SettleError> {
+    let open = open(state, payment)?;
+    if open.stage == Stage::Held { Err(SettleError::NotSent(payment)) } else { Ok(open) }
+}
+
+/// Sent payments of which no outcome was recorded when the engine last stopped: nobody knows what
+/// became of them. At most [`MAX_VOIDS`]; ask again until there are none.
+pub fn doubt_sent(state: &State) -> Vec<Draft> {
+    let sent = state.all_open().filter(|open| open.stage == Stage::Sent);
+    let doubted = |open: &OpenPayment| Fact::Doubted { payment: open.hold.payment };
+    sent.take(MAX_VOIDS).map(|open| engine(&open.agent, doubted(open))).collect()
 }
 
 /// Gives back `amount` of what `captured` says was taken of `hold`.
@@ -93,10 +142,14 @@ pub fn refund(
     note: Option<Note>,
 ) -> Result<Draft, SettleError> {
     let left = captured.less(state.refunded(hold.payment));
+    if amount.is_zero() {
+        return Err(SettleError::Zero);
+    }
     if amount > left {
         return Err(SettleError::MoreThanCaptured { asked: amount, left });
     }
-    let fact = Fact::Refunded { payment: hold.payment, amount, windows: hold.windows, note };
+    let (payment, windows, run) = (hold.payment, hold.windows, hold.run.clone());
+    let fact = Fact::Refunded { payment, amount, windows, run, note };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }
 
@@ -106,7 +159,7 @@ pub const MAX_VOIDS: usize = 256;
 /// Holds of which nothing was sent, as they must be released after a stop or on revocation: at
 /// most [`MAX_VOIDS`], so that one record holds them; ask again until there are none.
 pub fn void_unsent(state: &State, agent: Option<&Handle>, cause: VoidCause) -> Vec<Draft> {
-    let unsent = state.all_open().filter(|open| !open.sent);
+    let unsent = state.all_open().filter(|open| open.stage == Stage::Held);
     let theirs = unsent.filter(|open| agent.is_none_or(|agent| open.agent == *agent));
     theirs
         .take(MAX_VOIDS)

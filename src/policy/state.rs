@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    book::{Book, DenialRow, Link, Standing},
-    entry::{Binding, By, Denied, Draft, Entry, Fact, Hash, Hold},
+    book::{Book, Counted, Link, Repeat, Standing},
+    documents::DocKey,
+    entry::{Binding, By, Draft, Entry, Fact, Hash, Hold},
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
@@ -20,8 +21,20 @@ pub struct OpenPayment {
     pub agent: Handle,
     /// What is set aside.
     pub hold: Hold,
-    /// Whether it was handed to its rail.
-    pub sent: bool,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+/// How far a payment came that is not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The money is set aside, and nothing was sent.
+    Held,
+    /// It was handed to its rail.
+    Sent,
+    /// The rail answered neither yes nor no.
+    InDoubt,
 }
 
 /// What became of the payment that a key is bound to.
@@ -34,6 +47,8 @@ pub enum Outcome {
     Captured(Usd),
     /// The time was up and nothing was taken.
     Expired,
+    /// The rail said no.
+    Failed,
 }
 
 /// The payment that a caller's key stands for.
@@ -49,33 +64,26 @@ pub struct Bound {
     pub outcome: Outcome,
 }
 
-/// The name of one document of the state, as the desk keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DocKey {
-    /// An agent's book.
-    Book(Handle),
-    /// A catalogue entry.
-    Service(ServiceId),
-    /// A payment that is not settled.
-    Open(PaymentId),
-    /// A caller's key.
-    Key(Handle, IdempotencyKey),
-    /// The sum refunded of a payment.
-    Refunded(PaymentId),
+/// Denials that are counted and not yet written down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Repeats {
+    payment: PaymentId,
+    times: u64,
+    others: u64,
 }
 
 /// Everything that decisions start from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    books: BTreeMap<Handle, Book>,
-    services: BTreeMap<ServiceId, Service>,
-    open: BTreeMap<PaymentId, OpenPayment>,
-    keys: HashMap<Handle, HashMap<IdempotencyKey, Bound>>,
+    pub(super) books: BTreeMap<Handle, Book>,
+    pub(super) services: BTreeMap<ServiceId, Service>,
+    pub(super) open: BTreeMap<PaymentId, OpenPayment>,
+    pub(super) keys: HashMap<Handle, HashMap<IdempotencyKey, Bound>>,
     expiries: BTreeSet<(Timestamp, Handle, IdempotencyKey)>,
-    refunded: BTreeMap<PaymentId, Usd>,
-    repeats: BTreeMap<Handle, (PaymentId, u64)>,
+    pub(super) refunded: BTreeMap<PaymentId, Usd>,
+    repeats: BTreeMap<Handle, Repeats>,
     now: Timestamp,
-    touched: BTreeSet<DocKey>,
+    pub(super) touched: BTreeSet<DocKey>,
 }
 
 impl State {
@@ -132,21 +140,22 @@ impl State {
         self.book(agent).map(|book| book.link)
     }
 
-    /// Counts one more of the denials that `agent` was given last; written down later.
-    pub fn repeat(&mut self, agent: &Handle) {
+    /// Counts one more denial with those that `agent` was given last; written down later.
+    pub fn repeat(&mut self, agent: &Handle, how: Repeat) {
         if let Some(row) = self.book(agent).and_then(|book| book.row.as_ref()) {
-            let first = (row.payment, 0);
-            let (_, times) = self.repeats.entry(agent.clone()).or_insert(first);
-            *times = times.saturating_add(1);
+            let first = Repeats { payment: row.payment, times: 0, others: 0 };
+            let counted = self.repeats.entry(agent.clone()).or_insert(first);
+            counted.times = counted.times.saturating_add(1);
+            counted.others = counted.others.saturating_add(u64::from(how == Repeat::Other));
         }
     }
 
     /// The counted denials of one agent, or of all, as facts to be written down now.
     pub fn take_repeats(&mut self, agent: Option<&Handle>) -> Vec<Draft> {
-        let draft = |agent: Handle, (payment, times)| Draft {
+        let draft = |agent: Handle, Repeats { payment, times, others }| Draft {
             agent: Some(agent),
             by: By::Agent,
-            fact: Fact::DeniedAgain { payment, times },
+            fact: Fact::DeniedAgain { payment, times, others },
         };
         match agent {
             Some(agent) => {
@@ -174,6 +183,10 @@ impl State {
             self.touched.insert(DocKey::Service(service.id.clone()));
             self.services.insert(service.id.clone(), service.clone());
         }
+        if let Fact::ServiceRemoved { service } = fact {
+            self.touched.insert(DocKey::Service(service.clone()));
+            self.services.remove(service);
+        }
     }
 
     fn apply_to(&mut self, agent: &Handle, entry: &Entry, position: u64, hash: Hash) {
@@ -182,12 +195,31 @@ impl State {
         if let Fact::Opened { mandate } = &entry.fact {
             self.books.insert(agent.clone(), opened(agent, entry.at, mandate, link));
         }
+        self.touch_runs(agent, &entry.fact);
         self.touched.insert(DocKey::Book(agent.clone()));
         if let Some(book) = self.books.get_mut(agent) {
             book.link = link;
-            fold(book, &entry.fact, entry.at);
+            fold(book, &entry.fact, entry.at, position);
         }
         self.settle(agent, &entry.fact);
+    }
+
+    /// Notes which runs a fact is about to change. The first payment of a run may end others.
+    fn touch_runs(&mut self, agent: &Handle, fact: &Fact) {
+        let Some(book) = self.books.get(agent).filter(|book| book.counts_runs()) else { return };
+        let paid = if let Fact::Held(hold) | Fact::Paid(hold) = fact {
+            Some(Counted::from(hold).in_run())
+        } else if let Fact::Refunded { payment, windows, run, .. } = fact {
+            Some(Counted { payment: *payment, windows, run: run.as_ref() }.in_run())
+        } else {
+            let hold = fact.ends().and_then(|payment| self.open.get(&payment));
+            hold.map(|open| Counted::from(&open.hold).in_run())
+        };
+        let all = matches!(fact, Fact::MandateSet { .. })
+            || paid.as_ref().is_some_and(|run| !book.runs.contains_key(run));
+        let others = book.runs.keys().filter(|_| all).cloned();
+        let changed = others.chain(paid).map(|run| DocKey::Run(agent.clone(), run));
+        self.touched.extend(changed);
     }
 
     /// What a fact means for open payments, keys and refunds.
@@ -195,23 +227,23 @@ impl State {
         match fact {
             Fact::Held(hold) => {
                 self.bind(agent, hold, Outcome::Open);
-                let open = OpenPayment { agent: agent.clone(), hold: hold.clone(), sent: false };
-                self.touched.insert(DocKey::Open(hold.payment));
-                self.open.insert(hold.payment, open);
+                let (agent, hold, stage) = (agent.clone(), hold.clone(), Stage::Held);
+                let open = OpenPayment { agent, hold, stage };
+                self.touched.insert(DocKey::Open(open.hold.payment));
+                self.open.insert(open.hold.payment, open);
             }
             Fact::Paid(hold) => self.bind(agent, hold, Outcome::Captured(hold.amount)),
-            Fact::Sent { payment } => {
-                if let Some(open) = self.open.get_mut(payment) {
-                    open.sent = true;
-                    self.touched.insert(DocKey::Open(*payment));
-                }
-            }
+            Fact::Sent { payment } => self.advance(*payment, Stage::Sent),
+            Fact::Doubted { payment } => self.advance(*payment, Stage::InDoubt),
             Fact::Captured { payment, amount } => {
                 self.close(*payment, *amount, Some(Outcome::Captured(*amount)));
             }
             Fact::Voided { payment, .. } => self.close(*payment, Usd::ZERO, None),
             Fact::Expired { payment } => {
                 self.close(*payment, Usd::ZERO, Some(Outcome::Expired));
+            }
+            Fact::Failed { payment } => {
+                self.close(*payment, Usd::ZERO, Some(Outcome::Failed));
             }
             Fact::Refunded { payment, amount, .. } => {
                 let sum = self.refunded(*payment).saturating_plus(*amount);
@@ -222,8 +254,20 @@ impl State {
             | Fact::Credited { .. }
             | Fact::Denied(_)
             | Fact::DeniedAgain { .. }
+            | Fact::MandateSet { .. }
+            | Fact::Frozen { .. }
+            | Fact::Unfrozen { .. }
             | Fact::Revoked { .. }
-            | Fact::ServiceSet(_) => {}
+            | Fact::ServiceSet(_)
+            | Fact::ServiceRemoved { .. }
+            | Fact::Incident(_) => {}
+        }
+    }
+
+    fn advance(&mut self, payment: PaymentId, stage: Stage) {
+        if let Some(open) = self.open.get_mut(&payment) {
+            open.stage = stage;
+            self.touched.insert(DocKey::Open(payment));
         }
     }
 
@@ -238,7 +282,7 @@ impl State {
         self.put_key(agent, bound);
     }
 
-    fn put_key(&mut self, agent: &Handle, bound: Bound) {
+    pub(super) fn put_key(&mut self, agent: &Handle, bound: Bound) {
         let key = bound.binding.key.clone();
         self.forget_key(agent, &key);
         self.touched.insert(DocKey::Key(agent.clone(), key.clone()));
@@ -263,7 +307,7 @@ impl State {
         let Some(OpenPayment { agent, hold, .. }) = self.open.remove(&payment) else { return };
         self.touched.insert(DocKey::Open(payment));
         if let Some(book) = self.books.get_mut(&agent) {
-            book.settle(hold.amount, taken, &hold.windows);
+            book.settle(hold.amount, taken, &Counted::from(&hold));
         }
         let Some(binding) = &hold.binding else { return };
         match outcome {
@@ -288,58 +332,23 @@ impl State {
         due.len()
     }
 
+    /// Does in memory what could not be written down, where that takes power from an agent: no
+    /// entry says it, and the agent's chain is as it was.
+    pub fn lower_in_memory(&mut self, draft: &Draft, at: Timestamp) {
+        let Some(book) = draft.agent.as_ref().and_then(|agent| self.books.get_mut(agent)) else {
+            return;
+        };
+        if let Fact::Frozen { .. } | Fact::Revoked { .. } = &draft.fact {
+            stand(book, &draft.fact, at);
+        } else if let Fact::MandateSet { mandate, moved } = &draft.fact {
+            let since = book.link.position;
+            book.set_mandate(mandate, *moved, since);
+        }
+    }
+
     /// The names of the documents that changed since this was last asked.
     pub fn drain_touched(&mut self) -> BTreeSet<DocKey> {
         std::mem::take(&mut self.touched)
-    }
-
-    /// Every document's name.
-    pub fn doc_keys(&self) -> impl Iterator<Item = DocKey> {
-        let keys = self.keys.iter().flat_map(|(agent, keys)| {
-            keys.keys().map(|key| DocKey::Key(agent.clone(), key.clone()))
-        });
-        let books = self.books.keys().cloned().map(DocKey::Book);
-        let services = self.services.keys().cloned().map(DocKey::Service);
-        let open = self.open.keys().copied().map(DocKey::Open);
-        let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
-        books.chain(services).chain(open).chain(keys).chain(refunded)
-    }
-
-    /// One document, or nothing where it is gone.
-    pub fn document(&self, key: &DocKey) -> Option<Document> {
-        match key {
-            DocKey::Book(handle) => self.books.get(handle).cloned().map(Document::Book),
-            DocKey::Service(id) => self.services.get(id).cloned().map(Document::Service),
-            DocKey::Open(id) => self.open.get(id).cloned().map(Document::Open),
-            DocKey::Key(agent, key) => {
-                let bound = self.keys.get(agent).and_then(|keys| keys.get(key)).cloned();
-                bound.map(|bound| Document::Key { agent: agent.clone(), bound })
-            }
-            DocKey::Refunded(payment) => {
-                let sum = self.refunded.get(payment).copied();
-                sum.map(|sum| Document::Refunded { payment: *payment, sum })
-            }
-        }
-    }
-
-    /// Puts back a document that the desk kept.
-    pub fn restore(&mut self, document: Document) {
-        match document {
-            Document::Book(book) => {
-                self.books.insert(book.handle.clone(), book);
-            }
-            Document::Service(service) => {
-                self.services.insert(service.id.clone(), service);
-            }
-            Document::Open(open) => {
-                self.open.insert(open.hold.payment, open);
-            }
-            Document::Key { agent, bound } => self.put_key(&agent, bound),
-            Document::Refunded { payment, sum } => {
-                self.refunded.insert(payment, sum);
-            }
-        }
-        self.touched.clear();
     }
 
     /// Puts back the latest time, which no document carries.
@@ -348,34 +357,8 @@ impl State {
     }
 }
 
-/// One document of the state, as the desk keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Document {
-    /// An agent's book.
-    Book(Book),
-    /// A catalogue entry.
-    Service(Service),
-    /// A payment that is not settled.
-    Open(OpenPayment),
-    /// A caller's key.
-    Key {
-        /// Whose.
-        agent: Handle,
-        /// What it stands for.
-        bound: Bound,
-    },
-    /// The sum refunded of a payment.
-    Refunded {
-        /// The payment.
-        payment: PaymentId,
-        /// The sum.
-        sum: Usd,
-    },
-}
-
 fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book {
-    Book {
+    let mut book = Book {
         handle: agent.clone(),
         opened_at: at,
         mandate: mandate.clone(),
@@ -385,51 +368,67 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         refunded: Usd::ZERO,
         held: Usd::ZERO,
         tallies: BTreeMap::new(),
+        rolling: BTreeMap::new(),
+        runs: BTreeMap::new(),
+        runs_since: None,
+        moved: None,
         link,
         row: None,
-    }
+    };
+    book.set_mandate(mandate, None, link.position);
+    book
 }
 
 /// What a fact means for the book itself.
-fn fold(book: &mut Book, fact: &Fact, at: Timestamp) {
+fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
     match fact {
-        Fact::Denied(denied) => book.row = Some(row(denied)),
-        Fact::DeniedAgain { payment, times } => {
+        Fact::Denied(denied) => return book.deny(denied),
+        Fact::DeniedAgain { payment, times, .. } => {
             if let Some(row) = book.row.as_mut().filter(|row| row.payment == *payment) {
                 row.times = row.times.saturating_add(*times);
             }
+            return;
         }
-        Fact::Held(hold) => {
-            book.row = None;
-            book.hold(hold.amount, &hold.windows);
-        }
+        Fact::Held(hold) => book.hold(hold.amount, &Counted::from(hold), at),
         Fact::Paid(hold) => {
-            book.row = None;
-            book.hold(hold.amount, &hold.windows);
-            book.settle(hold.amount, hold.amount, &hold.windows);
+            book.hold(hold.amount, &Counted::from(hold), at);
+            book.settle(hold.amount, hold.amount, &Counted::from(hold));
         }
-        Fact::Credited { amount, .. } => {
-            book.row = None;
-            book.credited = book.credited.saturating_plus(*amount);
+        Fact::Credited { amount, .. } => book.credited = book.credited.saturating_plus(*amount),
+        Fact::Refunded { payment, amount, windows, run, .. } => {
+            book.refund(*amount, &Counted { payment: *payment, windows, run: run.as_ref() });
         }
-        Fact::Refunded { amount, windows, .. } => {
-            book.row = None;
-            book.refund(*amount, windows);
-        }
-        Fact::Revoked { reason, note } => {
-            book.row = None;
-            book.standing = Standing::Revoked { reason: reason.clone(), note: note.clone(), at };
-        }
+        Fact::MandateSet { mandate, moved } => book.set_mandate(mandate, *moved, position),
+        Fact::Frozen { .. } | Fact::Unfrozen { .. } | Fact::Revoked { .. } => stand(book, fact, at),
         // A hold's end is folded where the hold is known: in `State::close`.
         Fact::Sent { .. }
         | Fact::Captured { .. }
         | Fact::Voided { .. }
         | Fact::Expired { .. }
+        | Fact::Failed { .. }
+        | Fact::Doubted { .. }
         | Fact::Opened { .. }
-        | Fact::ServiceSet(_) => {}
+        | Fact::ServiceSet(_)
+        | Fact::ServiceRemoved { .. }
+        | Fact::Incident(_) => return,
     }
+    book.row = None;
 }
 
-fn row(denied: &Denied) -> DenialRow {
-    DenialRow { fingerprint: denied.fingerprint(), payment: denied.payment, times: 1 }
+/// What a fact means for whether the agent may pay.
+fn stand(book: &mut Book, fact: &Fact, at: Timestamp) {
+    let (frozen, revoked) = match &book.standing {
+        Standing::Active => (false, false),
+        Standing::Frozen { .. } => (true, false),
+        Standing::Revoked { .. } => (false, true),
+    };
+    if let Fact::Revoked { reason, note } = fact {
+        book.standing = Standing::Revoked { reason: reason.clone(), note: note.clone(), at };
+    } else if let Fact::Frozen { reason, note } = fact {
+        if !revoked {
+            book.standing = Standing::Frozen { reason: reason.clone(), note: note.clone(), at };
+        }
+    } else if frozen {
+        book.standing = Standing::Active;
+    }
 }

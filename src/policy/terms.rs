@@ -11,7 +11,7 @@ use super::{
     entry::Hash,
     mandate::{Cap, Funding, Mandate, Service},
     money::{Usd, decimal},
-    names::{Handle, Note, Payee, Reason, ServiceId},
+    names::{Handle, Note, Payee, RailName, Reason, ServiceId},
     window::{Period, Zone},
 };
 
@@ -91,10 +91,10 @@ pub struct AgentView {
     pub spent_usd: Usd,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it was revoked.
+    /// When it was frozen or revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Timestamp>,
-    /// What the operator noted when revoking.
+    pub stopped_at: Option<Timestamp>,
+    /// What the operator noted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
 }
@@ -107,19 +107,21 @@ impl AgentView {
 
     /// What `book` says at `now`.
     pub fn of(book: &Book, now: Timestamp) -> Self {
-        let (revoked_at, note) = match &book.standing {
+        let (stopped_at, note) = match &book.standing {
             Standing::Active => (None, None),
-            Standing::Revoked { at, note, .. } => (Some(*at), note.clone()),
+            Standing::Frozen { at, note, .. } | Standing::Revoked { at, note, .. } => {
+                (Some(*at), note.clone())
+            }
         };
         Self {
-            balance: BalanceAnswer::of(book, now),
+            balance: BalanceAnswer::of(book, None, now),
             funding: book.mandate.funding,
             timezone: book.mandate.zone.clone(),
             allow: book.mandate.allow.clone(),
             deny: book.mandate.deny.clone(),
             spent_usd: book.captured.less(book.refunded),
             created_at: book.opened_at,
-            revoked_at,
+            stopped_at,
             note,
         }
     }
@@ -166,6 +168,9 @@ pub struct NewService {
     /// The price of one call; without one, what the caller asks is the price.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     pub price_usd: Option<Usd>,
+    /// How the money reaches the payee.
+    #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
+    pub rail: RailName,
     /// Whether it takes the place of one that is there with another payee or price.
     #[serde(default)]
     pub replace: bool,
@@ -174,7 +179,8 @@ pub struct NewService {
 impl NewService {
     /// The catalogue entry these terms ask for.
     pub fn service(&self) -> Service {
-        Service { id: self.id.clone(), payee: self.payee.clone(), price: self.price_usd }
+        let (id, payee, rail) = (self.id.clone(), self.payee.clone(), self.rail.clone());
+        Service { id, payee, price: self.price_usd, rail }
     }
 }
 

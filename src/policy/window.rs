@@ -4,7 +4,7 @@
 //! every instant lies in exactly one window of each period, in every zone, across every change
 //! of offset.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use jiff::{
     Timestamp, ToSpan, Unit,
@@ -14,21 +14,8 @@ use jiff::{
 use serde::{Deserialize, Serialize};
 
 /// The kind of window a cap is counted in, from the narrowest to the widest.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Period {
     /// An hour of the zone's wall clock.
     Hour,
@@ -38,48 +25,131 @@ pub enum Period {
     Week,
     /// A calendar month.
     Month,
+    /// The hours just before now, whatever the calendar says.
+    Rolling(Hours),
+    /// One invocation of the agent, as the operator named it; without a name, the day.
+    Run,
     /// From the agent's first payment to its last.
     Lifetime,
 }
 
-impl Period {
-    /// Every period, narrowest first.
-    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Lifetime];
+/// How long a rolling window is: 1 to 744 hours, which is 31 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Hours(u16);
 
-    /// The word that people type and the wire carries.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Lifetime => "lifetime",
-        }
+impl TryFrom<u16> for Hours {
+    type Error = String;
+    fn try_from(hours: u16) -> Result<Self, String> {
+        Self::new(hours).ok_or_else(|| format!("{hours} hours are not 1 to {}", Self::MAX))
+    }
+}
+
+impl From<Hours> for u16 {
+    fn from(hours: Hours) -> Self {
+        hours.0
+    }
+}
+
+impl Hours {
+    /// The longest rolling window.
+    pub const MAX: u16 = 31 * 24;
+
+    /// So many hours, if a rolling window can be that long.
+    pub fn new(hours: u16) -> Option<Self> {
+        (1..=Self::MAX).contains(&hours).then_some(Self(hours))
     }
 
+    /// How many.
+    pub fn get(self) -> i64 {
+        i64::from(self.0)
+    }
+}
+
+impl Period {
+    /// The periods of which every payment is counted in one window, capped or not.
+    pub const CALENDAR: [Self; 5] =
+        [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Lifetime];
+
     /// How a sentence names the current window: `today's cap`.
-    pub fn possessive(self) -> &'static str {
-        match self {
+    pub fn possessive(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Hour => "this hour's",
             Self::Day => "today's",
             Self::Week => "this week's",
             Self::Month => "this month's",
+            Self::Rolling(hours) if hours.get() == 1 => "the last 60 minutes'",
+            Self::Rolling(hours) => return format!("the last {} hours'", hours.get()).into(),
+            Self::Run => "this run's",
             Self::Lifetime => "the lifetime",
-        }
+        })
     }
 }
 
 impl fmt::Display for Period {
+    /// The word that people type and the wire carries: `day`, `rolling_24h`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Rolling(hours) => return write!(f, "rolling_{}h", hours.get()),
+            Self::Run => "run",
+            Self::Lifetime => "lifetime",
+        })
     }
 }
 
 impl FromStr for Period {
-    type Err = ();
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|period| period.word() == text).ok_or(())
+    /// Reads a period's word; `24h` is short for `rolling_24h`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rolling = || {
+            let hours = text.strip_prefix("rolling_").unwrap_or(text).strip_suffix('h')?;
+            let plain = hours.bytes().all(|digit| digit.is_ascii_digit());
+            let hours = hours.parse().ok().filter(|_| plain && !hours.starts_with('0'))?;
+            Hours::new(hours).map(Self::Rolling)
+        };
+        let mut known = Self::CALENDAR.into_iter().chain([Self::Run]);
+        let named = known.find(|period| period.to_string() == text);
+        named.or_else(rolling).ok_or_else(|| {
+            "the periods are hour, day, week, month, lifetime, run, and 1h to 744h for any so many \
+             hours in a row"
+                .to_owned()
+        })
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.to_string()
+    }
+}
+
+impl schemars::JsonSchema for Period {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "hour, day, week, month, rolling_24h (any number of hours), run or \
+                            lifetime"
+        })
     }
 }
 
@@ -152,7 +222,8 @@ impl Window {
                 |date| Some(date.first_of_month()),
                 |start| start.checked_add(1.month()).ok(),
             ),
-            Period::Lifetime => None,
+            // A run has no place in the calendar, and what rolls has its own buckets.
+            Period::Rolling(_) | Period::Run | Period::Lifetime => None,
         };
         match bounds {
             Some((start, end)) => Self { start, end: Some(end) },

@@ -25,7 +25,10 @@ use super::{
     journal::Journal,
     sled_files,
 };
-use crate::policy::state::{DocKey, Document, State};
+use crate::policy::{
+    documents::{DocKey, Document},
+    state::State,
+};
 
 /// The key of the mark; no document's key starts like it.
 const MARK: &[u8] = b"!mark";
@@ -221,6 +224,7 @@ impl Changes {
 fn key_bytes(key: &DocKey) -> Vec<u8> {
     let text = match key {
         DocKey::Book(agent) => format!("book/{agent}"),
+        DocKey::Run(agent, run) => format!("run/{agent}/{run}"),
         DocKey::Service(service) => format!("service/{service}"),
         DocKey::Open(payment) => format!("open/{payment}"),
         DocKey::Key(agent, key) => format!("key/{agent}/{key}"),

@@ -44,6 +44,7 @@ pub use walk::Torn;
 use crate::{
     clock::Clock,
     policy::{
+        book::Repeat,
         entry::Draft,
         names::{Handle, PaymentId},
         state::State,
@@ -80,10 +81,12 @@ pub type Then<R> = Box<dyn FnOnce(&State) -> R + Send>;
 pub enum Decision<R> {
     /// Nothing is recorded.
     Answer(R),
-    /// The agent is denied as it was just before: that is counted, and recorded within seconds.
+    /// The agent is denied again: that is counted, and recorded within seconds.
     Repeat {
         /// Who was denied.
         agent: Handle,
+        /// How this denial stands to the one before.
+        how: Repeat,
         /// The answer.
         answer: R,
     },
@@ -159,8 +162,8 @@ impl Store {
             };
             match catch(|| decide(state, id, now)) {
                 Ok(Decision::Answer(answer)) => Step::Answer(reply(to, Ok(answer))),
-                Ok(Decision::Repeat { agent, answer }) => {
-                    Step::Repeat { agent, reply: reply(to, Ok(answer)) }
+                Ok(Decision::Repeat { agent, how, answer }) => {
+                    Step::Repeat { agent, how, reply: reply(to, Ok(answer)) }
                 }
                 Ok(Decision::Commit { drafts, durable, answer }) => {
                     let answer: Answer = Box::new(move |state| {

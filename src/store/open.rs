@@ -13,7 +13,7 @@ use super::{
     walk::{Place, Torn, judge, walk},
     writer::Writer,
 };
-use crate::policy::state::{Document, State};
+use crate::policy::{documents::Document, state::State};
 
 /// What was found at the end of the journal and on the desk when a store was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

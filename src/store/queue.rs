@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::{StoreError, format::Head};
 use crate::policy::{
+    book::Repeat,
     entry::Draft,
     names::{Handle, PaymentId},
     state::State,
@@ -38,8 +39,8 @@ pub(crate) type Answer = Box<dyn FnOnce(Result<&State, StoreError>) -> Reply + S
 pub(crate) enum Step {
     /// Nothing is recorded.
     Answer(Reply),
-    /// The agent's last denial is counted once more.
-    Repeat { agent: Handle, reply: Reply },
+    /// One more denial of the agent's is counted.
+    Repeat { agent: Handle, how: Repeat, reply: Reply },
     /// Facts are recorded; durable ones are answered after a sync.
     Commit { drafts: Vec<Draft>, durable: bool, answer: Answer },
 }

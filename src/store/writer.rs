@@ -137,8 +137,8 @@ impl Writer {
     fn take_step(&mut self, step: Step, now: Timestamp) {
         match step {
             Step::Answer(reply) => self.reply_when_covered(reply),
-            Step::Repeat { agent, reply } => {
-                self.state.repeat(&agent);
+            Step::Repeat { agent, how, reply } => {
+                self.state.repeat(&agent, how);
                 self.tick_is_due = true;
                 self.after_write.push(reply);
             }

@@ -113,7 +113,7 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
         service: "report".parse().unwrap(),
         payee: "Acme Reports".parse().unwrap(),
         amount: "0.30".parse().unwrap(),
-        windows: Windows { hour: 0, day: 0, week: 0, month: 0 },
+        windows: Windows { hour: 0, day: 0, week: 0, month: 0, minute: None },
         binding: Some(Binding {
             key: format!("sent-{sent}").parse().unwrap(),
             call: None,

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use pettycash::store::Disk;
+use pettycash::{policy::book::Repeat, store::Disk};
 
 use super::*;
 
@@ -265,7 +265,11 @@ fn repeated_denials_are_counted_and_written_once() {
         deny(&store, "scout").await.unwrap();
         let boundaries = disk.boundaries();
         for _ in 0..1000 {
-            let again = |_: &State, _, _| Decision::Repeat { agent: handle("scout"), answer: () };
+            let again = |_: &State, _, _| Decision::Repeat {
+                agent: handle("scout"),
+                how: Repeat::Same,
+                answer: (),
+            };
             store.commit(again).await.unwrap();
         }
         assert!(disk.boundaries() < boundaries + 10, "not one by one");

@@ -198,8 +198,10 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         }
         Denial::InvalidRequest(_) => None,
         Denial::IdempotencyKeyReused { .. }
+        | Denial::PossibleDuplicate { .. }
         | Denial::AgentUnknown { .. }
         | Denial::AgentRevoked { .. }
+        | Denial::AgentFrozen { .. }
         | Denial::MandateExpired { .. }
         | Denial::ServiceUnknown { .. }
         | Denial::ServiceNotAllowed { .. } => (refusal.denials.len() > 1).then_some(none),

@@ -9,7 +9,7 @@ use crate::policy::{
     book::{Book, Standing},
     mandate::Service,
     money::{Usd, decimal},
-    names::PaymentId,
+    names::{PaymentId, RunId},
     window::Period,
 };
 
@@ -33,7 +33,7 @@ pub struct CapView {
     #[serde(with = "decimal")]
     #[schemars(with = "String")]
     pub held_usd: Usd,
-    /// When the window ends.
+    /// When the window ends, or something leaves a rolling one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub resets_at: Option<Timestamp>,
@@ -49,11 +49,11 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub handle: Option<String>,
-    /// `active` or `revoked`.
+    /// `active`, `frozen` or `revoked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub standing: Option<String>,
-    /// Why it was revoked.
+    /// Why it was frozen or revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub reason: Option<String>,
@@ -84,11 +84,11 @@ pub struct BalanceAnswer {
 }
 
 impl BalanceAnswer {
-    /// What `book` holds at `now`.
-    pub fn of(book: &Book, now: Timestamp) -> Self {
+    /// What `book` holds at `now`, for a caller in `run`.
+    pub fn of(book: &Book, run: Option<&RunId>, now: Timestamp) -> Self {
         let mandate = &book.mandate;
         let caps = mandate.caps.iter().map(|cap| {
-            let room = book.room(*cap, now);
+            let room = book.room(*cap, run, now);
             CapView {
                 scope: "agent".to_owned(),
                 period: cap.period,
@@ -100,6 +100,7 @@ impl BalanceAnswer {
         });
         let (standing, reason) = match &book.standing {
             Standing::Active => ("active", None),
+            Standing::Frozen { reason, .. } => ("frozen", Some(reason.to_string())),
             Standing::Revoked { reason, .. } => ("revoked", Some(reason.to_string())),
         };
         Self {
@@ -107,7 +108,7 @@ impl BalanceAnswer {
             handle: Some(book.handle.to_string()),
             standing: Some(standing.to_owned()),
             reason,
-            available_usd: Some(book.available(now)),
+            available_usd: Some(book.available(run, now)),
             balance_usd: book.balance(),
             held_usd: Some(book.held),
             per_call_limit_usd: mandate.per_call_limit,

@@ -1,0 +1,132 @@
+//! Changes of a mandate: what differs, and whether it gives the agent more.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::{book::Book, mandate::Mandate, money::Usd, names::ServiceId, window::Period};
+
+/// One line of what a new mandate changes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Change {
+    /// What is changed: `cap per day`, `limit per payment`, `services`, ….
+    pub what: String,
+    /// As it was; nothing where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// As it will be; nothing where there will be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Whether it lets the agent do what it could not.
+    pub loosens: bool,
+}
+
+impl Change {
+    /// What differs between two bounds on an amount, if anything does: none is the loosest.
+    fn of_bound(what: String, from: Option<Usd>, to: Option<Usd>) -> Option<Self> {
+        let loosens = match (from, to) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(from), Some(to)) => to > from,
+        };
+        let text = |amount: Option<Usd>| amount.map(|amount| amount.to_string());
+        (from != to).then(|| Self { what, from: text(from), to: text(to), loosens })
+    }
+
+    fn of_text(what: &str, from: String, to: String, loosens: bool) -> Option<Self> {
+        let what = what.to_owned();
+        (from != to).then_some(Self { what, from: Some(from), to: Some(to), loosens })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
+        write!(f, "{}: {} → {}", self.what, side(&self.from), side(&self.to))
+    }
+}
+
+impl Mandate {
+    /// What `to` would change, bounds first.
+    pub fn changes(&self, to: &Self) -> Vec<Change> {
+        let limits = (self.per_call_limit, to.per_call_limit);
+        let limit = Change::of_bound("limit per payment".to_owned(), limits.0, limits.1);
+        let mut periods: Vec<Period> = self.caps.iter().chain(&to.caps).map(|c| c.period).collect();
+        periods.sort_unstable();
+        periods.dedup();
+        let caps = periods.into_iter().filter_map(|period| {
+            let (from, to) = (self.cap(period), to.cap(period));
+            Change::of_bound(format!("cap per {period}"), from, to)
+        });
+        let zones = (self.zone.name().to_owned(), to.zone.name().to_owned());
+        // Days that begin elsewhere are not more money, but not surely less either.
+        let zone = Change::of_text("time zone", zones.0, zones.1, true);
+        let services = Change::of_text(
+            "services",
+            self.services(),
+            to.services(),
+            !self.covers_services_of(to),
+        );
+        let ends =
+            |mandate: &Self| mandate.expires_at.map_or("never".to_owned(), |at| at.to_string());
+        let later = match (self.expires_at, to.expires_at) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(from), Some(to)) => to > from,
+        };
+        let expiry = Change::of_text("expires", ends(self), ends(to), later);
+        limit.into_iter().chain(caps).chain(services).chain(zone).chain(expiry).collect()
+    }
+
+    fn cap(&self, period: Period) -> Option<Usd> {
+        self.caps.iter().find(|cap| cap.period == period).map(|cap| cap.amount)
+    }
+
+    /// Whether everything that `other` allows is allowed here too.
+    fn covers_services_of(&self, other: &Self) -> bool {
+        let denied = |id: &ServiceId| other.deny.contains(id);
+        if other.allow.is_empty() {
+            return self.allow.is_empty() && self.deny.iter().all(denied);
+        }
+        other.allow.iter().all(|id| denied(id) || self.allows(id))
+    }
+
+    /// The services in words.
+    pub fn services(&self) -> String {
+        let names = |ids: &std::collections::BTreeSet<ServiceId>| {
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match (self.allow.is_empty(), self.deny.is_empty()) {
+            (true, true) => "all".to_owned(),
+            (true, false) => format!("all but {}", names(&self.deny)),
+            (false, true) => names(&self.allow),
+            (false, false) => format!("{}; never {}", names(&self.allow), names(&self.deny)),
+        }
+    }
+}
+
+/// What an operator should know of a mandate that is set on a book as it is at `now`.
+pub fn remarks(book: &Book, to: &Mandate, now: Timestamp) -> Vec<String> {
+    let changes_zone = book.mandate.zone != to.zone;
+    let after = book.with_mandate(to, now);
+    let rooms = to.caps.iter().map(|cap| (cap, after.room(*cap, None, now)));
+    let spent = rooms.filter_map(|(cap, room)| {
+        let spent = room.used.saturating_plus(room.held);
+        let until = room.resets_at.map_or("for good".to_owned(), |at| format!("until {at}"));
+        let (whose, amount) = (cap.period.possessive(), cap.amount);
+        (spent >= amount).then(|| {
+            format!("{spent} counts under {whose} cap of {amount}: nothing more is paid {until}")
+        })
+    });
+    let known = |period| book.mandate.caps.iter().any(|cap| cap.period == period);
+    let anew = to.caps.iter().filter(|cap| !known(cap.period)).filter_map(|cap| match cap.period {
+        Period::Rolling(_) | Period::Run => {
+            Some(format!("the new cap per {} counts from now on", cap.period))
+        }
+        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => None,
+    });
+    let zone = changes_zone.then(|| {
+        format!("what is open now ends at a boundary in {}; nothing opens at once", to.zone.name())
+    });
+    spent.chain(anew).chain(zone).collect()
+}

@@ -1,0 +1,201 @@
+//! Tallies: what was spent in a window, of the calendar, rolling, or of one run.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    money::Usd,
+    names::RunId,
+    window::{Hours, Period},
+};
+
+/// What a tally counts: a period of the calendar, and which payments within it.
+///
+/// The agent as a whole is the only dimension yet; services, payees and tasks are to follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TallyKey {
+    /// The kind of window.
+    pub period: Period,
+    /// Which payments.
+    pub dimension: Dimension,
+}
+
+/// Which payments a tally counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// Every payment of the agent.
+    Agent,
+}
+
+impl fmt::Display for TallyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dimension {
+            Dimension::Agent => write!(f, "{}", self.period),
+        }
+    }
+}
+
+impl From<TallyKey> for String {
+    fn from(key: TallyKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for TallyKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let period = Period::from_str(&text).map_err(|_| format!("`{text}` is no tally"))?;
+        Ok(Self { period, dimension: Dimension::Agent })
+    }
+}
+
+/// What was spent in the newest window of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The window's id; it never goes back.
+    pub window: i64,
+    /// Captured, less what was refunded while the window was open.
+    pub used: Usd,
+    /// Set aside and not yet settled.
+    pub held: Usd,
+    /// Payments captured.
+    pub count: u64,
+}
+
+impl Tally {
+    pub(super) fn empty(window: i64) -> Self {
+        Self { window, used: Usd::ZERO, held: Usd::ZERO, count: 0 }
+    }
+}
+
+/// The sums of one bucket or run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Captured, less what was refunded.
+    pub used: Usd,
+    /// Set aside and not yet settled.
+    pub held: Usd,
+}
+
+/// How many whole buckets a rolling window goes back, besides the one that is being filled.
+///
+/// So it always covers its hours and up to a sixtieth more: rounded against the spender.
+const BUCKETS: i64 = 60;
+
+/// What was spent in the hours just before now, in buckets of so many minutes as the window has
+/// hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// The journal position of the entry that began the counting: payments before it are not in.
+    pub since: u64,
+    /// The sums, by number of the bucket.
+    pub buckets: BTreeMap<i64, Sums>,
+}
+
+impl Rolling {
+    pub(super) fn since(position: u64) -> Self {
+        Self { since: position, buckets: BTreeMap::new() }
+    }
+
+    /// The bucket of the minute, if it still counts; older ones are let go of.
+    pub(super) fn bucket(&mut self, hours: Hours, minute: i64) -> Option<&mut Sums> {
+        let bucket = minute.div_euclid(hours.get());
+        let newest =
+            self.buckets.last_key_value().map_or(bucket, |(newest, _)| bucket.max(*newest));
+        let oldest = newest.saturating_sub(BUCKETS);
+        self.buckets.retain(|bucket, _| *bucket >= oldest);
+        (bucket >= oldest).then(|| self.buckets.entry(bucket).or_default())
+    }
+
+    /// The buckets that count at `now`, oldest first.
+    fn counted(&self, hours: Hours, now: Timestamp) -> impl Iterator<Item = (i64, Sums)> {
+        let oldest = minute(now).div_euclid(hours.get()).saturating_sub(BUCKETS);
+        self.buckets.range(oldest..).map(|(bucket, sums)| (*bucket, *sums))
+    }
+
+    /// What counts at `now`.
+    pub(super) fn sums(&self, hours: Hours, now: Timestamp) -> Sums {
+        self.counted(hours, now).fold(Sums::default(), |all, (_, sums)| Sums {
+            used: all.used.saturating_plus(sums.used),
+            held: all.held.saturating_plus(sums.held),
+        })
+    }
+
+    /// When enough of what counts at `now` has rolled out of the window that at most `bearable`
+    /// of it is left.
+    pub(super) fn frees(&self, hours: Hours, bearable: Usd, now: Timestamp) -> Option<Timestamp> {
+        let Sums { used, held } = self.sums(hours, now);
+        let mut left = used.saturating_plus(held);
+        for (bucket, sums) in self.counted(hours, now) {
+            left = left.less(sums.used.saturating_plus(sums.held));
+            if left <= bearable {
+                let leaves = bucket.saturating_add(BUCKETS).saturating_add(1);
+                let second = leaves.saturating_mul(hours.get()).saturating_mul(60);
+                return Timestamp::from_second(second).ok();
+            }
+        }
+        None
+    }
+}
+
+/// The minute since 1970.
+pub(super) fn minute(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
+}
+
+/// One invocation of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Run {
+    /// As the operator named it.
+    Named(RunId),
+    /// All that was paid without a name on one day, by the id of that day's window.
+    Day(i64),
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(run) => write!(f, "={run}"),
+            Self::Day(day) => write!(f, "@{day}"),
+        }
+    }
+}
+
+impl From<Run> for String {
+    fn from(run: Run) -> Self {
+        run.to_string()
+    }
+}
+
+impl TryFrom<String> for Run {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let named = text.strip_prefix('=').and_then(|run| run.parse().ok()).map(Self::Named);
+        let day = || text.strip_prefix('@').and_then(|day| day.parse().ok()).map(Self::Day);
+        named.or_else(day).ok_or_else(|| format!("`{text}` is no run"))
+    }
+}
+
+/// How long a run is remembered after its last payment; the same name then begins a new one.
+const RUN_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What was spent in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTally {
+    /// The sums.
+    pub sums: Sums,
+    /// When money was last set aside in it (µs since 1970 on disk).
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub last: Timestamp,
+}
+
+impl RunTally {
+    /// Whether the run still goes on at `now`.
+    pub(super) fn lives(&self, now: Timestamp) -> bool {
+        !self.sums.held.is_zero() || now.duration_since(self.last) < RUN_KEPT
+    }
+}
