@@ -28,8 +28,8 @@ use pettycash::{
         window::Zone,
     },
     store::{
-        Cursor, Decision, FileDisk, Options, Record, Replayed, SEGMENT_BYTES, Store, StoreError,
-        replay,
+        Cursor, Decision, FileDisk, Options, Purpose, Record, Replayed, SEGMENT_BYTES, Store,
+        StoreError, replay,
     },
 };
 
@@ -91,7 +91,7 @@ async fn commit(store: &Store, drafts: Vec<Draft>) -> Result<PaymentId, StoreErr
         durable: true,
         answer: Box::new(move |_: &State| id),
     };
-    store.commit(decide).await
+    store.commit(Purpose::Record, decide).await
 }
 
 /// Denies as the engine does: recorded, and not synced.
@@ -101,7 +101,7 @@ async fn deny(store: &Store, agent: &'static str) -> Result<PaymentId, StoreErro
         durable: false,
         answer: Box::new(move |_: &State| id),
     };
-    store.commit(decide).await
+    store.commit(Purpose::Record, decide).await
 }
 
 /// The state as it is, without what is only bookkeeping between store and desk.

@@ -12,7 +12,7 @@ use crate::{
         state::State,
         terms::{AgentView, Agents, Books, NewAgent, NewService, Revocation, Services, TopUp},
     },
-    store::Decision,
+    store::{Decision, Purpose},
 };
 
 impl Engine {
@@ -22,9 +22,8 @@ impl Engine {
     /// If policy or the store refuses.
     pub async fn create_agent(&self, new: NewAgent) -> Result<AgentView, EngineError> {
         let handle = new.handle.clone();
-        let view =
-            self.act_on(&handle, move |state, agent| operate::open(state, agent, new.mandate()));
-        let view = view.await?;
+        let open = move |state: &State, agent: &Handle| operate::open(state, agent, new.mandate());
+        let view = self.act_on(&handle, Purpose::Record, open).await?;
         tracing::info!(agent = %handle, "agent created");
         Ok(view)
     }
@@ -37,7 +36,7 @@ impl Engine {
         let TopUp { amount_usd, note } = top_up;
         let act =
             move |state: &State, agent: &Handle| operate::top_up(state, agent, amount_usd, note);
-        let view = self.act_on(agent, act).await?;
+        let view = self.act_on(agent, Purpose::Record, act).await?;
         tracing::info!(%agent, amount = %amount_usd, "topped up");
         Ok(view)
     }
@@ -55,7 +54,7 @@ impl Engine {
         tracing::info!(%agent, %reason, "revoking");
         let revoke =
             move |state: &State, agent: &Handle| operate::revoke(state, agent, reason, note);
-        let view = self.act_on(agent, revoke).await?;
+        let view = self.act_on(agent, Purpose::Lower, revoke).await?;
         self.void_unsent(Some(agent.clone()), VoidCause::Revoked).await?;
         Ok(view)
     }
@@ -69,7 +68,7 @@ impl Engine {
         let view = ServiceView::from(&service);
         let existing = if new.replace { Existing::Replace } else { Existing::Keep };
         let decide = move |state: &State| operate::set_service(state, service, existing);
-        self.act(decide, |_, _| ()).await?;
+        self.act(Purpose::Record, decide, |_, _| ()).await?;
         tracing::info!(service = %view.service_id.0, "service set");
         Ok(view)
     }
@@ -118,11 +117,13 @@ impl Engine {
     async fn act_on(
         &self,
         agent: &Handle,
+        purpose: Purpose,
         decide: impl FnOnce(&State, &Handle) -> Result<Act, OperateError> + Send + 'static,
     ) -> Result<AgentView, EngineError> {
         let (deciding, reading) = (agent.clone(), agent.clone());
         let view = self
             .act(
+                purpose,
                 move |state| decide(state, &deciding),
                 move |state, now| state.book(&reading).map(|book| AgentView::of(book, now)),
             )
@@ -133,18 +134,19 @@ impl Engine {
     /// Decides an act on the newest state, writes it down durably, and reads what came of it.
     async fn act<R: Send + 'static>(
         &self,
+        purpose: Purpose,
         decide: impl FnOnce(&State) -> Result<Act, OperateError> + Send + 'static,
         read: impl FnOnce(&State, Timestamp) -> R + Send + 'static,
     ) -> Result<R, EngineError> {
-        let decided = self.store.commit(move |state, _, now| match decide(state) {
+        let decide = move |state: &State, _, now| match decide(state) {
             Err(error) => Decision::Answer(Err(error)),
             Ok(Act::Nothing) => Decision::Answer(Ok(read(state, now))),
             Ok(Act::Write(drafts)) => {
                 let answer = Box::new(move |state: &State| Ok(read(state, now)));
                 Decision::Commit { drafts, durable: true, answer }
             }
-        });
-        Ok(decided.await??)
+        };
+        Ok(self.store.commit(purpose, decide).await??)
     }
 }
 

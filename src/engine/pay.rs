@@ -18,7 +18,7 @@ use crate::{
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         state::{self, Bound, State},
     },
-    store::{Decision, StoreError},
+    store::{Decision, Purpose, StoreError},
 };
 
 /// How long a caller's key stands for its payment.
@@ -48,17 +48,19 @@ impl Engine {
             Ok(PayRequest::Pay { service, amount, key }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let asked = Asked { agent, run, service, amount, key, call: call_id };
-                match self.store.commit(move |state, id, now| asked.decide(state, id, now)).await {
+                let decide = move |state: &State, id, now| asked.decide(state, id, now);
+                match self.store.commit(Purpose::Spend, decide).await {
                     // It may be on disk: to say that nothing was charged could be a lie.
                     Err(StoreError::Uncertain { .. }) => Ok(PayAnswer::in_progress(None, again)),
                     answered => Ok(answered?),
                 }
             }
             Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, payment).await,
-            Err(bad) => Ok(self
-                .store
-                .commit(move |state, id, now| refuse_request(state, &agent, run, bad, id, now))
-                .await?),
+            Err(bad) => {
+                let decide =
+                    move |state: &State, id, now| refuse_request(state, &agent, run, bad, id, now);
+                Ok(self.store.commit(Purpose::Record, decide).await?)
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use super::{Engine, EngineError};
 use crate::{
     clock::Clock,
-    policy::{entry::VoidCause, names::Handle, settle},
-    store::{Decision, Store},
+    policy::{entry::VoidCause, names::Handle, settle, state::State},
+    store::{Decision, Purpose, Store},
 };
 
 impl Engine {
@@ -30,15 +30,16 @@ impl Engine {
         let mut voided = 0;
         loop {
             let agent = agent.clone();
-            let some = self.store.commit(move |state, _, _| {
+            let decide = move |state: &State, _, _| {
                 let drafts = settle::void_unsent(state, agent.as_ref(), cause);
                 let count = drafts.len();
                 if drafts.is_empty() {
                     return Decision::Answer(count);
                 }
-                Decision::Commit { drafts, durable: true, answer: Box::new(move |_| count) }
-            });
-            match some.await? {
+                let answer = Box::new(move |_: &State| count);
+                Decision::Commit { drafts, durable: true, answer }
+            };
+            match self.store.commit(Purpose::Record, decide).await? {
                 0 => return Ok(voided),
                 some => voided += some,
             }

@@ -74,6 +74,17 @@ impl Options {
     }
 }
 
+/// What a commit is for: what is still done when the record is short of room depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It may authorise a new payment.
+    Spend,
+    /// It settles a payment, widens what an agent may do, or writes down what happened.
+    Record,
+    /// It narrows what an agent may do: a freeze, a revocation, a tighter mandate.
+    Lower,
+}
+
 /// Makes the answer to a commit from the state with its facts folded in.
 pub type Then<R> = Box<dyn FnOnce(&State) -> R + Send>;
 
@@ -152,6 +163,7 @@ impl Store {
     /// one, is answered after the sync that covers it. Dropping the future takes nothing back.
     pub async fn commit<R: Send + 'static>(
         &self,
+        purpose: Purpose,
         decide: impl FnOnce(&State, PaymentId, Timestamp) -> Decision<R> + Send + 'static,
     ) -> Result<R, StoreError> {
         let (to, answer) = oneshot::channel();
@@ -174,7 +186,7 @@ impl Store {
                 Err(error) => Step::Answer(reply(to, Err(error))),
             }
         });
-        self.inner.queue.push(Job::Commit(work)).await?;
+        self.inner.queue.push(Job::Commit(purpose, work)).await?;
         // The writer is gone, and with it the knowledge of how far it came.
         let gone = || StoreError::Uncertain { cause: "the writer broke off".to_owned() };
         answer.await.unwrap_or_else(|_| Err(gone()))

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use super::{StoreError, format::Head};
+use super::{Purpose, StoreError, format::Head};
 use crate::policy::{
     book::Repeat,
     entry::Draft,
@@ -51,7 +51,7 @@ pub(crate) type Work = Box<dyn FnOnce(Result<Turn<'_>, StoreError>) -> Step + Se
 /// One thing for the writer to do.
 pub(crate) enum Job {
     /// May record facts.
-    Commit(Work),
+    Commit(Purpose, Work),
     /// Looks at the state only, and goes on when nothing can be recorded any more.
     Read(Work),
 }

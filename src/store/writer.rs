@@ -82,14 +82,17 @@ impl Writer {
                 let step = work(Ok(self.turn()));
                 self.take_step(step, self.state.now());
             }
-            Job::Commit(work) => {
+            Job::Commit(purpose, work) => {
                 let ready = self.prepare();
                 let turn = self.turn();
                 let now = turn.now;
                 let step = work(Ok(turn));
                 match ready {
                     Ok(()) => self.take_step(step, now),
-                    Err(error) => self.take_step_without_record(step, error),
+                    Err(error) => {
+                        tracing::debug!(?purpose, %error, "nothing can be recorded");
+                        self.take_step_without_record(step, error);
+                    }
                 }
             }
         }

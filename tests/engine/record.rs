@@ -10,7 +10,7 @@ use pettycash::{
         names::{Handle, PaymentId},
         terms::{LedgerPage, Revocation},
     },
-    store::{Decision, Options, SEGMENT_BYTES, Store},
+    store::{Decision, Options, Purpose, SEGMENT_BYTES, Store},
 };
 use serde_json::json;
 
@@ -46,7 +46,7 @@ async fn a_revocation_releases_more_holds_than_one_record_carries() {
     let intern: Handle = "intern".parse().unwrap();
     for _ in 0..1_500 {
         let agent = intern.clone();
-        records.commit(move |_, id, _| hold(&agent, id, false)).await.unwrap();
+        records.commit(Purpose::Record, move |_, id, _| hold(&agent, id, false)).await.unwrap();
     }
     records.close().await;
     drop(records);
@@ -80,7 +80,9 @@ async fn what_was_held_and_never_sent_is_voided_at_open() {
     let mut held = Vec::new();
     for sent in [false, true] {
         let agent = intern.clone();
-        held.push(records.commit(move |_, id, _| hold(&agent, id, sent)).await.unwrap());
+        held.push(
+            records.commit(Purpose::Record, move |_, id, _| hold(&agent, id, sent)).await.unwrap(),
+        );
     }
     records.close().await;
     drop(records);

@@ -101,7 +101,7 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
         let _ = wait.recv();
         Decision::Answer(())
     };
-    let mut busy = Box::pin(store.commit(hold));
+    let mut busy = Box::pin(store.commit(Purpose::Record, hold));
     let mut paid = Box::pin(commit(&store, vec![credit("scout", 5)]));
     let mut read = Box::pin(store.read(|_, head| head));
     let mut denied = Box::pin(deny(&store, "scout"));
@@ -155,7 +155,8 @@ fn a_decision_that_panics_changes_nothing_and_the_next_one_runs() {
     let disk = SimDisk::default();
     block_on(async {
         let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
-        let panicked = store.commit(|_, _, _| -> Decision<()> { panic!("on purpose") }).await;
+        let panicked =
+            store.commit(Purpose::Record, |_, _, _| -> Decision<()> { panic!("on purpose") }).await;
         assert!(matches!(panicked, Err(StoreError::Panicked)), "{panicked:?}");
         let looked = store.read(|_, _| -> () { panic!("on purpose") }).await;
         assert!(matches!(looked, Err(StoreError::Panicked)), "{looked:?}");
@@ -270,7 +271,7 @@ fn repeated_denials_are_counted_and_written_once() {
                 how: Repeat::Same,
                 answer: (),
             };
-            store.commit(again).await.unwrap();
+            store.commit(Purpose::Record, again).await.unwrap();
         }
         assert!(disk.boundaries() < boundaries + 10, "not one by one");
         store.close().await;
