@@ -1,6 +1,6 @@
 //! The port to the disk, and the files behind it.
 //!
-//! Everything the journal asks of a disk are the five calls of [`Disk`]. There are two: files, and
+//! Everything the record asks of a disk are the seven calls of [`Disk`]. There are two: files, and
 //! the simulated disk of the tests, which loses what was not synced.
 
 use std::{
@@ -22,7 +22,9 @@ const OPEN_FILES: usize = 64;
 /// Where the journal's files are.
 ///
 /// What was written may be lost, whole or in part, until `sync` of that file has returned; what
-/// was synced stays. A call that failed may have been done in part.
+/// was synced stays. A call that failed may have been done in part. After a `sync` that failed,
+/// what it was to make durable may never get to the disk, whatever a later one says, unless it is
+/// written again: the system takes those pages for clean.
 pub trait Disk: Send + Sync {
     /// The names of all files, and their lengths.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
@@ -38,6 +40,12 @@ pub trait Disk: Send + Sync {
 
     /// Makes everything written to the file so far, and its length, survive a power cut.
     fn sync(&self, name: &str) -> io::Result<()>;
+
+    /// Removes a file; it is gone for good once this returns.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// How many bytes are free for files of ours.
+    fn free(&self) -> io::Result<u64>;
 }
 
 /// Files in a directory of their own, which nobody but their owner may read.
@@ -156,5 +164,16 @@ impl Disk for FileDisk {
 
     fn sync(&self, name: &str) -> io::Result<()> {
         self.file(name)?.sync_data()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        fs::remove_file(self.root.join(name))?;
+        self.directory.sync_all()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.directory)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }

@@ -1,11 +1,11 @@
 //! The end of the journal, where records are added: one batch, one write, one sync.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     StoreError,
-    format::{Head, MAX_BODY, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
-    segments::Segments,
+    format::{Head, MAX_BODY, RECORD_HEADER, Raw, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
+    segments::{Segments, ZEROS},
     walk::{self, Place, Tail, Torn},
 };
 
@@ -16,8 +16,6 @@ const STEP: u64 = ZEROS.len() as u64;
 /// The zeros there must be ahead before a record is begun; so a full disk shows before anything
 /// was decided.
 const AHEAD: u64 = (RECORD_HEADER + MAX_BODY) as u64;
-
-static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
 
 /// The journal as its writer has it.
 pub(crate) struct Journal {
@@ -54,6 +52,32 @@ pub(crate) fn origin(segments: &Segments) -> Result<Option<(StoreId, Place)>, St
     }
 }
 
+/// Which of the last records are not known to be on the disk.
+#[derive(Default)]
+pub(crate) struct Unsure {
+    /// Where they start, and their numbers.
+    starts: VecDeque<(u64, u64)>,
+}
+
+impl Unsure {
+    /// Takes in the next record of a walk.
+    pub(crate) fn saw(&mut self, position: u64, raw: &Raw<'_>) {
+        self.starts.push_back((position, raw.seq()));
+        self.know(raw.synced());
+    }
+
+    /// Everything up to record `synced` is known to be on the disk.
+    pub(crate) fn know(&mut self, synced: u64) {
+        while self.starts.front().is_some_and(|(_, seq)| *seq <= synced) {
+            self.starts.pop_front();
+        }
+    }
+
+    fn start(&self) -> Option<u64> {
+        self.starts.front().map(|(position, _)| *position)
+    }
+}
+
 impl Journal {
     /// Begins the journal of a new store.
     pub(crate) fn begin_store(
@@ -69,32 +93,31 @@ impl Journal {
         let head = Head::genesis(store);
         segments.add(&SegmentHeader { base: 0, store, last: head })?;
         let place = Place { base: 0, position: SEGMENT_HEADER as u64, head };
-        Self::resume(segments, segment_bytes, store, place).map(|(journal, _)| journal)
+        let known = Unsure::default();
+        Self::resume(segments, segment_bytes, store, place, &known).map(|(journal, _)| journal)
     }
 
     /// Takes the journal up at `place`, where a walk to the end stopped.
     ///
     /// A torn tail is cut: zeros are written over it and synced, so that nothing of it can come
     /// alive behind a record that is written now. Damage is refused, never cut.
+    ///
+    /// What was read of the `unsure` records may be in memory only, and taken for clean by the
+    /// system since a sync of an earlier process failed. So they are written again before the sync.
     pub(crate) fn resume(
         segments: Arc<Segments>,
         segment_bytes: u64,
         store: StoreId,
         place: Place,
+        unsure: &Unsure,
     ) -> Result<(Self, Option<Torn>), StoreError> {
         let Tail { torn, end: filled } = walk::judge(&segments, &place)?;
         let Place { base, position, head } = place;
+        segments.rewrite(base, unsure.start().unwrap_or(position), position)?;
         if let Some(torn) = &torn {
-            let mut at = position;
-            let end = position + torn.bytes;
-            while at < end {
-                let stretch = (end - at).min(STEP);
-                let zeros = usize::try_from(stretch).unwrap_or(0);
-                segments.write(base, at, &ZEROS[..zeros])?;
-                at += stretch;
-            }
+            segments.blank(base, position, position + torn.bytes)?;
         }
-        // What was read may still be on its way to the disk: after this, the head is there to stay.
+        // After this, the head is there to stay.
         segments.sync(base)?;
         let mut journal = Self {
             segments,

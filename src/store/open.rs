@@ -7,7 +7,7 @@ use super::{
     desk::{Desk, DeskThread, Held, Mark},
     disk::Disk,
     format::Head,
-    journal::{Journal, origin},
+    journal::{Journal, Unsure, origin},
     record::{Chains, Record},
     segments::Segments,
     walk::{Place, Torn, judge, walk},
@@ -68,12 +68,15 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
                 }
                 None => whole(origin)?,
             };
+            let mut unsure = Unsure::default();
             let place = walk(&segments, place, None, |position, raw| {
                 Record::read(&segments, position, raw)?.fold(&mut state);
+                unsure.saw(position, raw);
                 replayed += 1;
                 Ok(())
             })?;
-            Journal::resume(Arc::clone(&segments), options.segment_bytes, store, place)?
+            let bytes = options.segment_bytes;
+            Journal::resume(Arc::clone(&segments), bytes, store, place, &unsure)?
         }
     };
     if let Some(Torn { file, offset, bytes }) = &torn {

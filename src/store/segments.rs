@@ -17,6 +17,9 @@ use super::{
 /// How much is read at first where one record is looked for: nearly all are shorter.
 const GUESS: usize = 2 * 1024;
 
+/// What files grow by, and what torn bytes are written over with.
+pub(crate) static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+
 /// The segments of a journal, in order.
 pub(crate) struct Segments {
     pub(crate) disk: Arc<dyn Disk>,
@@ -80,6 +83,35 @@ impl Segments {
         let name = segment_name(base);
         let written = self.disk.write(&name, position - base, bytes);
         written.map_err(|error| StoreError::io("write", name, &error))
+    }
+
+    /// Writes what stands from `from` to `to` once more, with the segment's header where nothing of
+    /// the segment is known to be on the disk.
+    pub(crate) fn rewrite(&self, base: u64, from: u64, to: u64) -> Result<(), StoreError> {
+        let first = base + SEGMENT_HEADER as u64;
+        let mut at = if from <= first { base } else { from };
+        let mut bytes = vec![0; STRETCH];
+        while at < to {
+            let wanted = usize::try_from(to - at).unwrap_or(STRETCH).min(STRETCH);
+            let read = self.read(base, at, &mut bytes[..wanted])?;
+            if read == 0 {
+                break;
+            }
+            self.write(base, at, &bytes[..read])?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros over what stands from `from` to `to`.
+    pub(crate) fn blank(&self, base: u64, from: u64, to: u64) -> Result<(), StoreError> {
+        let mut at = from;
+        while at < to {
+            let zeros = usize::try_from(to - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            self.write(base, at, &ZEROS[..zeros])?;
+            at += zeros as u64;
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&self, base: u64) -> Result<(), StoreError> {

@@ -68,3 +68,35 @@ fn a_torn_tail_is_cut_and_never_comes_alive_again() {
     block_on(store.close());
     assert_eq!(fold(&disk).1, records);
 }
+
+#[test]
+fn what_a_failed_sync_left_in_memory_only_is_written_again_at_the_next_start() {
+    let whole = SimDisk::default();
+    history(&whole, SMALL);
+    let mut limbo = 0;
+    for failing in 1..=whole.boundaries() {
+        let disk = SimDisk::default();
+        disk.fail_at(failing, std::io::ErrorKind::Other);
+        let acknowledged = history(&disk, SMALL);
+        limbo += usize::from(disk.limbo() > 0);
+        // The machine goes on: what was never synced reads as if it were on the disk.
+        let Ok(store) = Store::open(disk.port(), options(SMALL)) else {
+            panic!("failed at {failing}: the next start finds nothing wrong")
+        };
+        let seen = block_on(state_of(&store));
+        block_on(async {
+            commit(&store, vec![opened("late")]).await.unwrap();
+        });
+        let found = disk.after_power_cut(|_| false);
+        let (state, records, _) = fold(&found);
+        for id in &acknowledged {
+            assert!(records.iter().any(|record| record.position == id.position()), "{failing}");
+        }
+        for book in seen.books() {
+            assert_eq!(state.book(&book.handle), Some(book), "failed at {failing}");
+        }
+        assert!(state.book(&handle("late")).is_some(), "failed at {failing}");
+        block_on(store.close());
+    }
+    assert!(limbo > 10, "{limbo} failed syncs left something behind");
+}

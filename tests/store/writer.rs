@@ -87,6 +87,14 @@ impl Disk for Gated {
         drop(self.gate.opened.wait_while(shut, |shut| *shut).unwrap());
         self.disk.sync(name)
     }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        self.disk.free()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,6 +244,12 @@ impl pettycash::store::Disk for Counted {
     fn sync(&self, name: &str) -> std::io::Result<()> {
         *self.syncs.lock().unwrap() += 1;
         self.files.sync(name)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.files.remove(name)
+    }
+    fn free(&self) -> std::io::Result<u64> {
+        self.files.free()
     }
 }
 

@@ -1,8 +1,11 @@
 //! A disk in memory that does to unsynced writes what a power cut may do.
 //!
-//! Every `create`, `write` and `sync` is a boundary, counted from 1. The power can be cut at any of
-//! them: that call and all later ones fail. What then comes back is what was synced, and of the
-//! rest whichever 512-byte pieces the test chooses. Or one call fails, or the disk is full.
+//! Every `create`, `write`, `sync` and `remove` is a boundary, counted from 1. The power can be cut
+//! at any of them: that call and all later ones fail. What then comes back is what was synced, and
+//! of the rest whichever 512-byte pieces the test chooses. Or one call fails, or the disk is full.
+//!
+//! After a sync that failed, what it was to make durable is in limbo: it is read as before, later
+//! syncs succeed without it, and it may be gone after a power cut unless it is written again.
 
 use std::{
     collections::BTreeMap,
@@ -15,32 +18,46 @@ use pettycash::store::Disk;
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
+/// Bytes at an offset.
+type Piece = (usize, Vec<u8>);
+
 #[derive(Clone, Default)]
 struct File {
     synced: Vec<u8>,
     now: Vec<u8>,
-    /// The pieces written since the last sync, in order: where, and what.
-    pending: Vec<(usize, Vec<u8>)>,
+    /// The pieces written since the last sync, in order.
+    pending: Vec<Piece>,
+    /// The pieces that a failed sync left behind: clean, and not known to be on the disk.
+    limbo: Vec<Piece>,
 }
 
 #[derive(Clone, Default)]
 struct Inner {
     files: BTreeMap<String, File>,
-    boundaries: usize,
     syncs: usize,
-    power_off_at: Option<usize>,
-    fail_at: Option<(usize, io::ErrorKind)>,
     capacity: Option<usize>,
+}
+
+/// What happens when: shared by the disks of one machine.
+#[derive(Clone, Default)]
+struct Power {
+    boundaries: usize,
+    off_at: Option<usize>,
+    fail_at: Option<(usize, io::ErrorKind)>,
     is_off: bool,
 }
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
+pub(crate) struct SimDisk(Arc<Mutex<Inner>>, Arc<Mutex<Power>>);
 
 impl SimDisk {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap()
+    }
+
+    fn power(&self) -> MutexGuard<'_, Power> {
+        self.1.lock().unwrap()
     }
 
     /// The disk as [`pettycash::store::Store`] takes it.
@@ -50,12 +67,12 @@ impl SimDisk {
 
     /// Cuts the power at boundary `n`.
     pub(crate) fn power_off_at(&self, n: usize) {
-        self.inner().power_off_at = Some(n);
+        self.power().off_at = Some(n);
     }
 
     /// Fails the call at boundary `n`, once.
     pub(crate) fn fail_at(&self, n: usize, kind: io::ErrorKind) {
-        self.inner().fail_at = Some((n, kind));
+        self.power().fail_at = Some((n, kind));
     }
 
     /// How many bytes the disk takes in all.
@@ -70,7 +87,7 @@ impl SimDisk {
 
     /// How many boundaries there were.
     pub(crate) fn boundaries(&self) -> usize {
-        self.inner().boundaries
+        self.power().boundaries
     }
 
     /// How many of them were syncs.
@@ -83,6 +100,11 @@ impl SimDisk {
         self.inner().files.values().map(|file| file.pending.len()).sum()
     }
 
+    /// How many pieces a failed sync left behind.
+    pub(crate) fn limbo(&self) -> usize {
+        self.inner().files.values().map(|file| file.limbo.len()).sum()
+    }
+
     /// The disk after a power cut: of the unsynced pieces, in the order in which they were
     /// written, only those that `keep` chooses got there.
     pub(crate) fn after_power_cut(&self, keep: impl Fn(usize) -> bool) -> Self {
@@ -90,16 +112,16 @@ impl SimDisk {
         let mut piece = 0;
         for (name, file) in &self.inner().files {
             let mut bytes = file.synced.clone();
-            for (offset, written) in &file.pending {
+            for (offset, written) in file.limbo.iter().chain(&file.pending) {
                 if keep(piece) {
                     put(&mut bytes, *offset, written);
                 }
                 piece += 1;
             }
-            let file = File { synced: bytes.clone(), now: bytes, pending: Vec::new() };
+            let file = File { synced: bytes.clone(), now: bytes, ..File::default() };
             inner.files.insert(name.clone(), file);
         }
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// The names of all files.
@@ -119,31 +141,57 @@ impl SimDisk {
         change(&mut file.now);
         file.synced = file.now.clone();
         file.pending.clear();
+        file.limbo.clear();
     }
 
-    /// A copy of the disk as it is.
+    /// A copy of the disk as it is, with power of its own.
     pub(crate) fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.inner().clone())))
+        let (inner, power) = (self.inner().clone(), self.power().clone());
+        Self(Arc::new(Mutex::new(inner)), Arc::new(Mutex::new(power)))
     }
 }
 
-impl Inner {
+impl Power {
     fn boundary(&mut self) -> io::Result<()> {
         self.boundaries += 1;
-        if self.power_off_at == Some(self.boundaries) {
+        if self.off_at == Some(self.boundaries) {
             self.is_off = true;
         }
-        self.check_power()?;
+        self.check()?;
         match self.fail_at {
             Some((at, kind)) if at == self.boundaries => Err(kind.into()),
             _ => Ok(()),
         }
     }
 
-    fn check_power(&self) -> io::Result<()> {
+    fn check(&self) -> io::Result<()> {
         if self.is_off { Err(io::Error::other("the power is off")) } else { Ok(()) }
     }
+}
 
+impl File {
+    /// Brings what is pending to the disk. Of what is in limbo, that was not written again stays
+    /// there.
+    fn sync(&mut self) {
+        for (offset, bytes) in self.pending.drain(..) {
+            put(&mut self.synced, offset, &bytes);
+            let (start, end) = (offset, offset + bytes.len());
+            let limbo = std::mem::take(&mut self.limbo);
+            for (at, lost) in limbo {
+                let before = start.saturating_sub(at).min(lost.len());
+                let after = end.saturating_sub(at).min(lost.len()).max(before);
+                if before > 0 {
+                    self.limbo.push((at, lost[..before].to_vec()));
+                }
+                if after < lost.len() {
+                    self.limbo.push((at + after, lost[after..].to_vec()));
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
         self.files.get_mut(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -175,14 +223,14 @@ fn put(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
 
 impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.power().check()?;
         let inner = self.inner();
-        inner.check_power()?;
         Ok(inner.files.iter().map(|(name, file)| (name.clone(), file.now.len() as u64)).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<()> {
+        self.power().boundary()?;
         let mut inner = self.inner();
-        inner.boundary()?;
         if inner.files.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -191,8 +239,8 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.power().check()?;
         let mut inner = self.inner();
-        inner.check_power()?;
         let bytes = &inner.file(name)?.now;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let count = into.len().min(bytes.len() - from);
@@ -201,10 +249,10 @@ impl Disk for SimDisk {
     }
 
     fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut inner = self.inner();
         let offset = usize::try_from(offset).unwrap();
-        let was_off = inner.is_off;
-        let allowed = inner.boundary();
+        let was_off = self.power().is_off;
+        let allowed = self.power().boundary();
+        let mut inner = self.inner();
         if let Err(error) = allowed {
             if !was_off {
                 inner.note(name, offset, bytes)?;
@@ -221,12 +269,32 @@ impl Disk for SimDisk {
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
+        let allowed = self.power().boundary();
+        let was_cut = self.power().is_off;
         let mut inner = self.inner();
-        inner.boundary()?;
         inner.syncs += 1;
         let file = inner.file(name)?;
-        file.synced.clone_from(&file.now);
-        file.pending.clear();
-        Ok(())
+        match allowed {
+            Ok(()) => file.sync(),
+            Err(_) if was_cut => {}
+            Err(_) => {
+                let lost = std::mem::take(&mut file.pending);
+                file.limbo.extend(lost);
+            }
+        }
+        allowed
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.power().boundary()?;
+        let removed = self.inner().files.remove(name);
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        self.power().check()?;
+        let used = self.used();
+        let capacity = self.inner().capacity;
+        Ok(capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(used) as u64))
     }
 }
