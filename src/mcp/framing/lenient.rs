@@ -81,6 +81,8 @@ impl Scan {
         match byte {
             b' ' | b'\t' | b'\r' if self.token.is_empty() || !in_value => {}
             b'}' | b']' | b',' | b' ' | b'\t' | b'\r' if in_value => self.finish(),
+            // Not a text, but something broken with a text behind it.
+            b'"' if in_value && !self.token.is_empty() => self.waits = Waits::Never,
             b'"' => {
                 self.in_text = true;
                 self.token.clear();

@@ -251,6 +251,7 @@ fn the_id_of_a_broken_line_is_only_ever_the_outermost_and_whole() {
         r#"{"id":[7]}"#,
         r#"{"id":{"id":7}}"#,
         r#"{"id":7.5}"#,
+        r#"{"id":7;"method":1}"#,
         r#"{"id":}"#,
         r#"[{"id":7}]"#,
         r#""id":7"#,
