@@ -17,15 +17,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::tools::Tool;
-use in_flight::InFlight;
+pub use in_flight::InFlight;
 use strict::{Fault, Outline, Shape};
 
 pub(super) use transport::Framed;
 
 /// The longest line that is read, in bytes without its end.
-const MAX_LINE: usize = 256 * 1024;
+pub const MAX_LINE: usize = 256 * 1024;
 /// How deep objects and arrays may lie in each other, the message itself counted.
 const MAX_DEPTH: usize = 32;
+/// The longest text in a line, in bytes.
+const MAX_TEXT: usize = 64 * 1024;
+/// The most elements of an array.
+const MAX_ITEMS: usize = 1_000;
 /// The longest id of a request that is a text, in bytes.
 const MAX_ID: usize = 128;
 /// The longest name of a method, in bytes.
@@ -35,7 +39,7 @@ const MAX_SHOWN: usize = 40;
 
 /// What becomes of a line.
 #[derive(Clone, Debug, PartialEq)]
-enum Verdict {
+pub enum Verdict {
     /// The library may have it.
     Pass(Passed),
     /// It is refused with this message, and goes no further.
@@ -46,7 +50,7 @@ enum Verdict {
 
 /// What a line is that may pass.
 #[derive(Clone, Debug, PartialEq)]
-enum Passed {
+pub enum Passed {
     /// A request with an id that no other one in flight has.
     Request(RequestId),
     /// The client no longer waits for the answer to this request.
@@ -55,8 +59,8 @@ enum Passed {
     Other,
 }
 
-/// Looks at one line without its end.
-fn check(line: &[u8], in_flight: &InFlight) -> Verdict {
+/// Looks at one line without its end. It is for the caller to note in `in_flight` what then passes.
+pub fn check(line: &[u8], in_flight: &InFlight) -> Verdict {
     if line.len() > MAX_LINE {
         return Verdict::Answer(too_long(lenient::id_of(line), in_flight));
     }
@@ -79,7 +83,7 @@ fn too_long(id: Option<RequestId>, in_flight: &InFlight) -> Value {
 }
 
 /// The answer to a request that only the library finds wrong.
-fn unreadable(id: RequestId, in_flight: &InFlight) -> Value {
+pub fn unreadable(id: RequestId, in_flight: &InFlight) -> Value {
     let message = "The request cannot be read: send its params as MCP defines them.";
     Wrong::new(ErrorCode::INVALID_REQUEST, message).answer(Some(id), in_flight)
 }
@@ -172,6 +176,12 @@ fn said_of(fault: &Fault) -> String {
         }
         Fault::Twice(key) => {
             format!("The key \"{}\" comes twice in one object: send it once.", shown(key))
+        }
+        Fault::LongText => {
+            format!("A text in the message is longer than {MAX_TEXT} bytes: send less at once.")
+        }
+        Fault::LongArray => {
+            format!("An array has more than {MAX_ITEMS} elements: send fewer at once.")
         }
     }
 }

@@ -4,7 +4,7 @@
 //! model wrote it, and comes back as the engine's answer; what this room adds are the answers to
 //! calls that never came back.
 
-mod framing;
+pub mod framing;
 mod schema;
 mod server;
 mod stdio;

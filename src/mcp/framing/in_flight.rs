@@ -11,7 +11,7 @@ const MAX_CANCELLED: usize = 256;
 
 /// The ids that are taken.
 #[derive(Debug, Default)]
-pub(super) struct InFlight {
+pub struct InFlight {
     open: HashSet<RequestId>,
     /// Of these the call may still run, but its answer is dropped: the id stays taken, for a
     /// second request with it would get the answer to the first.
@@ -19,27 +19,29 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn holds(&self, id: &RequestId) -> bool {
+    /// Whether a request with this id is not answered yet.
+    pub fn holds(&self, id: &RequestId) -> bool {
         self.open.contains(id)
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether so many wait that the next must.
+    pub fn is_full(&self) -> bool {
         self.open.len() >= MAX_OPEN
     }
 
     /// A request goes on its way.
-    pub(super) fn begin(&mut self, id: RequestId) {
+    pub fn begin(&mut self, id: RequestId) {
         self.open.insert(id);
     }
 
     /// A request is answered.
-    pub(super) fn end(&mut self, id: &RequestId) {
+    pub fn end(&mut self, id: &RequestId) {
         self.open.remove(id);
         self.cancelled.retain(|cancelled| cancelled != id);
     }
 
     /// A request will not be answered. The oldest of many such is forgotten.
-    pub(super) fn cancel(&mut self, id: RequestId) {
+    pub fn cancel(&mut self, id: RequestId) {
         if !self.holds(&id) || self.cancelled.contains(&id) {
             return;
         }

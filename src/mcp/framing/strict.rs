@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
 
 /// What a value is, as far as it matters.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,10 @@ pub(super) enum Fault {
     TooDeep,
     /// The same key twice in one object: who reads it may see the one or the other.
     Twice(String),
+    /// A text, or a key, of more bytes than any may have.
+    LongText,
+    /// An array of more elements than any may have.
+    LongArray,
 }
 
 /// A line in outline.
@@ -114,6 +118,12 @@ impl<'a> Walk<'_, 'a> {
         deep
     }
 
+    fn measure(&mut self, text: &str) {
+        if text.len() > MAX_TEXT {
+            self.seen.fault.get_or_insert(Fault::LongText);
+        }
+    }
+
     /// The value that stands under `key` here.
     fn under(&mut self, key: &str) -> Walk<'_, 'a> {
         let params = self.place == Place::Root && key == "params";
@@ -175,11 +185,13 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         Ok(Shape::Number)
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Shape<'de>, E> {
+    fn visit_borrowed_str<E>(mut self, text: &'de str) -> Result<Shape<'de>, E> {
+        self.measure(text);
         Ok(Shape::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Shape<'de>, E> {
+    fn visit_str<E: Error>(mut self, text: &str) -> Result<Shape<'de>, E> {
+        self.measure(text);
         Ok(Shape::Text(Cow::Owned(text.to_owned())))
     }
 
@@ -188,7 +200,13 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
             while items.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Shape::Array);
         }
-        while items.next_element_seed(self.under(""))?.is_some() {}
+        let mut count = 0_usize;
+        while items.next_element_seed(self.under(""))?.is_some() {
+            count += 1;
+            if count > MAX_ITEMS {
+                self.seen.fault.get_or_insert(Fault::LongArray);
+            }
+        }
         Ok(Shape::Array)
     }
 
@@ -199,6 +217,7 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         }
         let mut keys = HashSet::new();
         while let Some(key) = fields.next_key_seed(Key)? {
+            self.measure(&key);
             let shape = fields.next_value_seed(self.under(&key))?;
             if keys.contains(&key) {
                 // An id that comes twice is none.

@@ -7,7 +7,9 @@ use rmcp::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
 
-use super::{Framed, InFlight, MAX_DEPTH, MAX_LINE, Passed, Verdict, check, lenient};
+use super::{
+    Framed, InFlight, MAX_DEPTH, MAX_ITEMS, MAX_LINE, MAX_TEXT, Passed, Verdict, check, lenient,
+};
 
 const BALANCE: &str = r#""method":"tools/call","params":{"name":"get_balance"}"#;
 
@@ -184,6 +186,33 @@ fn nesting_and_length_have_limits_that_are_told() {
     let (code, id, message) = refused(filled(MAX_LINE + 1));
     assert_eq!((code, id), (-32600, json!(7)));
     assert!(message.contains("262144 bytes"), "{message}");
+}
+
+#[test]
+fn texts_and_arrays_have_limits_that_are_told() {
+    let with = |value: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":7,"method":"ping","params":{{"a":{value}}}}}"#)
+    };
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+    let array = |items: usize| format!("[{}]", vec!["0"; items].join(","));
+    let long = format!("\"\\n{}\"", "x".repeat(MAX_TEXT));
+    for fits in [text(MAX_TEXT), array(MAX_ITEMS), format!("[{},{0}]", array(MAX_ITEMS))] {
+        assert_eq!(passes(with(&fits)), Passed::Request(RequestId::Number(7)));
+    }
+    let key = format!("{{{}:1}}", text(MAX_TEXT + 1));
+    for (value, limit) in [
+        (text(MAX_TEXT + 1), "65536 bytes"),
+        (long, "65536 bytes"),
+        (key, "65536 bytes"),
+        (format!("[[{}]]", text(MAX_TEXT + 1)), "65536 bytes"),
+        (array(MAX_ITEMS + 1), "1000 elements"),
+        (format!("[{}]", array(MAX_ITEMS + 1)), "1000 elements"),
+        (array(50_000), "1000 elements"),
+    ] {
+        let (code, id, message) = refused(with(&value));
+        assert_eq!((code, id), (-32600, json!(7)), "{limit}");
+        assert!(message.contains(limit), "{message}");
+    }
 }
 
 #[test]
