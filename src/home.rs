@@ -114,6 +114,24 @@ pub struct Serving {
     pub sockets: Sockets,
 }
 
+/// Where the head anchors of all homes are kept: apart from the data, so that an older copy of a
+/// home does not bring its own anchor with it.
+///
+/// Nothing where neither the environment nor the platform says where.
+pub fn anchors() -> Option<PathBuf> {
+    let named = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = named.filter(|dir| dir.is_absolute()).or_else(|| {
+        let strategy = etcetera::base_strategy::choose_native_strategy().ok()?;
+        strategy.state_dir()
+    });
+    if let Some(dir) = state {
+        return Some(dir.join("pettycash"));
+    }
+    // A platform without a place for state, as macOS. Beside the home, not in it.
+    let strategy = etcetera::base_strategy::choose_native_strategy().ok()?;
+    Some(strategy.data_dir().join("pettycash-state"))
+}
+
 /// The directory that holds the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {

@@ -26,10 +26,10 @@ use tokio::{
 use crate::{
     clock::Clock,
     engine::{Engine, EngineError},
-    home::{Home, HomeError, Serving, Sockets},
+    home::{self, Home, HomeError, Serving, Sockets},
     http::{App, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
-    store::{FileDisk, Options as StoreOptions, Store, StoreError},
+    store::{Disk, FileDisk, Options as StoreOptions, Store, StoreError},
 };
 use ending::Signals;
 use lock::{Election, ServeLock};
@@ -236,7 +236,9 @@ async fn finish(app: &App, signals: &mut Signals) {
 async fn open_engine(home: &Home, clock: Clock) -> Result<Engine, ServeError> {
     let until = Instant::now() + LET_GO_WITHIN;
     let store = loop {
-        let (journal, options) = (home.journal(), StoreOptions::new(clock.clone(), home.desk()));
+        let (journal, mut options) =
+            (home.journal(), StoreOptions::new(clock.clone(), home.desk()));
+        options.anchor = anchors();
         // Opening reads the whole journal at worst, so it runs where it may take its time.
         let open = move || Store::open(Arc::new(FileDisk::open(&journal)?), options);
         let opened = tokio::task::spawn_blocking(open).await;
@@ -246,6 +248,21 @@ async fn open_engine(home: &Home, clock: Clock) -> Result<Engine, ServeError> {
         }
     };
     Ok(Engine::open(store, clock).await?)
+}
+
+/// Where the head anchor is kept; serving goes on without one.
+fn anchors() -> Option<Arc<dyn Disk>> {
+    let Some(dir) = home::anchors() else {
+        tracing::warn!("there is no place for a head anchor: an older copy may go unnoticed");
+        return None;
+    };
+    match FileDisk::shared(&dir) {
+        Ok(disk) => Some(Arc::new(disk)),
+        Err(error) => {
+            tracing::warn!(%error, "there is no head anchor: an older copy may go unnoticed");
+            None
+        }
+    }
 }
 
 /// Room for connections, and none for a core file: it would hold what the record keeps private.

@@ -28,6 +28,7 @@ impl Desk {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
         command.args(words(line)).stdin(Stdio::null());
         command.env("PETTYCASH_HOME", self.home()).env("PETTYCASH_IDLE_EXIT", "2s");
+        command.env("XDG_STATE_HOME", self.home().join("state"));
         command.output().unwrap()
     }
 
@@ -155,6 +156,7 @@ fn init_names_a_home_that_is_not_the_platforms() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
     command.args(["init", "--json", "--home"]).arg(desk.home()).stdin(Stdio::null());
     command.env_remove("PETTYCASH_HOME").env("PETTYCASH_IDLE_EXIT", "2s");
+    command.env("XDG_STATE_HOME", desk.home().join("state"));
     let told: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     let home = &told["config"]["mcpServers"]["pettycash"]["env"]["PETTYCASH_HOME"];
     assert_eq!(home, &told["home"]);

@@ -41,7 +41,8 @@ impl Drop for Serve {
 
 fn pettycash(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-    command.env("PETTYCASH_HOME", home).stdin(Stdio::null());
+    command.env("PETTYCASH_HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    command.stdin(Stdio::null());
     command
 }
 

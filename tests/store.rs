@@ -1,5 +1,6 @@
 //! What the record promises: what was acknowledged survives, and no damage goes unnoticed.
 
+mod anchor;
 mod damage;
 mod desk;
 mod files;
@@ -28,8 +29,8 @@ use pettycash::{
         window::Zone,
     },
     store::{
-        Cursor, Decision, FileDisk, Options, Purpose, Record, Replayed, SEGMENT_BYTES, Store,
-        StoreError, replay,
+        Cursor, Decision, FileDisk, Options, Purpose, Record, Recording, Replayed, SEGMENT_BYTES,
+        Store, StoreError, look, replay,
     },
 };
 
@@ -46,7 +47,7 @@ fn clock() -> Clock {
 }
 
 fn options(segment_bytes: u64) -> Options {
-    Options { segment_bytes, clock: clock(), desk: None }
+    Options { segment_bytes, ..Options::bare(clock()) }
 }
 
 fn with_desk(desk: &Path) -> Options {
@@ -84,14 +85,32 @@ fn denied(agent: &str, payment: PaymentId) -> Draft {
     Draft { agent: Some(handle(agent)), by: By::Agent, fact: Fact::Denied(Box::new(denied)) }
 }
 
+fn revoked(agent: &str) -> Draft {
+    let fact = Fact::Revoked { reason: "compromised".parse().unwrap(), note: None };
+    Draft { agent: Some(handle(agent)), by: By::Operator, fact }
+}
+
+/// Narrows what an agent may do, as a revocation does.
+async fn lower(store: &Store, drafts: Vec<Draft>) -> Result<PaymentId, StoreError> {
+    commit_for(store, Purpose::Lower, drafts).await
+}
+
 /// Commits, durably, and says where.
 async fn commit(store: &Store, drafts: Vec<Draft>) -> Result<PaymentId, StoreError> {
+    commit_for(store, Purpose::Record, drafts).await
+}
+
+async fn commit_for(
+    store: &Store,
+    purpose: Purpose,
+    drafts: Vec<Draft>,
+) -> Result<PaymentId, StoreError> {
     let decide = move |_: &State, id, _| Decision::Commit {
         drafts,
         durable: true,
         answer: Box::new(move |_: &State| id),
     };
-    store.commit(Purpose::Record, decide).await
+    store.commit(purpose, decide).await
 }
 
 /// Denies as the engine does: recorded, and not synced.
@@ -109,6 +128,21 @@ async fn state_of(store: &Store) -> State {
     let mut state = store.read(|state, _| state.clone()).await.unwrap();
     state.drain_touched();
     state
+}
+
+/// What a store is sealed for.
+fn sealed(store: Result<Store, StoreError>) -> StoreError {
+    let store = store.expect("what is wrong is read all the same");
+    let Recording::Sealed(error) = store.condition().recording else {
+        panic!("{:?}", store.condition())
+    };
+    block_on(async {
+        let refused = commit(&store, vec![credit("scout", 1)]).await.unwrap_err();
+        assert_eq!(refused.to_string(), error.to_string());
+        store.read(|_, _| ()).await.expect("it is read");
+        store.close().await;
+    });
+    error
 }
 
 /// The fold of a journal, all of it checked.

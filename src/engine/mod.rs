@@ -86,7 +86,7 @@ impl EngineError {
                 store_code(error).word(),
                 Some("it may have been done: look before you repeat it"),
             ),
-            Self::Store(error) => (503, store_code(error).word(), None),
+            Self::Store(error) => (503, store_code(error).word(), error.remedy()),
             Self::Cursor | Self::Limit { .. } => (400, "invalid_request", None),
             Self::Unsettled(_) => (500, "internal_error", None),
         };
@@ -128,6 +128,7 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::Io { .. } => Code::LedgerUnwritable,
         StoreError::Damaged { .. }
         | StoreError::OlderThanDesk { .. }
+        | StoreError::OlderThanAnchor { .. }
         | StoreError::UnknownFormat { .. }
         | StoreError::NoRecord { .. }
         | StoreError::Unsafe { .. } => Code::LedgerDamaged,

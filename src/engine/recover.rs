@@ -10,13 +10,20 @@ use crate::{
 impl Engine {
     /// Takes over a store: whatever was held and never sent when it was last left is released.
     ///
+    /// What cannot be written down stays held: a sealed record, or one on a full disk, is still to
+    /// be read.
+    ///
     /// # Errors
-    /// If that cannot be written down.
+    /// If the store fails in a way that leaves nothing to read.
     pub async fn open(store: Store, clock: Clock) -> Result<Self, EngineError> {
         let engine = Self { store, clock };
-        let voided = engine.void_unsent(None, VoidCause::Recovery).await?;
-        if voided > 0 {
-            tracing::warn!(voided, "released holds of which nothing was sent");
+        match engine.void_unsent(None, VoidCause::Recovery).await {
+            Ok(0) => {}
+            Ok(voided) => tracing::warn!(voided, "released holds of which nothing was sent"),
+            Err(EngineError::Store(error)) if error.leaves_reading() => {
+                tracing::warn!(%error, "holds of which nothing was sent stay held");
+            }
+            Err(error) => return Err(error),
         }
         Ok(engine)
     }

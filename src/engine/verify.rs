@@ -55,6 +55,7 @@ impl From<StoreError> for VerifyError {
             StoreError::InUse { .. } => Self::InUse,
             StoreError::Damaged { .. }
             | StoreError::OlderThanDesk { .. }
+            | StoreError::OlderThanAnchor { .. }
             | StoreError::UnknownFormat { .. } => Self::Broken(error),
             _ => Self::Unreadable(error),
         }
@@ -106,7 +107,7 @@ impl Kept {
             })),
             (true, _) => {
                 let locked = FileDisk::open(journal)?;
-                Ok(kept(Some(store::look(Arc::new(locked), desk)?)))
+                Ok(kept(Some(store::look(Arc::new(locked), desk, None)?)))
             }
         }
     }

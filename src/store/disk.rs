@@ -80,6 +80,22 @@ impl FileDisk {
         }
     }
 
+    /// Takes a directory that several processes write to, each to files of its own; it is made if
+    /// it is not there.
+    pub fn shared(root: &Path) -> Result<Self, StoreError> {
+        let failed =
+            |doing| move |e: io::Error| StoreError::io(doing, root.display().to_string(), &e);
+        match DirBuilder::new().recursive(true).mode(0o700).create(root) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("create")(error));
+            }
+            Ok(()) | Err(_) => sync_parent(root)?,
+        }
+        private::directory(root)?;
+        let directory = File::open(root).map_err(failed("open"))?;
+        Ok(Self { root: root.into(), directory, open: RwLock::default() })
+    }
+
     /// Looks at an existing directory beside whoever writes to it.
     pub fn look(root: &Path) -> Result<Self, StoreError> {
         private::directory(root)?;

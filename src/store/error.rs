@@ -47,6 +47,14 @@ pub enum StoreError {
         /// What the journal has instead.
         problem: String,
     },
+    /// The journal lacks what the head anchor names: it is an older copy, or another one.
+    #[error("the journal is not the one of which the head anchor names record {anchor}: {problem}")]
+    OlderThanAnchor {
+        /// The record that the anchor names.
+        anchor: u64,
+        /// What the journal has instead.
+        problem: String,
+    },
     /// There is no room for another record; nothing was changed.
     #[error("the disk is full")]
     Full,
@@ -94,6 +102,34 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is what a store is sealed for: it is read, and never written.
+    pub fn seals(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::OlderThanDesk { .. } | Self::OlderThanAnchor { .. }
+        )
+    }
+
+    /// Whether the record can be read where a commit failed like this.
+    pub fn leaves_reading(&self) -> bool {
+        self.seals() || matches!(self, Self::Full | Self::Poisoned { .. } | Self::Uncertain { .. })
+    }
+
+    /// What an operator does about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::OlderThanDesk { .. } | Self::OlderThanAnchor { .. } => Some(
+                "bring the newer data directory back; or go on from this one with \
+                 `pettycash recover accept-rollback`, which freezes every agent first",
+            ),
+            Self::Damaged { .. } => Some(
+                "bring the file back from a copy; or go on without what does not verify with \
+                 `pettycash recover cut`, which keeps it aside and freezes every agent first",
+            ),
+            _ => None,
+        }
+    }
+
     /// An answer of the system, with what was being done to which file.
     pub(crate) fn io(doing: &'static str, file: impl Into<String>, error: &io::Error) -> Self {
         match error.kind() {

@@ -70,7 +70,7 @@ impl SegmentHeader {
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..40].copy_from_slice(&self.store);
         bytes[40..48].copy_from_slice(&self.last.seq.to_le_bytes());
-        bytes[48..56].copy_from_slice(&self.last.position.unwrap_or(NONE).to_le_bytes());
+        bytes[48..56].copy_from_slice(&none(self.last.position).to_le_bytes());
         bytes[56..88].copy_from_slice(&self.last.hash.0);
         let sum = crc32c::crc32c(&bytes[..SEGMENT_SUM]);
         bytes[SEGMENT_SUM..].copy_from_slice(&sum.to_le_bytes());
@@ -184,7 +184,7 @@ pub(crate) fn seal(record: &mut [u8], prev: Head, synced: u64) -> Hash {
     record[..4].copy_from_slice(&length.to_le_bytes());
     record[8..16].copy_from_slice(&(prev.seq + 1).to_le_bytes());
     record[16..24].copy_from_slice(&synced.to_le_bytes());
-    record[24..32].copy_from_slice(&prev.position.unwrap_or(NONE).to_le_bytes());
+    record[24..32].copy_from_slice(&none(prev.position).to_le_bytes());
     record[32..64].copy_from_slice(&prev.hash.0);
     record[64..66].copy_from_slice(&ENTRIES.to_le_bytes());
     record[66..68].copy_from_slice(&BODY_VERSION.to_le_bytes());
@@ -213,12 +213,16 @@ fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[8..])
 }
 
-fn some(position: u64) -> Option<u64> {
+pub(crate) fn none(position: Option<u64>) -> u64 {
+    position.unwrap_or(NONE)
+}
+
+pub(crate) fn some(position: u64) -> Option<u64> {
     (position != NONE).then_some(position)
 }
 
 /// The `N` bytes at `at`; every caller's `at` is a fixed place in a header it has checked.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out

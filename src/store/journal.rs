@@ -6,7 +6,7 @@ use super::{
     StoreError,
     format::{Head, MAX_BODY, RECORD_HEADER, Raw, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
     segments::{Segments, ZEROS},
-    walk::{self, Place, Tail, Torn},
+    walk::{self, Place, Tail},
 };
 
 /// How far a segment grows at a time.
@@ -34,7 +34,7 @@ pub(crate) struct Journal {
     begun: usize,
     head: Head,
     /// The last record that is synced.
-    synced: u64,
+    synced: Head,
 }
 
 /// Where the first record of the journal would follow, and whose journal it is; nothing where no
@@ -93,14 +93,14 @@ impl Journal {
         let head = Head::genesis(store);
         segments.add(&SegmentHeader { base: 0, store, last: head })?;
         let place = Place { base: 0, position: SEGMENT_HEADER as u64, head };
-        let known = Unsure::default();
-        Self::resume(segments, segment_bytes, store, place, &known).map(|(journal, _)| journal)
+        let tail = walk::judge(&segments, &place, None)?;
+        Self::resume(segments, segment_bytes, store, place, &tail, &Unsure::default())
     }
 
     /// Takes the journal up at `place`, where a walk to the end stopped.
     ///
     /// A torn tail is cut: zeros are written over it and synced, so that nothing of it can come
-    /// alive behind a record that is written now. Damage is refused, never cut.
+    /// alive behind a record that is written now.
     ///
     /// What was read of the `unsure` records may be in memory only, and taken for clean by the
     /// system since a sync of an earlier process failed. So they are written again before the sync.
@@ -109,12 +109,13 @@ impl Journal {
         segment_bytes: u64,
         store: StoreId,
         place: Place,
+        tail: &Tail,
         unsure: &Unsure,
-    ) -> Result<(Self, Option<Torn>), StoreError> {
-        let Tail { torn, end: filled } = walk::judge(&segments, &place)?;
+    ) -> Result<Self, StoreError> {
+        let Tail { torn, end: filled } = tail;
         let Place { base, position, head } = place;
         segments.rewrite(base, unsure.start().unwrap_or(position), position)?;
-        if let Some(torn) = &torn {
+        if let Some(torn) = torn {
             segments.blank(base, position, position + torn.bytes)?;
         }
         // After this, the head is there to stay.
@@ -124,18 +125,35 @@ impl Journal {
             store,
             segment_bytes,
             base,
-            filled,
+            filled: *filled,
             batch: Vec::new(),
             start: position,
             begun: 0,
             head,
-            synced: head.seq,
+            synced: head,
         };
         let next = journal.segments.bases().last().copied().filter(|next| *next > base);
         if next == Some(position) {
             journal.rotate()?;
         }
-        Ok((journal, torn))
+        Ok(journal)
+    }
+
+    /// A journal that is only read: as far as it verifies.
+    pub(crate) fn sealed(segments: Arc<Segments>, store: StoreId, place: Place) -> Self {
+        let Place { base, position, head } = place;
+        Self {
+            segments,
+            store,
+            segment_bytes: u64::MAX,
+            base,
+            filled: position,
+            batch: Vec::new(),
+            start: position,
+            begun: 0,
+            head,
+            synced: head,
+        }
     }
 
     /// Where the next record starts.
@@ -148,9 +166,14 @@ impl Journal {
         self.head
     }
 
+    /// The last record that is synced.
+    pub(crate) fn synced(&self) -> Head {
+        self.synced
+    }
+
     /// Whether every record is synced.
     pub(crate) fn is_synced(&self) -> bool {
-        self.synced == self.head.seq
+        self.synced.seq == self.head.seq
     }
 
     pub(crate) fn store(&self) -> StoreId {
@@ -211,7 +234,7 @@ impl Journal {
             return Err(StoreError::TooLarge { bytes });
         }
         let position = self.start + self.begun as u64;
-        let hash = seal(&mut self.batch[self.begun..], self.head, self.synced);
+        let hash = seal(&mut self.batch[self.begun..], self.head, self.synced.seq);
         self.head = Head { seq: self.head.seq + 1, position: Some(position), hash };
         Ok(())
     }
@@ -231,7 +254,7 @@ impl Journal {
     /// failed: the system then takes pages for clean that never reached the disk.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.segments.sync(self.base)?;
-        self.synced = self.head.seq;
+        self.synced = self.head;
         Ok(())
     }
 }

@@ -8,6 +8,8 @@
 //! on the directory here is only the last line of defence), and what becomes of holds that were
 //! open when the last process ended (the engine voids them).
 
+mod anchor;
+mod condition;
 mod desk;
 mod disk;
 mod error;
@@ -18,6 +20,7 @@ mod pages;
 pub mod private;
 mod queue;
 mod record;
+mod replay;
 mod segments;
 mod sled_files;
 mod walk;
@@ -33,12 +36,14 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
+pub use condition::{Condition, Recording};
 pub use disk::{Disk, FileDisk};
 pub use error::StoreError;
 pub use format::Head;
-pub use open::{Looked, Opened, Replayed, look, replay};
+pub use open::{Looked, Opened, look};
 pub use pages::{Cursor, MAX_PAGE, Page};
 pub use record::{Line, Record};
+pub use replay::{Replayed, replay};
 pub use walk::Torn;
 
 use crate::{
@@ -50,6 +55,7 @@ use crate::{
         state::State,
     },
 };
+use condition::Shared;
 use queue::{Answer, Job, Queue, Reply, Step, Turn, Work};
 use segments::Segments;
 
@@ -57,7 +63,7 @@ use segments::Segments;
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How a store is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// How long a segment of the journal gets before the next one is begun.
     pub segment_bytes: u64,
@@ -65,12 +71,19 @@ pub struct Options {
     pub clock: Clock,
     /// The directory of the desk; without one the whole journal is replayed at every start.
     pub desk: Option<PathBuf>,
+    /// Where the head anchor is; without one an older copy of the journal is taken for the latest.
+    pub anchor: Option<Arc<dyn Disk>>,
 }
 
 impl Options {
-    /// As `serve` opens it, with its desk in the directory `desk`.
+    /// A journal and nothing beside it.
+    pub fn bare(clock: Clock) -> Self {
+        Self { segment_bytes: SEGMENT_BYTES, clock, desk: None, anchor: None }
+    }
+
+    /// With a desk in the directory `desk`.
     pub fn new(clock: Clock, desk: PathBuf) -> Self {
-        Self { segment_bytes: SEGMENT_BYTES, clock, desk: Some(desk) }
+        Self { desk: Some(desk), ..Self::bare(clock) }
     }
 }
 
@@ -122,6 +135,7 @@ struct Inner {
     queue: Arc<Queue>,
     segments: Arc<Segments>,
     opened: Opened,
+    condition: Shared,
     /// Ends when the writer's thread has.
     ended: watch::Receiver<()>,
 }
@@ -136,8 +150,11 @@ impl Drop for Inner {
 
 impl Store {
     /// Opens the journal on `disk`, or begins one, and starts the writer.
+    ///
+    /// One that is damaged, or older than the desk or the anchor, opens too, and is sealed: it is
+    /// read as far as it verifies, and every commit answers what is wrong with it.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, StoreError> {
-        let open::Ready { writer, segments, opened } = open::open(disk, options)?;
+        let open::Ready { writer, segments, opened, condition } = open::open(disk, options)?;
         let queue = Arc::new(Queue::default());
         let (end, ended) = watch::channel(());
         let theirs = Arc::clone(&queue);
@@ -148,12 +165,17 @@ impl Store {
             drop(end);
         });
         started.map_err(|error| StoreError::io("start", "the writer", &error))?;
-        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, ended }) })
+        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, condition, ended }) })
     }
 
     /// What opening found and mended.
     pub fn opened(&self) -> &Opened {
         &self.inner.opened
+    }
+
+    /// How the record is now.
+    pub fn condition(&self) -> Condition {
+        self.inner.condition.get()
     }
 
     /// Decides on the newest state and records what was decided.

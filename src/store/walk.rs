@@ -28,46 +28,47 @@ pub struct Torn {
     pub bytes: u64,
 }
 
-/// Walks from `place` to the record `upto`, or to the end, and hands each record to `visit`.
+/// Walks from `place` to the record `upto`, or to the end, and hands each record to `visit`; where
+/// it fails, `place` is as far as all is well.
 ///
 /// Every record must follow from the one before, and every segment from the one before: a break
 /// anywhere but at the very end is damage.
 pub(crate) fn walk(
     segments: &Segments,
-    mut place: Place,
+    place: &mut Place,
     upto: Option<u64>,
     mut visit: impl FnMut(u64, &Raw<'_>) -> Result<(), StoreError>,
-) -> Result<Place, StoreError> {
+) -> Result<(), StoreError> {
     let bases = segments.bases();
     let first = place.base;
     let mut later = bases.iter().copied().filter(|base| *base > first);
     loop {
-        walk_segment(segments, &mut place, upto, &mut visit)?;
+        walk_segment(segments, place, upto, &mut visit)?;
         if upto.is_some_and(|upto| place.head.seq >= upto) {
-            return Ok(place);
+            return Ok(());
         }
         let Some(next) = later.next() else {
             return match upto {
                 Some(upto) => {
-                    Err(broken(&place, &format!("is missing, and all up to record {upto}")))
+                    Err(broken(place, &format!("is missing, and all up to record {upto}")))
                 }
-                None => Ok(place),
+                None => Ok(()),
             };
         };
         if place.position != next {
-            return Err(broken(&place, "does not verify, and a later segment was begun"));
+            return Err(broken(place, "does not verify, and a later segment was begun"));
         }
         let Some(header) = segments.header(next)? else {
             let last = bases.last() == Some(&next);
             if last && upto.is_none() && unborn(segments, next)? {
-                return Ok(place);
+                return Ok(());
             }
             return Err(Segments::damage(next, next, "the header does not verify"));
         };
         if header.last != place.head {
             return Err(Segments::damage(next, next, "does not follow the segment before"));
         }
-        place = Place { base: next, position: next + SEGMENT_HEADER as u64, head: place.head };
+        *place = Place { base: next, position: next + SEGMENT_HEADER as u64, head: place.head };
     }
 }
 
@@ -103,8 +104,13 @@ fn follows(raw: &Raw<'_>, head: &Head) -> bool {
 ///
 /// Each record names the last one that was known to be synced when it was written. So if anything
 /// behind the break says that the record here was synced, it was there once, and this is damage;
-/// if nothing does, nobody was told of it.
-pub(crate) fn judge(segments: &Segments, place: &Place) -> Result<Tail, StoreError> {
+/// if nothing does, nobody was told of it. So it is with the head anchor: a journal that does not
+/// get there is damaged where anything stands behind the break, and an older copy where it ends.
+pub(crate) fn judge(
+    segments: &Segments,
+    place: &Place,
+    anchor: Option<Head>,
+) -> Result<Tail, StoreError> {
     let promises = |raw: &Raw<'_>| raw.synced() > place.head.seq;
     let found = search(segments, place.base, place.position, promises)?;
     if found.sought {
@@ -115,7 +121,14 @@ pub(crate) fn judge(segments: &Segments, place: &Place) -> Result<Tail, StoreErr
         offset: place.position - place.base,
         bytes: last + 1 - place.position,
     });
-    Ok(Tail { torn, end: found.end })
+    match anchor.filter(|anchor| anchor.seq > place.head.seq) {
+        Some(_) if torn.is_some() => Err(broken(place, "does not verify, and was synced once")),
+        Some(anchor) => {
+            let problem = format!("it ends with record {}", place.head.seq);
+            Err(StoreError::OlderThanAnchor { anchor: anchor.seq, problem })
+        }
+        None => Ok(Tail { torn, end: found.end }),
+    }
 }
 
 /// What follows the last record.

@@ -13,7 +13,9 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    StoreError,
+    Purpose, StoreError,
+    anchor::AnchorThread,
+    condition::{Recording, Shared},
     desk::{Changes, DeskThread},
     journal::Journal,
     queue::{Job, Queue, Reply, Step, Turn},
@@ -44,12 +46,16 @@ pub(crate) struct Writer {
     pub(crate) desk: Option<DeskThread>,
     /// Whether the desk lacks everything, not only what was touched.
     pub(crate) desk_is_blank: bool,
-    /// What failed first, if anything did.
+    pub(crate) anchor: Option<AnchorThread>,
+    pub(crate) condition: Shared,
+    /// What failed first, or what the store is sealed for.
     pub(crate) poison: Option<StoreError>,
     /// Answered after the write.
     pub(crate) after_write: Vec<Reply>,
     /// Answered after the sync; while there is one, the batch needs a sync.
     pub(crate) after_sync: Vec<Reply>,
+    /// Answered after the sync and once the anchor names the head.
+    pub(crate) after_anchor: Vec<Reply>,
     /// Whether there is anything for the next tick.
     pub(crate) tick_is_due: bool,
 }
@@ -80,15 +86,22 @@ impl Writer {
         match job {
             Job::Read(work) => {
                 let step = work(Ok(self.turn()));
-                self.take_step(step, self.state.now());
+                self.take_step(Purpose::Record, step, self.state.now());
             }
             Job::Commit(purpose, work) => {
                 let ready = self.prepare();
+                if let Err(error) = &ready
+                    && error.seals()
+                {
+                    // What is known of a sealed record may not be all there is to know.
+                    let step = work(Err(error.clone()));
+                    return self.take_step(Purpose::Record, step, self.state.now());
+                }
                 let turn = self.turn();
                 let now = turn.now;
                 let step = work(Ok(turn));
                 match ready {
-                    Ok(()) => self.take_step(step, now),
+                    Ok(()) => self.take_step(purpose, step, now),
                     Err(error) => {
                         tracing::debug!(?purpose, %error, "nothing can be recorded");
                         self.take_step_without_record(step, error);
@@ -137,8 +150,10 @@ impl Writer {
         }
     }
 
-    fn take_step(&mut self, step: Step, now: Timestamp) {
+    fn take_step(&mut self, purpose: Purpose, step: Step, now: Timestamp) {
         match step {
+            // It may say that what was lowered just before is in force.
+            Step::Answer(reply) if purpose == Purpose::Lower => self.after_anchor.push(reply),
             Step::Answer(reply) => self.reply_when_covered(reply),
             Step::Repeat { agent, how, reply } => {
                 self.state.repeat(&agent, how);
@@ -148,7 +163,11 @@ impl Writer {
             Step::Commit { drafts, durable, answer } => match self.record_all(drafts, now) {
                 Ok(()) => {
                     let reply = answer(Ok(&self.state));
-                    let waits = if durable { &mut self.after_sync } else { &mut self.after_write };
+                    let waits = match (purpose, durable) {
+                        (Purpose::Lower, _) => &mut self.after_anchor,
+                        (Purpose::Spend | Purpose::Record, true) => &mut self.after_sync,
+                        (Purpose::Spend | Purpose::Record, false) => &mut self.after_write,
+                    };
                     waits.push(reply);
                 }
                 Err(error) => self.after_write.push(answer(Err(error))),
@@ -168,7 +187,7 @@ impl Writer {
     }
 
     fn reply_when_covered(&mut self, reply: Reply) {
-        if self.after_sync.is_empty() {
+        if self.after_sync.is_empty() && self.after_anchor.is_empty() {
             self.after_write.push(reply);
         } else {
             self.after_sync.push(reply);
@@ -201,11 +220,26 @@ impl Writer {
             self.check(written);
         }
         answer(&mut self.after_write, &Ok(()));
-        if self.poison.is_none() && !self.after_sync.is_empty() {
+        let awaited = !self.after_sync.is_empty() || !self.after_anchor.is_empty();
+        if self.poison.is_none() && awaited {
             let synced = self.journal.sync();
             self.check(synced);
         }
         answer(&mut self.after_sync, &Ok(()));
+        if !self.after_anchor.is_empty() {
+            self.bring_up_anchor();
+        }
+    }
+
+    /// Has the anchor name the last record that is synced, and whoever waits for that answered.
+    fn bring_up_anchor(&mut self) {
+        match &self.anchor {
+            Some(anchor) => {
+                let (head, now) = (self.journal.synced(), self.state.now());
+                anchor.hand_over(head, now, &mut self.after_anchor);
+            }
+            None => answer(&mut self.after_anchor, &Ok(())),
+        }
     }
 
     fn check(&mut self, outcome: Result<(), StoreError>) {
@@ -222,6 +256,8 @@ impl Writer {
         let uncertain = Err(StoreError::Uncertain { cause: cause.clone() });
         answer(&mut self.after_write, &uncertain);
         answer(&mut self.after_sync, &uncertain);
+        answer(&mut self.after_anchor, &uncertain);
+        self.condition.set(Recording::Poisoned { cause: cause.clone() });
         self.poison.get_or_insert(StoreError::Poisoned { cause }).clone()
     }
 
@@ -232,6 +268,8 @@ impl Writer {
         self.state.forget_expired_keys(self.state.now(), TICK_KEYS);
         self.write_repeats(now);
         self.flush();
+        self.sync();
+        self.bring_up_anchor();
         let busy = self.desk.as_ref().is_some_and(DeskThread::is_busy);
         if !busy {
             self.bring_up_desk();
@@ -253,13 +291,17 @@ impl Writer {
         }
     }
 
-    /// Hands what changed to the desk, once it is synced: the desk must never know more than the
-    /// journal.
-    fn bring_up_desk(&mut self) {
+    /// Syncs what nobody waits for.
+    fn sync(&mut self) {
         if self.poison.is_none() && !self.journal.is_synced() {
             let synced = self.journal.sync();
             self.check(synced);
         }
+    }
+
+    /// Hands what changed to the desk, which is synced: the desk must never know more than the
+    /// journal.
+    fn bring_up_desk(&mut self) {
         if self.poison.is_some() {
             return;
         }
@@ -276,10 +318,15 @@ impl Writer {
         let now = self.clock.now().max(self.state.now());
         self.write_repeats(now);
         self.flush();
+        self.sync();
+        self.bring_up_anchor();
         if let Some(desk) = &self.desk {
             desk.wait();
         }
         self.bring_up_desk();
+        if let Some(anchor) = self.anchor.take() {
+            anchor.finish();
+        }
         if let Some(desk) = self.desk.take() {
             desk.finish();
         }

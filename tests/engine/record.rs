@@ -10,7 +10,7 @@ use pettycash::{
         names::{Handle, PaymentId},
         terms::{LedgerPage, Revocation},
     },
-    store::{Decision, Options, Purpose, SEGMENT_BYTES, Store},
+    store::{Decision, Options, Purpose, Store},
 };
 use serde_json::json;
 
@@ -295,7 +295,7 @@ async fn verify_alone_compares_the_desk_with_the_journal() {
 async fn after_a_failed_sync_nobody_is_told_that_nothing_was_charged() {
     let disk = SimDisk::default();
     let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
-    let options = Options { segment_bytes: SEGMENT_BYTES, clock: clock.clone(), desk: None };
+    let options = Options::bare(clock.clone());
     let records = Store::open(disk.port(), options.clone()).unwrap();
     let engine = Engine::open(records, clock.clone()).await.unwrap();
     let house = House { dir: private_dir(), clock: clock.clone(), engine };

@@ -27,7 +27,7 @@ fn flip_every_record(segment_bytes: u64) {
             let errors = [
                 replay(damaged.port(), None, |_| {}).unwrap_err(),
                 replay(damaged.port(), Some(replayed.head.seq), |_| {}).unwrap_err(),
-                Store::open(damaged.port(), options(segment_bytes)).err().unwrap(),
+                sealed(Store::open(damaged.port(), options(segment_bytes))),
             ];
             for error in errors {
                 let StoreError::Damaged { file, offset: found, .. } = &error else {
@@ -59,8 +59,8 @@ fn a_missing_swapped_or_foreign_segment_is_damage() {
         damaged.tamper(&names[0], |bytes| *bytes = instead);
         let replayed = replay(damaged.port(), None, |_| {});
         assert!(matches!(replayed, Err(StoreError::Damaged { .. })), "{case}: {replayed:?}");
-        let opened = Store::open(damaged.port(), options(SMALL)).err();
-        assert!(matches!(opened, Some(StoreError::Damaged { .. })), "{case}: {opened:?}");
+        let opened = sealed(Store::open(damaged.port(), options(SMALL)));
+        assert!(matches!(opened, StoreError::Damaged { .. }), "{case}: {opened:?}");
     }
     let header = |segment: usize, change: fn(&mut [u8])| {
         let forged = disk.copy();
@@ -112,7 +112,7 @@ fn a_record_that_was_rewritten_with_a_fitting_checksum_breaks_the_chain() {
     let (_, records, _) = fold(&disk);
     let name = &disk.names()[0];
     disk.tamper(name, |bytes| forge(bytes, records[1].position));
-    let refused = Store::open(disk.port(), options(SEGMENT_BYTES)).err().unwrap();
+    let refused = sealed(Store::open(disk.port(), options(SEGMENT_BYTES)));
     let StoreError::Damaged { offset, .. } = refused else { panic!("{refused}") };
     assert_eq!(offset, records[2].position, "the next one no longer follows");
 }

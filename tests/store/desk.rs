@@ -21,7 +21,7 @@ fn the_desk_gives_the_same_state_as_the_journal() {
         let state = state_of(&store).await;
         store.close().await;
 
-        let looked = pettycash::store::look(disk.port(), &path).unwrap();
+        let looked = pettycash::store::look(disk.port(), &path, None).unwrap();
         let (head, documents) = looked.desk.unwrap();
         assert_eq!(looked.head, head);
         assert_eq!((head.seq, documents.len()), (2, 2));
@@ -69,7 +69,7 @@ fn a_desk_that_lags_behind_is_brought_up_from_the_journal() {
 }
 
 #[test]
-fn an_older_journal_than_the_desk_is_refused() {
+fn an_older_journal_than_the_desk_seals_the_store() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("desk");
     let disk = SimDisk::default();
@@ -90,25 +90,29 @@ fn an_older_journal_than_the_desk_is_refused() {
     });
     let other = SimDisk::default();
     history(&other, SMALL);
-    let refused = Store::open(other.port(), with_desk(&path)).err().unwrap();
+    let refused = sealed(Store::open(other.port(), with_desk(&path)));
     assert!(refused.to_string().contains("another store"), "{refused}");
     for (what, journal) in
         [("older", older), ("gone", SimDisk::default()), ("forked", ahead), ("other", other)]
     {
         let files = journal.names();
-        let refused = Store::open(journal.port(), with_desk(&path)).err();
+        let refused = sealed(Store::open(journal.port(), with_desk(&path)));
         assert!(
-            matches!(refused, Some(StoreError::OlderThanDesk { desk: 2, .. })),
+            matches!(refused, StoreError::OlderThanDesk { desk: 2, .. }),
             "{what}: {refused:?}"
         );
         assert_eq!(journal.names(), files, "{what}: nothing is touched");
+        let store = Store::open(journal.port(), with_desk(&path)).unwrap();
+        let known = block_on(state_of(&store)).book(&handle("scout")).unwrap().credited;
+        assert_eq!(known.to_string(), "$0.03", "{what}: the desk still knows");
+        block_on(store.close());
     }
     let damaged = disk.copy();
     let name = &damaged.names()[0];
     let end = end_of(&damaged, name);
     damaged.tamper(name, |bytes| bytes[end - 20] ^= 1);
-    let refused = Store::open(damaged.port(), with_desk(&path)).err();
-    assert!(matches!(refused, Some(StoreError::Damaged { .. })), "{refused:?}");
+    let refused = sealed(Store::open(damaged.port(), with_desk(&path)));
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
 }
 
 #[test]

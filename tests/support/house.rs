@@ -7,7 +7,7 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
-    store::{Options, SEGMENT_BYTES, Store},
+    store::{Options, Store},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,8 +23,7 @@ pub(crate) struct House {
 
 pub(crate) fn store(dir: &Path, clock: &Clock) -> Store {
     let journal = file_disk(&dir.join("journal"));
-    let desk = Some(dir.join("desk"));
-    let options = Options { segment_bytes: SEGMENT_BYTES, clock: clock.clone(), desk };
+    let options = Options::new(clock.clone(), dir.join("desk"));
     Store::open(Arc::new(journal), options).expect("the store")
 }
 

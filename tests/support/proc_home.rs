@@ -92,6 +92,7 @@ impl TestHome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
         command.args(arguments).env_remove("XDG_RUNTIME_DIR").env_remove("PETTYCASH_LOG");
         command.env("PETTYCASH_HOME", &self.path);
+        command.env("XDG_STATE_HOME", self.dir.path().join("state"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
