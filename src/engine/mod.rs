@@ -10,11 +10,14 @@ mod pay;
 mod recover;
 mod report;
 mod request;
+mod tally;
 pub mod verify;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+
+pub(crate) use tally::{Counted, Tally};
 
 use crate::{
     clock::Clock,
