@@ -29,7 +29,7 @@ use crate::{
     home::{self, Home, HomeError, Serving, Sockets},
     http::{App, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
-    store::{Disk, FileDisk, Options as StoreOptions, Store, StoreError},
+    store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
 };
 use ending::Signals;
 use lock::{Election, ServeLock};
@@ -86,6 +86,12 @@ pub enum ServeError {
     /// The record cannot be opened.
     #[error("could not open the record")]
     Store(#[from] StoreError),
+    /// The record could not be written any more: what was revoked since is not in it.
+    #[error("the record could not be written any more: {cause}")]
+    Unwritable {
+        /// What failed first.
+        cause: String,
+    },
     /// The engine cannot take the record over.
     #[error("could not take over the record")]
     Engine(#[from] EngineError),
@@ -109,7 +115,11 @@ impl ServeError {
             }
             Self::Stuck { .. } => Some("end that process, then try again".to_owned()),
             Self::Store(StoreError::Unsafe { fix, .. }) => Some(fix.clone()),
-            Self::Store(_) | Self::Engine(_) | Self::Io { .. } => None,
+            Self::Store(error) => error.remedy().map(str::to_owned),
+            Self::Unwritable { .. } => {
+                Some("see to the disk, start `serve` again, and look who is revoked".to_owned())
+            }
+            Self::Engine(_) | Self::Io { .. } => None,
         }
     }
 
@@ -146,9 +156,13 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
             return Ok(());
         }
     };
+    let record = engine.clone();
     let served = own(&options, &lock, engine, &mut signals, || drop(starting)).await;
     lock.release();
-    served
+    match record.condition().recording {
+        Recording::Poisoned { cause } => served.and(Err(ServeError::Unwritable { cause })),
+        _ => served,
+    }
 }
 
 /// Serves and ends. The record is let go of when this returns, which is before the lock is.
@@ -189,7 +203,10 @@ async fn serve(
     let operator = Socket::bind(&sockets.operator)?;
     let agent = Socket::bind(&sockets.agent)?;
     let pid = std::process::id();
-    say_serving(home, pid, app.started_by, &sockets)?;
+    if let Err(error) = say_serving(home, pid, app.started_by, &sockets) {
+        // Clients look in the expected places too, so a full disk keeps nobody from revoking.
+        tracing::warn!(error = &error as &dyn std::error::Error, "serve.json was not written");
+    }
     listening();
     tracing::info!(home = %home.dir().display(), pid, started_by = ?app.started_by, "serving");
     let agents = agent.serve(agent_router(app.clone()), app);

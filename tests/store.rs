@@ -6,6 +6,7 @@ mod desk;
 mod files;
 mod pages;
 mod power;
+mod space;
 mod writer;
 
 use std::{

@@ -29,7 +29,7 @@ use crate::{
         state::State,
         terms::Problem,
     },
-    store::{Store, StoreError},
+    store::{Condition, Store, StoreError},
 };
 
 /// Decides and records payments. Cheap to clone; every clone is the same engine.
@@ -126,6 +126,8 @@ impl EngineError {
 fn store_code(error: &StoreError) -> Code {
     match error {
         StoreError::Full
+        | StoreError::Low { .. }
+        | StoreError::InMemory { .. }
         | StoreError::Poisoned { .. }
         | StoreError::Uncertain { .. }
         | StoreError::Io { .. } => Code::LedgerUnwritable,
@@ -167,6 +169,11 @@ impl Engine {
         let (outcome, payment) = (word("outcome"), word("payment_id"));
         tracing::debug!(agent = %handle, tool, outcome, payment, "answered");
         Some(answer)
+    }
+
+    /// How the record is now.
+    pub fn condition(&self) -> Condition {
+        self.store.condition()
     }
 
     /// Writes what is still counted or coalesced, and ends the store's threads.

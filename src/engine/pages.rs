@@ -64,7 +64,8 @@ impl Engine {
         let handle = agent.clone();
         let link = self.look(move |state, _| state.link(&handle)).await?;
         let link = link.ok_or(OperateError::UnknownAgent(agent))?;
-        Ok(Some(Cursor { position: link.position, n: link.n }))
+        // An agent whose creation could not be written has no entry yet.
+        Ok(Some(Cursor { position: link.position, n: link.n }).filter(|newest| newest.n > 0))
     }
 
     /// The fact that began a payment or refusal of `agent`, if there is one.

@@ -346,6 +346,14 @@ impl State {
         }
     }
 
+    /// Has the next entry of `agent`, and the pages of its ledger, start from `link`: what it was
+    /// before entries that could not be written.
+    pub fn relink(&mut self, agent: &Handle, link: Link) {
+        if let Some(book) = self.books.get_mut(agent) {
+            book.link = link;
+        }
+    }
+
     /// The names of the documents that changed since this was last asked.
     pub fn drain_touched(&mut self) -> BTreeSet<DocKey> {
         std::mem::take(&mut self.touched)

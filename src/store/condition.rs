@@ -11,6 +11,8 @@ pub struct Condition {
     pub recording: Recording,
     /// Whether a head anchor tells an older copy from the present.
     pub anchored: bool,
+    /// How many acts that narrow a budget are in force in memory only.
+    pub in_memory: usize,
 }
 
 /// Whether the record can be written.
@@ -18,6 +20,15 @@ pub struct Condition {
 pub enum Recording {
     /// It can.
     Sound,
+    /// It can, but there is so little room that no new payment is taken on.
+    Low {
+        /// How many bytes are free.
+        free: u64,
+        /// How many there must be.
+        needed: u64,
+    },
+    /// There is no room for another record.
+    Full,
     /// A write or sync failed: nothing is written until the process starts anew.
     Poisoned {
         /// What failed first.
@@ -33,11 +44,15 @@ pub(crate) struct Shared(Arc<Mutex<Condition>>);
 
 impl Shared {
     pub(crate) fn new(recording: Recording, anchored: bool) -> Self {
-        Self(Arc::new(Mutex::new(Condition { recording, anchored })))
+        Self(Arc::new(Mutex::new(Condition { recording, anchored, in_memory: 0 })))
     }
 
     pub(crate) fn get(&self) -> Condition {
         self.lock().clone()
+    }
+
+    pub(crate) fn set_in_memory(&self, acts: usize) {
+        self.lock().in_memory = acts;
     }
 
     pub(crate) fn set(&self, recording: Recording) {

@@ -82,7 +82,10 @@ impl Desk {
     /// Nothing but a desk that another process holds, or that is not private, is an error: without
     /// a desk the store only opens more slowly.
     pub(crate) fn open(path: &Path) -> Result<(Option<Self>, Option<Held>), StoreError> {
-        sled_files::prepare(path)?;
+        match sled_files::prepare(path) {
+            Err(StoreError::Full) => return Ok((None, None)),
+            prepared => prepared?,
+        }
         let problem = match Self::try_open(path) {
             Ok((desk, held)) if held.is_some() || desk.db.is_empty() => {
                 return Ok((Some(desk), held));
@@ -90,7 +93,10 @@ impl Desk {
             Ok(_) => "it has no mark".to_owned(),
             Err(Odd::InUse) => return Err(StoreError::InUse { path: path.into() }),
             // It is as good as it was: to empty it would only lose what it knows of the journal.
-            Err(Odd::Full) => return Err(StoreError::Full),
+            Err(Odd::Full) => {
+                tracing::warn!("there is no room to open the desk: opening takes longer");
+                return Ok((None, None));
+            }
             Err(Odd::Other(problem)) => problem,
         };
         tracing::warn!(%problem, "the desk is of no use and is rebuilt from the journal");

@@ -58,6 +58,23 @@ pub enum StoreError {
     /// There is no room for another record; nothing was changed.
     #[error("the disk is full")]
     Full,
+    /// There is so little room left that no new payment is taken on; nothing was changed.
+    #[error(
+        "only {} MiB are free on the disk, new payments need {} MiB",
+        .free / 1_048_576, .needed / 1_048_576
+    )]
+    Low {
+        /// How many bytes are free.
+        free: u64,
+        /// How many there must be.
+        needed: u64,
+    },
+    /// It is in force in this process, and not known to be recorded.
+    #[error("it is in force while this process runs, and may not be recorded: {cause}")]
+    InMemory {
+        /// Why it is not recorded.
+        cause: String,
+    },
     /// A write or sync failed before: what it was to make durable may be lost, and nothing more is
     /// taken on until the process starts anew.
     #[error("the record cannot be written since this failed: {cause}")]
@@ -112,7 +129,7 @@ impl StoreError {
 
     /// Whether the record can be read where a commit failed like this.
     pub fn leaves_reading(&self) -> bool {
-        self.seals() || matches!(self, Self::Full | Self::Poisoned { .. } | Self::Uncertain { .. })
+        matches!(self, Self::Full | Self::Poisoned { .. } | Self::Uncertain { .. }) || self.seals()
     }
 
     /// What an operator does about it.
@@ -125,6 +142,15 @@ impl StoreError {
             Self::Damaged { .. } => Some(
                 "bring the file back from a copy; or go on without what does not verify with \
                  `pettycash recover cut`, which keeps it aside and freezes every agent first",
+            ),
+            Self::Full | Self::Low { .. } => Some("make room on the disk of the data directory"),
+            Self::InMemory { .. } => Some(
+                "make room on the disk, and it is recorded by itself; or, where the disk failed, \
+                 do it again once `serve` was started anew",
+            ),
+            Self::Poisoned { .. } => Some(
+                "see to the disk, then end `serve` and start it again: it begins with what the \
+                 disk really holds",
             ),
             _ => None,
         }

@@ -33,8 +33,12 @@ pub(crate) struct Journal {
     /// Where in the batch the record that was begun starts.
     begun: usize,
     head: Head,
+    /// The last record that is written.
+    written: Head,
     /// The last record that is synced.
     synced: Head,
+    /// A segment that was begun here lacks its header.
+    unborn: bool,
 }
 
 /// Where the first record of the journal would follow, and whose journal it is; nothing where no
@@ -130,12 +134,12 @@ impl Journal {
             start: position,
             begun: 0,
             head,
+            written: head,
             synced: head,
+            unborn: false,
         };
         let next = journal.segments.bases().last().copied().filter(|next| *next > base);
-        if next == Some(position) {
-            journal.rotate()?;
-        }
+        journal.unborn = next == Some(position);
         Ok(journal)
     }
 
@@ -152,7 +156,9 @@ impl Journal {
             start: position,
             begun: 0,
             head,
+            written: head,
             synced: head,
+            unborn: false,
         }
     }
 
@@ -187,7 +193,7 @@ impl Journal {
 
     /// Whether the next record is to go into a new segment.
     pub(crate) fn is_segment_full(&self) -> bool {
-        self.position() - self.base >= self.segment_bytes
+        self.unborn || self.position() - self.base >= self.segment_bytes
     }
 
     /// Begins the next segment; everything before must be written.
@@ -197,6 +203,7 @@ impl Journal {
         }
         let base = self.position();
         self.segments.add(&SegmentHeader { base, store: self.store, last: self.head })?;
+        self.unborn = false;
         self.base = base;
         self.start = base + SEGMENT_HEADER as u64;
         self.filled = self.start;
@@ -247,7 +254,19 @@ impl Journal {
         self.segments.write(self.base, self.start, &self.batch)?;
         self.start += self.batch.len() as u64;
         self.batch.clear();
+        self.written = self.head;
         Ok(())
+    }
+
+    /// Forgets the records that could not be written, and hands them over.
+    pub(crate) fn forget_unwritten(&mut self, mut lost: impl FnMut(u64, &Raw<'_>)) {
+        let batch = std::mem::take(&mut self.batch);
+        let mut at = 0;
+        while let Some(Ok(raw)) = batch.get(at..).map(Raw::parse) {
+            lost(self.start + at as u64, &raw);
+            at += raw.size();
+        }
+        self.head = self.written;
     }
 
     /// Makes everything that was written survive a power cut. Never to be tried again once it

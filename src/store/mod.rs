@@ -23,6 +23,7 @@ mod record;
 mod replay;
 mod segments;
 mod sled_files;
+mod space;
 mod walk;
 mod writer;
 
@@ -44,6 +45,7 @@ pub use open::{Looked, Opened, look};
 pub use pages::{Cursor, MAX_PAGE, Page};
 pub use record::{Line, Record};
 pub use replay::{Replayed, replay};
+pub use space::{BALLAST, LOW_WATER};
 pub use walk::Torn;
 
 use crate::{
@@ -73,17 +75,28 @@ pub struct Options {
     pub desk: Option<PathBuf>,
     /// Where the head anchor is; without one an older copy of the journal is taken for the latest.
     pub anchor: Option<Arc<dyn Disk>>,
+    /// New payments are refused while less than this is free.
+    pub low_water: u64,
+    /// How much room is kept to be given up for a revocation on a full disk.
+    pub ballast: u64,
 }
 
 impl Options {
     /// A journal and nothing beside it.
     pub fn bare(clock: Clock) -> Self {
-        Self { segment_bytes: SEGMENT_BYTES, clock, desk: None, anchor: None }
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            clock,
+            desk: None,
+            anchor: None,
+            low_water: LOW_WATER,
+            ballast: 0,
+        }
     }
 
-    /// With a desk in the directory `desk`.
+    /// With a desk in the directory `desk`, and ballast.
     pub fn new(clock: Clock, desk: PathBuf) -> Self {
-        Self { desk: Some(desk), ..Self::bare(clock) }
+        Self { desk: Some(desk), ballast: BALLAST, ..Self::bare(clock) }
     }
 }
 
@@ -136,6 +149,7 @@ struct Inner {
     segments: Arc<Segments>,
     opened: Opened,
     condition: Shared,
+    low_water: u64,
     /// Ends when the writer's thread has.
     ended: watch::Receiver<()>,
 }
@@ -154,6 +168,7 @@ impl Store {
     /// One that is damaged, or older than the desk or the anchor, opens too, and is sealed: it is
     /// read as far as it verifies, and every commit answers what is wrong with it.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, StoreError> {
+        let low_water = options.low_water;
         let open::Ready { writer, segments, opened, condition } = open::open(disk, options)?;
         let queue = Arc::new(Queue::default());
         let (end, ended) = watch::channel(());
@@ -165,7 +180,7 @@ impl Store {
             drop(end);
         });
         started.map_err(|error| StoreError::io("start", "the writer", &error))?;
-        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, condition, ended }) })
+        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, condition, low_water, ended }) })
     }
 
     /// What opening found and mended.
@@ -175,7 +190,13 @@ impl Store {
 
     /// How the record is now.
     pub fn condition(&self) -> Condition {
-        self.inner.condition.get()
+        let mut condition = self.inner.condition.get();
+        let free = self.inner.segments.disk.free().unwrap_or(u64::MAX);
+        let needed = self.inner.low_water;
+        if free < needed && matches!(condition.recording, Recording::Sound) {
+            condition.recording = Recording::Low { free, needed };
+        }
+        condition
     }
 
     /// Decides on the newest state and records what was decided.

@@ -15,10 +15,15 @@ use super::{
     journal::{Journal, Unsure, origin},
     record::Record,
     segments::Segments,
+    space::Space,
     walk::{Place, Tail, Torn, judge, walk},
     writer::Writer,
 };
-use crate::policy::{documents::Document, state::State};
+use crate::policy::{
+    documents::Document,
+    entry::{By, Draft, Fact, Incident},
+    state::State,
+};
 
 /// What was found at the end of the journal and on the desk when a store was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +86,10 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
     // The desk of a sealed store stays as it is: it may know more than the journal.
     let desk = desk.filter(|_| poison.is_none()).map(DeskThread::start).transpose()?;
     let anchor = anchor.map(|anchor| AnchorThread::start(anchor, condition.clone())).transpose()?;
+    let room = Arc::clone(&segments.disk);
     let writer = Writer {
+        space: Space::find(room, options.low_water, options.ballast),
+        segments: Arc::clone(&segments),
         journal,
         state,
         clock: options.clock,
@@ -91,12 +99,30 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
         anchor,
         condition: condition.clone(),
         poison,
+        owed: opened.incidents(),
         after_write: Vec::new(),
         after_sync: Vec::new(),
         after_anchor: Vec::new(),
         tick_is_due: true,
     };
     Ok(Ready { writer, segments, opened, condition })
+}
+
+impl Opened {
+    /// What is to be written down of it.
+    fn incidents(&self) -> Vec<Draft> {
+        let torn = self.torn.clone().map(|torn| {
+            let Torn { file, offset, bytes } = torn;
+            Incident::TailCut { file, offset, bytes }
+        });
+        let adopted = self.adopted.then_some(Incident::AnchorAdopted);
+        torn.into_iter().chain(adopted).map(incident).collect()
+    }
+}
+
+/// What happened to the record, to be written down.
+pub(crate) fn incident(incident: Incident) -> Draft {
+    Draft { agent: None, by: By::Engine, fact: Fact::Incident(incident) }
 }
 
 fn report(opened: &Opened) {

@@ -19,11 +19,18 @@ use super::{
     desk::{Changes, DeskThread},
     journal::Journal,
     queue::{Job, Queue, Reply, Step, Turn},
-    record::{Line, stamp},
+    record::{Line, Record, stamp},
+    segments::Segments,
+    space::Space,
 };
 use crate::{
     clock::{self, Clock},
-    policy::{entry::Draft, names::PaymentId, state::State},
+    policy::{
+        book::Link,
+        entry::{Draft, Fact},
+        names::PaymentId,
+        state::State,
+    },
 };
 
 /// The most jobs that share a sync.
@@ -39,6 +46,8 @@ const TICK_KEYS: usize = 10_000;
 
 pub(crate) struct Writer {
     pub(crate) journal: Journal,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) space: Space,
     pub(crate) state: State,
     pub(crate) clock: Clock,
     /// Keeps ids given before and after a power cut apart.
@@ -50,6 +59,8 @@ pub(crate) struct Writer {
     pub(crate) condition: Shared,
     /// What failed first, or what the store is sealed for.
     pub(crate) poison: Option<StoreError>,
+    /// What could not be recorded yet: before anything else it is, as soon as there is room.
+    pub(crate) owed: Vec<Draft>,
     /// Answered after the write.
     pub(crate) after_write: Vec<Reply>,
     /// Answered after the sync; while there is one, the batch needs a sync.
@@ -65,6 +76,7 @@ impl Writer {
     pub(crate) fn run(mut self, queue: &Arc<Queue>) {
         let mut jobs = Vec::with_capacity(BATCH);
         let mut ticked = clock::instant();
+        self.settle_up();
         loop {
             let patience = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
             if !queue.take(&mut jobs, BATCH, patience) {
@@ -89,7 +101,7 @@ impl Writer {
                 self.take_step(Purpose::Record, step, self.state.now());
             }
             Job::Commit(purpose, work) => {
-                let ready = self.prepare();
+                let ready = self.prepare(purpose);
                 if let Err(error) = &ready
                     && error.seals()
                 {
@@ -104,7 +116,7 @@ impl Writer {
                     Ok(()) => self.take_step(purpose, step, now),
                     Err(error) => {
                         tracing::debug!(?purpose, %error, "nothing can be recorded");
-                        self.take_step_without_record(step, error);
+                        self.take_step_without_record(purpose, step, error);
                     }
                 }
             }
@@ -121,33 +133,101 @@ impl Writer {
     }
 
     /// Sees to it that a record can follow, before anything is decided.
-    fn prepare(&mut self) -> Result<(), StoreError> {
-        let full = self.journal.is_segment_full();
-        if full || self.journal.waiting() >= BATCH_BYTES {
+    fn prepare(&mut self, purpose: Purpose) -> Result<(), StoreError> {
+        if self.journal.is_segment_full() || self.journal.waiting() >= BATCH_BYTES {
             self.flush();
         }
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
-        let ready = if full { self.journal.rotate() } else { Ok(()) };
-        match ready.and_then(|()| self.journal.make_room()) {
-            Ok(()) => Ok(()),
-            Err(StoreError::Full) => Err(StoreError::Full),
+        if purpose == Purpose::Spend {
+            self.space.check()?;
+        }
+        let mut ready = self.make_room();
+        if matches!(ready, Err(StoreError::Full)) && purpose == Purpose::Lower {
+            self.space.release();
+            ready = self.make_room();
+        }
+        match ready {
+            Ok(()) => self.record_owed(),
+            Err(StoreError::Full) => {
+                self.condition.set(Recording::Full);
+                self.tick_is_due = true;
+                Err(StoreError::Full)
+            }
             Err(error) => Err(self.poisoned(&error)),
         }
     }
 
-    /// What would be recorded is refused. What is known already, as the payment of a key, is still
-    /// told, but for what a failed disk may yet take back.
-    fn take_step_without_record(&mut self, step: Step, error: StoreError) {
+    /// Sees to it that there is room for one record; where there is none, nothing was changed.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        if self.journal.is_segment_full() {
+            self.journal.rotate()?;
+        }
+        self.journal.make_room()
+    }
+
+    /// Records what could not be recorded before. There is room for one record, and again after.
+    fn record_owed(&mut self) -> Result<(), StoreError> {
+        while !self.owed.is_empty() {
+            let now = self.clock.now().max(self.state.now());
+            let count = self.owed.len().min(TICK_DRAFTS);
+            let some = self.owed[..count].to_vec();
+            self.record_all(some, now)?;
+            self.owed.drain(..count);
+            self.make_room()?;
+        }
+        self.condition.set_in_memory(0);
+        self.condition.set(Recording::Sound);
+        Ok(())
+    }
+
+    /// Tries again to record what is owed.
+    fn settle_up(&mut self) {
+        if self.owed.is_empty() || self.poison.is_some() {
+            return;
+        }
+        match self.prepare(Purpose::Lower) {
+            Ok(()) => {
+                self.flush();
+                self.sync();
+                self.bring_up_anchor();
+            }
+            Err(error) => tracing::debug!(%error, "what is owed to the record was not recorded"),
+        }
+    }
+
+    /// What would be recorded is refused, but for what takes power from an agent: that is done in
+    /// memory. What is known already, as the payment of a key, is still told, but for what a failed
+    /// disk may yet take back.
+    fn take_step_without_record(&mut self, purpose: Purpose, step: Step, error: StoreError) {
         match step {
             Step::Answer(reply) => match error {
                 StoreError::Poisoned { cause } => reply(Err(StoreError::Uncertain { cause })),
                 _ => self.reply_when_covered(reply),
             },
             Step::Repeat { reply, .. } => self.after_write.push(reply),
-            Step::Commit { answer, .. } => self.after_write.push(answer(Err(error))),
+            Step::Commit { drafts, answer, .. } => {
+                let done = purpose == Purpose::Lower && self.lower_in_memory(drafts);
+                let error =
+                    if done { StoreError::InMemory { cause: error.to_string() } } else { error };
+                self.after_write.push(answer(Err(error)));
+            }
         }
+    }
+
+    /// Does what takes power from an agent without a record, and says whether it was that.
+    fn lower_in_memory(&mut self, drafts: Vec<Draft>) -> bool {
+        let now = self.clock.now().max(self.state.now());
+        let before = self.owed.len();
+        self.owed.extend(drafts.into_iter().filter(lowers));
+        for draft in &self.owed[before..] {
+            tracing::error!(agent = ?draft.agent, "in force in memory only: it is not recorded");
+            self.state.lower_in_memory(draft, now);
+        }
+        self.condition.set_in_memory(self.owed.iter().filter(|draft| lowers(draft)).count());
+        self.tick_is_due = true;
+        self.owed.len() > before
     }
 
     fn take_step(&mut self, purpose: Purpose, step: Step, now: Timestamp) {
@@ -256,9 +336,26 @@ impl Writer {
         let uncertain = Err(StoreError::Uncertain { cause: cause.clone() });
         answer(&mut self.after_write, &uncertain);
         answer(&mut self.after_sync, &uncertain);
-        answer(&mut self.after_anchor, &uncertain);
+        let in_memory = Err(StoreError::InMemory { cause: cause.clone() });
+        answer(&mut self.after_anchor, &in_memory);
+        self.unlink_unwritten();
         self.condition.set(Recording::Poisoned { cause: cause.clone() });
         self.poison.get_or_insert(StoreError::Poisoned { cause }).clone()
+    }
+
+    /// Has the books end with what was written, so that their pages can be read. The state keeps
+    /// what was decided: it may have been written in part, and nothing is spent twice.
+    fn unlink_unwritten(&mut self) {
+        let mut lost: Vec<Record> = Vec::new();
+        self.journal.forget_unwritten(|position, raw| {
+            lost.extend(Record::read(&self.segments, position, raw));
+        });
+        for line in lost.iter().rev().flat_map(|record| record.lines.iter().rev()) {
+            if let (Some(agent), Some(chain)) = (&line.entry.agent, line.entry.chain) {
+                let (n, position) = (chain.n.saturating_sub(1), chain.prev.unwrap_or(0));
+                self.state.relink(agent, Link { n, position, hash: chain.prev_hash });
+            }
+        }
     }
 
     /// Writes down what was only counted, and brings the desk up to date.
@@ -266,6 +363,7 @@ impl Writer {
         let now = self.clock.now().max(self.state.now());
         // By the time that the record has seen: a clock that errs for a moment forgets nothing.
         self.state.forget_expired_keys(self.state.now(), TICK_KEYS);
+        self.settle_up();
         self.write_repeats(now);
         self.flush();
         self.sync();
@@ -275,6 +373,10 @@ impl Writer {
             self.bring_up_desk();
         }
         self.tick_is_due = busy;
+        if self.poison.is_none() {
+            self.space.refill();
+            self.tick_is_due |= self.space.lacks_ballast() || !self.owed.is_empty();
+        }
     }
 
     fn write_repeats(&mut self, now: Timestamp) {
@@ -284,7 +386,7 @@ impl Writer {
         let mut repeats = self.state.take_repeats(None).into_iter().peekable();
         while repeats.peek().is_some() {
             let some: Vec<Draft> = repeats.by_ref().take(TICK_DRAFTS).collect();
-            let made = self.prepare().and_then(|()| self.record(some, now));
+            let made = self.prepare(Purpose::Record).and_then(|()| self.record(some, now));
             if let Err(error) = made {
                 tracing::warn!(%error, "counted denials were not recorded");
             }
@@ -302,7 +404,8 @@ impl Writer {
     /// Hands what changed to the desk, which is synced: the desk must never know more than the
     /// journal.
     fn bring_up_desk(&mut self) {
-        if self.poison.is_some() {
+        // What is in force in memory only is no business of the desk: no entry says it.
+        if self.poison.is_some() || self.owed.iter().any(lowers) {
             return;
         }
         if let Some(desk) = &self.desk {
@@ -316,6 +419,7 @@ impl Writer {
     /// Leaves everything synced and the desk as the journal has it.
     fn finish(mut self) {
         let now = self.clock.now().max(self.state.now());
+        self.settle_up();
         self.write_repeats(now);
         self.flush();
         self.sync();
@@ -331,6 +435,11 @@ impl Writer {
             desk.finish();
         }
     }
+}
+
+/// Whether a fact takes power from an agent, and can be in force without a record.
+fn lowers(draft: &Draft) -> bool {
+    matches!(draft.fact, Fact::Frozen { .. } | Fact::Revoked { .. } | Fact::MandateSet { .. })
 }
 
 fn answer(replies: &mut Vec<Reply>, outcome: &Result<(), StoreError>) {
