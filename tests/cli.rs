@@ -1,11 +1,16 @@
 //! The command line, as an operator types it.
 
+mod freezing;
+
 use std::{
+    future::ready,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
 };
 
-use pettycash::home::Home;
+use futures_util::FutureExt;
+use pettycash::{client::Operator, home::Home};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,6 +65,13 @@ impl Desk {
             std::thread::sleep(std::time::Duration::from_millis(20));
             gone()
         }));
+    }
+
+    /// The operators' side of its `serve`, which is started.
+    fn operator(&self) -> Operator {
+        self.ok("agent list");
+        let serving = Home::at(self.home()).unwrap().serving().unwrap();
+        Operator::new(Arc::new(move || ready(Ok(serving.sockets.clone())).boxed()))
     }
 
     fn json(&self, line: &str) -> Value {

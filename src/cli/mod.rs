@@ -2,6 +2,7 @@
 
 mod agent;
 mod demo;
+mod expiry;
 mod init;
 mod ledger;
 mod mcp;
@@ -11,6 +12,7 @@ mod serve;
 mod service;
 mod top_up;
 mod verify;
+mod words;
 
 use std::{
     io::{self, Write},
@@ -60,7 +62,7 @@ enum Verb {
     Serve(serve::Args),
     /// Run the MCP server for one agent on stdin and stdout
     Mcp(mcp::Args),
-    /// Create, list, show and revoke agents
+    /// Create, list, show, freeze, unfreeze and revoke agents
     Agent(agent::Args),
     /// Add to an agent's balance
     TopUp(top_up::Args),

@@ -10,8 +10,8 @@ use crate::policy::{
     answer::ServiceView,
     names::Handle,
     terms::{
-        AgentView, Agents, Books, Health, LedgerPage, NewAgent, NewService, Problem, Revocation,
-        Services, TopUp,
+        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, NewAgent,
+        NewService, Problem, Revocation, Services, TopUp, Unfreezing,
     },
 };
 
@@ -130,6 +130,26 @@ impl Operator {
     /// Ends an agent's right to pay.
     pub async fn revoke(&self, agent: &Handle, revocation: &Revocation) -> Answer<AgentView> {
         self.post(&format!("/v1/agents/{agent}/revoke"), revocation).await
+    }
+
+    /// Stops an agent for now.
+    pub async fn freeze(&self, agent: &Handle, freezing: &Freezing) -> Answer<Acted> {
+        self.post(&format!("/v1/agents/{agent}/freeze"), freezing).await
+    }
+
+    /// Lets a frozen agent pay again.
+    pub async fn unfreeze(&self, agent: &Handle, unfreezing: &Unfreezing) -> Answer<Acted> {
+        self.post(&format!("/v1/agents/{agent}/unfreeze"), unfreezing).await
+    }
+
+    /// Stops every active agent for now.
+    pub async fn freeze_all(&self, freezing: &Freezing) -> Answer<ActedOnAll> {
+        self.post("/v1/freeze", freezing).await
+    }
+
+    /// Lets every frozen agent pay again.
+    pub async fn unfreeze_all(&self, unfreezing: &Unfreezing) -> Answer<ActedOnAll> {
+        self.post("/v1/unfreeze", unfreezing).await
     }
 
     /// Adds to an agent's balance.

@@ -6,14 +6,20 @@ use super::{Engine, EngineError};
 use crate::{
     policy::{
         answer::ServiceView,
-        entry::VoidCause,
+        entry::{Draft, VoidCause},
         names::Handle,
-        operate::{self, Act, Existing, OperateError},
+        operate::{self, Act, Existing, MAX_AT_ONCE, OperateError},
         state::State,
-        terms::{AgentView, Agents, Books, NewAgent, NewService, Revocation, Services, TopUp},
+        terms::{
+            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, NewAgent, NewService,
+            Revocation, Services, TopUp, Unfreezing,
+        },
     },
     store::{Decision, Purpose},
 };
+
+/// How many records an act on all agents may take: more agents than a machine has room for.
+const MAX_ROUNDS: usize = 10_000;
 
 impl Engine {
     /// Creates an agent.
@@ -23,9 +29,9 @@ impl Engine {
     pub async fn create_agent(&self, new: NewAgent) -> Result<AgentView, EngineError> {
         let handle = new.handle.clone();
         let open = move |state: &State, agent: &Handle| operate::open(state, agent, new.mandate());
-        let view = self.act_on(&handle, Purpose::Record, open).await?;
+        let Acted { agent, .. } = self.act_on(&handle, Purpose::Record, open).await?;
         tracing::info!(agent = %handle, "agent created");
-        Ok(view)
+        Ok(agent)
     }
 
     /// Adds to an agent's balance.
@@ -36,9 +42,9 @@ impl Engine {
         let TopUp { amount_usd, note } = top_up;
         let act =
             move |state: &State, agent: &Handle| operate::top_up(state, agent, amount_usd, note);
-        let view = self.act_on(agent, Purpose::Record, act).await?;
+        let acted = self.act_on(agent, Purpose::Record, act).await?;
         tracing::info!(%agent, amount = %amount_usd, "topped up");
-        Ok(view)
+        Ok(acted.agent)
     }
 
     /// Ends an agent's right to pay. Once this answers, nothing more is authorised for it.
@@ -54,9 +60,60 @@ impl Engine {
         tracing::info!(%agent, %reason, "revoking");
         let revoke =
             move |state: &State, agent: &Handle| operate::revoke(state, agent, reason, note);
-        let view = self.act_on(agent, Purpose::Lower, revoke).await?;
+        let acted = self.act_on(agent, Purpose::Lower, revoke).await?;
         self.void_unsent(Some(agent.clone()), VoidCause::Revoked).await?;
-        Ok(view)
+        Ok(acted.agent)
+    }
+
+    /// Stops an agent for now. Once this answers, nothing more is authorised for it.
+    ///
+    /// # Errors
+    /// If policy or the store refuses.
+    pub async fn freeze(&self, agent: &Handle, freezing: Freezing) -> Result<Acted, EngineError> {
+        let Freezing { reason, note } = freezing;
+        tracing::info!(%agent, %reason, "freezing");
+        let freeze =
+            move |state: &State, agent: &Handle| operate::freeze(state, agent, reason, note);
+        self.act_on(agent, Purpose::Lower, freeze).await
+    }
+
+    /// Lets a frozen agent pay again.
+    ///
+    /// # Errors
+    /// If policy or the store refuses.
+    pub async fn unfreeze(
+        &self,
+        agent: &Handle,
+        unfreezing: Unfreezing,
+    ) -> Result<Acted, EngineError> {
+        let Unfreezing { note } = unfreezing;
+        let unfreeze = move |state: &State, agent: &Handle| operate::unfreeze(state, agent, note);
+        let acted = self.act_on(agent, Purpose::Record, unfreeze).await?;
+        tracing::info!(%agent, changed = acted.changed, "unfrozen");
+        Ok(acted)
+    }
+
+    /// Stops every active agent for now.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub async fn freeze_all(&self, freezing: Freezing) -> Result<ActedOnAll, EngineError> {
+        let Freezing { reason, note } = freezing;
+        tracing::info!(%reason, "freezing every agent");
+        let freeze = move |state: &State| operate::freeze_all(state, &reason, note.as_ref());
+        self.act_on_all(Purpose::Lower, freeze).await
+    }
+
+    /// Lets every frozen agent pay again.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub async fn unfreeze_all(&self, unfreezing: Unfreezing) -> Result<ActedOnAll, EngineError> {
+        let Unfreezing { note } = unfreezing;
+        let unfreeze = move |state: &State| operate::unfreeze_all(state, note.as_ref());
+        let acted = self.act_on_all(Purpose::Record, unfreeze).await?;
+        tracing::info!(agents = acted.changed.len(), "unfrozen");
+        Ok(acted)
     }
 
     /// Adds a service to the catalogue.
@@ -67,8 +124,10 @@ impl Engine {
         let service = new.service();
         let view = ServiceView::from(&service);
         let existing = if new.replace { Existing::Replace } else { Existing::Keep };
-        let decide = move |state: &State| operate::set_service(state, service, existing);
-        self.act(Purpose::Record, decide, |_, _| ()).await?;
+        let decide = move |state: &State, _| {
+            operate::set_service(state, service, existing).map(|act| (act, ()))
+        };
+        self.act(Purpose::Record, decide, |_, _, ()| ()).await?;
         tracing::info!(service = %view.service_id.0, "service set");
         Ok(view)
     }
@@ -119,34 +178,69 @@ impl Engine {
         agent: &Handle,
         purpose: Purpose,
         decide: impl FnOnce(&State, &Handle) -> Result<Act, OperateError> + Send + 'static,
-    ) -> Result<AgentView, EngineError> {
+    ) -> Result<Acted, EngineError> {
         let (deciding, reading) = (agent.clone(), agent.clone());
-        let view = self
-            .act(
-                purpose,
-                move |state| decide(state, &deciding),
-                move |state, now| state.book(&reading).map(|book| AgentView::of(book, now)),
-            )
-            .await?;
-        Ok(view.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
+        let decide = move |state: &State, _| {
+            let act = decide(state, &deciding)?;
+            let changed = act != Act::Nothing;
+            Ok::<_, OperateError>((act, changed))
+        };
+        let read = move |state: &State, now, changed| {
+            let agent = state.book(&reading).map(|book| AgentView::of(book, now));
+            agent.map(|agent| Acted { changed, agent })
+        };
+        let acted = self.act(purpose, decide, read).await?;
+        Ok(acted.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
     }
 
-    /// Decides an act on the newest state, writes it down durably, and reads what came of it.
-    async fn act<R: Send + 'static>(
+    /// Does something to every agent that it is to be done to, as many as fit in one record at a
+    /// time, and says who they were.
+    async fn act_on_all(
         &self,
         purpose: Purpose,
-        decide: impl FnOnce(&State) -> Result<Act, OperateError> + Send + 'static,
-        read: impl FnOnce(&State, Timestamp) -> R + Send + 'static,
-    ) -> Result<R, EngineError> {
-        let decide = move |state: &State, _, now| match decide(state) {
+        decide: impl Fn(&State) -> Vec<Draft> + Clone + Send + 'static,
+    ) -> Result<ActedOnAll, EngineError> {
+        let mut changed = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let decide = decide.clone();
+            let decide = move |state: &State, _| {
+                let drafts = decide(state);
+                let whom: Vec<_> = drafts.iter().filter_map(|draft| draft.agent.clone()).collect();
+                let act = if drafts.is_empty() { Act::Nothing } else { Act::Write(drafts) };
+                Ok::<_, OperateError>((act, whom))
+            };
+            let whom = self.act(purpose, decide, |_, _, whom| whom).await?;
+            let last = whom.len() < MAX_AT_ONCE;
+            changed.extend(whom);
+            if last {
+                break;
+            }
+        }
+        Ok(ActedOnAll { changed })
+    }
+
+    /// Decides an act on the newest state, writes it down durably, and reads what came of it, with
+    /// what the decision came upon.
+    pub(super) async fn act<T, R, E>(
+        &self,
+        purpose: Purpose,
+        decide: impl FnOnce(&State, Timestamp) -> Result<(Act, T), E> + Send + 'static,
+        read: impl FnOnce(&State, Timestamp, T) -> R + Send + 'static,
+    ) -> Result<R, EngineError>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        E: Into<EngineError> + Send + 'static,
+    {
+        let decide = move |state: &State, _, now| match decide(state, now) {
             Err(error) => Decision::Answer(Err(error)),
-            Ok(Act::Nothing) => Decision::Answer(Ok(read(state, now))),
-            Ok(Act::Write(drafts)) => {
-                let answer = Box::new(move |state: &State| Ok(read(state, now)));
+            Ok((Act::Nothing, found)) => Decision::Answer(Ok(read(state, now, found))),
+            Ok((Act::Write(drafts), found)) => {
+                let answer = Box::new(move |state: &State| Ok(read(state, now, found)));
                 Decision::Commit { drafts, durable: true, answer }
             }
         };
-        Ok(self.store.commit(purpose, decide).await??)
+        self.store.commit(purpose, decide).await?.map_err(Into::into)
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
         answer::ServiceView,
         names::Handle,
         terms::{
-            AgentView, Agents, Books, Health, LedgerPage, NewAgent, NewService, Revocation,
-            Services, TopUp,
+            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, NewAgent,
+            NewService, Revocation, Services, TopUp, Unfreezing,
         },
     },
 };
@@ -33,6 +33,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/agents", get(agents).post(create_agent))
         .route("/v1/agents/{handle}", get(agent))
         .route("/v1/agents/{handle}/revoke", post(revoke))
+        .route("/v1/agents/{handle}/freeze", post(freeze))
+        .route("/v1/agents/{handle}/unfreeze", post(unfreeze))
+        .route("/v1/freeze", post(freeze_all))
+        .route("/v1/unfreeze", post(unfreeze_all))
         .route("/v1/agents/{handle}/top-ups", post(top_up))
         .route("/v1/services", get(services).post(add_service))
         .route("/v1/ledger", get(ledger))
@@ -74,6 +78,33 @@ async fn revoke(
     Sent(revocation): Sent<Revocation>,
 ) -> Answer<AgentView> {
     asked(&app, async move |engine: Engine| engine.revoke(&agent, revocation).await).await
+}
+
+async fn freeze(
+    State(app): State<App>,
+    Named(agent): Named,
+    Sent(freezing): Sent<Freezing>,
+) -> Answer<Acted> {
+    asked(&app, async move |engine: Engine| engine.freeze(&agent, freezing).await).await
+}
+
+async fn unfreeze(
+    State(app): State<App>,
+    Named(agent): Named,
+    Sent(unfreezing): Sent<Unfreezing>,
+) -> Answer<Acted> {
+    asked(&app, async move |engine: Engine| engine.unfreeze(&agent, unfreezing).await).await
+}
+
+async fn freeze_all(State(app): State<App>, Sent(freezing): Sent<Freezing>) -> Answer<ActedOnAll> {
+    asked(&app, async move |engine: Engine| engine.freeze_all(freezing).await).await
+}
+
+async fn unfreeze_all(
+    State(app): State<App>,
+    Sent(unfreezing): Sent<Unfreezing>,
+) -> Answer<ActedOnAll> {
+    asked(&app, async move |engine: Engine| engine.unfreeze_all(unfreezing).await).await
 }
 
 async fn top_up(

@@ -145,6 +145,43 @@ pub struct Revocation {
     pub note: Option<Note>,
 }
 
+/// The body that stops an agent, or all of them, for now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freezing {
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// The body that lets a frozen agent, or all of them, pay again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unfreezing {
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// What an act on one agent came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Acted {
+    /// Whether it changed anything; false where everything was so already.
+    pub changed: bool,
+    /// How the agent stands now.
+    #[serde(flatten)]
+    pub agent: AgentView,
+}
+
+/// What an act on all agents came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActedOnAll {
+    /// Those for whom it changed something, by handle.
+    pub changed: Vec<Handle>,
+}
+
 /// The body that adds to a balance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,82 @@
+//! `pettycash agent create`: a handle and a mandate.
+
+use crate::{
+    cli::{
+        expiry::{Expiry, expiry},
+        output::Failure,
+        words::bounds,
+    },
+    clock::Clock,
+    policy::{
+        mandate::{Cap, Funding},
+        money::Usd,
+        names::{Handle, ServiceId},
+        terms::{AgentView, CapTerms, NewAgent},
+        window::Zone,
+    },
+};
+
+pub(super) const HELP: &str = "\
+Examples:
+  pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
+  pettycash agent create intern          prepaid, starts at zero: see `pettycash top-up`
+  pettycash agent create night --cap 1.00/hour --cap 5.00/day --timezone Europe/Paris \\
+      --funding allowance --allow search --expires 30d";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// Its name: a-z, 0-9, `-` and `_`, at most 63; never given twice
+    handle: Handle,
+    /// A bound on the sum of a period (hour, day, week, month, lifetime), such as 5.00/day;
+    /// repeatable
+    #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
+    caps: Vec<Cap>,
+    /// The most for one payment, in dollars
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    per_call: Option<Usd>,
+    /// `prepaid` (a balance that starts at zero) or `allowance` (bounded by its caps alone)
+    #[arg(long, default_value = "prepaid")]
+    funding: Funding,
+    /// The time zone whose hours, days, weeks and months the caps mean, such as Europe/Paris
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    timezone: Zone,
+    /// A service it may pay, and then no others but those named so; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    allow: Vec<ServiceId>,
+    /// A service it may not pay; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    deny: Vec<ServiceId>,
+    /// When its mandate ends: 30d, 12h or 2026-12-31T00:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Option<Expiry>,
+}
+
+/// The terms that were typed, with what is wrong in them told before anything is sent.
+pub(super) fn terms(create: Create) -> Result<NewAgent, Failure> {
+    let expires_at = create.expires.map(|expiry| expiry.at(&Clock::System)).transpose()?;
+    let caps = create.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+    let new = NewAgent {
+        handle: create.handle,
+        funding: create.funding,
+        per_call_limit_usd: create.per_call,
+        caps: caps.collect(),
+        timezone: create.timezone,
+        allow: create.allow.into_iter().collect(),
+        deny: create.deny.into_iter().collect(),
+        expires_at,
+    };
+    new.mandate().check().map_err(|error| Failure::Usage {
+        message: error.to_string(),
+        hint: "`pettycash agent create --help` has examples".to_owned(),
+    })?;
+    Ok(new)
+}
+
+pub(super) fn created(view: &AgentView) -> String {
+    let handle = view.handle();
+    let next = match view.funding {
+        Funding::Prepaid => format!("It starts at zero: pettycash top-up {handle} 2.00"),
+        Funding::Allowance => format!("Attach it: pettycash mcp --agent {handle}"),
+    };
+    format!("Created {handle}: {}.\n{next}", bounds(view))
+}

@@ -1,0 +1,79 @@
+//! `pettycash agent list` and `show`: what is known of agents, in words.
+
+use crate::{
+    cli::{
+        output::table,
+        words::{amount, bounds, short},
+    },
+    policy::{answer::CapView, names::ServiceId, terms::AgentView},
+};
+
+pub(super) fn list(agents: &[AgentView]) -> String {
+    if agents.is_empty() {
+        return "No agents yet. Create one: pettycash agent create scout --cap 5.00/day \
+                --per-call 0.25 --funding allowance"
+            .to_owned();
+    }
+    let rows = agents.iter().map(|view| {
+        vec![
+            view.handle().to_owned(),
+            view.balance.standing.clone().unwrap_or_default(),
+            amount(view.balance.available_usd),
+            amount(view.balance.held_usd),
+            view.spent_usd.to_string(),
+            bounds(view),
+        ]
+    });
+    table(&["AGENT", "STANDING", "AVAILABLE", "HELD", "SPENT", "MANDATE"], rows)
+}
+
+pub(super) fn show(view: &AgentView) -> String {
+    let mut lines = vec![
+        ("agent", view.handle().to_owned()),
+        ("standing", standing(view)),
+        ("funding", view.funding.to_string()),
+        ("available", amount(view.balance.available_usd)),
+    ];
+    if view.balance.balance_usd.is_some() {
+        lines.push(("balance", amount(view.balance.balance_usd)));
+    }
+    lines.push(("held", amount(view.balance.held_usd)));
+    lines.push(("spent", view.spent_usd.to_string()));
+    if let Some(limit) = view.balance.per_call_limit_usd {
+        lines.push(("per call", format!("at most {limit}")));
+    }
+    lines.extend(view.balance.caps.iter().flatten().map(|view| ("cap", cap(view))));
+    lines.push(("timezone", view.timezone.name().to_owned()));
+    lines.push(("services", services(view)));
+    if let Some(at) = view.balance.expires_at {
+        lines.push(("expires", at.to_string()));
+    }
+    lines.push(("created", view.created_at.to_string()));
+    table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
+}
+
+fn standing(view: &AgentView) -> String {
+    let standing = view.balance.standing.clone().unwrap_or_default();
+    let reason = view.balance.reason.as_ref().map(|reason| format!(" ({reason})"));
+    let since = view.stopped_at.map(|at| format!(" since {at}"));
+    let note = view.note.as_ref().map(|note| format!(": {note}"));
+    [Some(standing), reason, since, note].into_iter().flatten().collect()
+}
+
+fn cap(cap: &CapView) -> String {
+    let resets = cap.resets_at.map(|at| format!(", resets {at}")).unwrap_or_default();
+    let (used, held) = (cap.used_usd, cap.held_usd);
+    format!("{}: {used} used, {held} held{resets}", short(cap.cap_usd, cap.period))
+}
+
+fn services(view: &AgentView) -> String {
+    let names = |ids: &std::collections::BTreeSet<ServiceId>| {
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (view.allow.is_empty(), view.deny.is_empty()) {
+        (true, true) => "all".to_owned(),
+        (true, false) => format!("all but {}", names(&view.deny)),
+        (false, true) => names(&view.allow),
+        (false, false) => format!("{}; never {}", names(&view.allow), names(&view.deny)),
+    }
+}
