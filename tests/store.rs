@@ -1,5 +1,6 @@
 //! What the record promises: what was acknowledged survives, and no damage goes unnoticed.
 
+mod accept;
 mod anchor;
 mod damage;
 mod desk;

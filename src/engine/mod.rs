@@ -7,7 +7,7 @@
 mod operate;
 mod pages;
 mod pay;
-mod recover;
+pub mod recover;
 mod report;
 mod request;
 mod tally;
@@ -138,7 +138,9 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::NoRecord { .. }
         | StoreError::Unsafe { .. } => Code::LedgerDamaged,
         StoreError::Closed | StoreError::InUse { .. } => Code::EngineUnavailable,
-        StoreError::Panicked | StoreError::TooLarge { .. } => Code::InternalError,
+        StoreError::Panicked | StoreError::TooLarge { .. } | StoreError::NothingToAccept => {
+            Code::InternalError
+        }
     }
 }
 

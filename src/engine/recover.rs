@@ -1,11 +1,54 @@
 //! What is put right when the record is opened.
 
+use std::{path::PathBuf, sync::Arc};
+
 use super::{Engine, EngineError};
 use crate::{
     clock::Clock,
     policy::{entry::VoidCause, names::Handle, settle, state::State},
-    store::{Decision, Purpose, Store},
+    store::{Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError},
 };
+
+/// Where a record is.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The journal's segments.
+    pub journal: PathBuf,
+    /// Segments that were moved away, if any were.
+    pub archive: Option<PathBuf>,
+    /// The desk.
+    pub desk: PathBuf,
+    /// The head anchors, if there is a place for them.
+    pub anchors: Option<PathBuf>,
+}
+
+impl Places {
+    /// The anchors, where there is a directory of them.
+    pub(super) fn anchors(&self) -> Result<Option<Arc<dyn Disk>>, StoreError> {
+        let Some(dir) = self.anchors.as_ref().filter(|dir| dir.exists()) else { return Ok(None) };
+        Ok(Some(Arc::new(FileDisk::shared(dir)?)))
+    }
+}
+
+/// Has a sealed record go on as the operator accepts it, with every active agent frozen, and says
+/// what was done. A recovery that broke off is done once more in the same way.
+///
+/// Nobody may serve the home meanwhile: the caller holds the lock of those who start a `serve`, and
+/// has seen that nobody owns the home. The locks on the journal and the desk are taken here.
+///
+/// # Errors
+/// If the record is in use, sound as it is, or sealed for the other reason; or if a disk fails.
+pub async fn accept(places: &Places, accept: Accept, clock: Clock) -> Result<Accepted, StoreError> {
+    let options = Options {
+        anchor: places.anchors()?,
+        accept: Some(accept),
+        ..Options::new(clock, places.desk.clone())
+    };
+    let store = Store::open(Arc::new(FileDisk::open(&places.journal)?), options)?;
+    let accepted = store.opened().accepted.clone();
+    store.close().await;
+    accepted.ok_or(StoreError::NothingToAccept)
+}
 
 impl Engine {
     /// Takes over a store: whatever was held and never sent when it was last left is released.

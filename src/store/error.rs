@@ -55,6 +55,9 @@ pub enum StoreError {
         /// What the journal has instead.
         problem: String,
     },
+    /// The operator was to accept something, and nothing is wrong.
+    #[error("the record is sound as it is: there is nothing to accept")]
+    NothingToAccept,
     /// There is no room for another record; nothing was changed.
     #[error("the disk is full")]
     Full,

@@ -8,12 +8,14 @@
 //! on the directory here is only the last line of defence), and what becomes of holds that were
 //! open when the last process ended (the engine voids them).
 
+mod accept;
 mod anchor;
 mod condition;
 mod desk;
 mod disk;
 mod error;
 mod format;
+mod found;
 mod journal;
 mod open;
 mod pages;
@@ -37,11 +39,13 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
+pub use accept::{Accept, Acceptable, Accepted};
 pub use condition::{Condition, Recording};
 pub use disk::{Disk, FileDisk};
 pub use error::StoreError;
 pub use format::Head;
-pub use open::{Looked, Opened, look};
+pub use found::{Looked, look};
+pub use open::Opened;
 pub use pages::{Cursor, MAX_PAGE, Page};
 pub use record::{Line, Record};
 pub use replay::{Replayed, replay};
@@ -79,6 +83,8 @@ pub struct Options {
     pub low_water: u64,
     /// How much room is kept to be given up for a revocation on a full disk.
     pub ballast: u64,
+    /// What the operator accepts of a sealed store, which is then opened sound.
+    pub accept: Option<Accept>,
 }
 
 impl Options {
@@ -91,6 +97,7 @@ impl Options {
             anchor: None,
             low_water: LOW_WATER,
             ballast: 0,
+            accept: None,
         }
     }
 

@@ -179,7 +179,7 @@ pub(crate) struct Window<'a> {
 }
 
 /// How much a window reads at a time.
-const STRETCH: usize = 256 * 1024;
+pub(crate) const STRETCH: usize = 256 * 1024;
 
 impl<'a> Window<'a> {
     pub(crate) fn new(segments: &'a Segments, base: u64) -> Self {

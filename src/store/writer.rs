@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Purpose, StoreError,
+    Purpose, StoreError, accept,
     anchor::AnchorThread,
     condition::{Recording, Shared},
     desk::{Changes, DeskThread},
@@ -27,8 +27,9 @@ use crate::{
     clock::{self, Clock},
     policy::{
         book::Link,
-        entry::{Draft, Fact},
-        names::PaymentId,
+        entry::{By, Draft, Fact, Incident},
+        names::{Note, PaymentId},
+        operate,
         state::State,
     },
 };
@@ -180,6 +181,34 @@ impl Writer {
         self.condition.set_in_memory(0);
         self.condition.set(Recording::Sound);
         Ok(())
+    }
+
+    /// Records what the operator accepts, and freezes every active agent with it; synced when it
+    /// returns. It says how many were frozen.
+    pub(crate) fn accept(
+        &mut self,
+        incident: &Incident,
+        note: Option<&Note>,
+    ) -> Result<usize, StoreError> {
+        let (reason, mut frozen) = (accept::reason()?, 0);
+        loop {
+            let mut drafts = operate::freeze_all(&self.state, &reason, note);
+            frozen += drafts.len();
+            // More than one record holds are frozen first, so that the last one tells the whole.
+            let last = drafts.len() < operate::MAX_AT_ONCE;
+            if last {
+                let fact = Fact::Incident(incident.clone());
+                drafts.insert(0, Draft { agent: None, by: By::Operator, fact });
+            }
+            let now = self.clock.now().max(self.state.now());
+            self.prepare(Purpose::Lower)?;
+            self.record_all(drafts, now)?;
+            self.flush();
+            if last {
+                self.sync();
+                return self.poison.clone().map_or(Ok(frozen), Err);
+            }
+        }
     }
 
     /// Tries again to record what is owed.

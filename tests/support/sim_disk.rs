@@ -151,6 +151,18 @@ impl SimDisk {
     }
 }
 
+impl SimDisk {
+    /// A copy of the disk as it is, with the boundaries counted anew.
+    pub(crate) fn with_power(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.inner().clone())), Arc::default())
+    }
+
+    /// A copy of the disk as it is, in the machine of the other: boundaries are counted together.
+    pub(crate) fn powered_by(&self, other: &Self) -> Self {
+        Self(Arc::new(Mutex::new(self.inner().clone())), Arc::clone(&other.1))
+    }
+}
+
 impl Power {
     fn boundary(&mut self) -> io::Result<()> {
         self.boundaries += 1;
