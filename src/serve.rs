@@ -26,9 +26,10 @@ use tokio::{
 use crate::{
     clock::Clock,
     engine::{Engine, EngineError},
-    home::{self, Home, HomeError, Serving, Sockets},
+    home::{Home, HomeError, Serving, Sockets},
     http::{App, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
+    rails::Rails,
     store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
 };
 use ending::Signals;
@@ -59,6 +60,15 @@ pub struct Options {
     pub idle_exit: Duration,
     /// Where the time comes from.
     pub clock: Clock,
+    /// How money reaches payees.
+    pub rails: Rails,
+    /// The directory of the head anchors; without one an older copy may go unnoticed.
+    pub anchors: Option<PathBuf>,
+}
+
+/// The rails that every `serve` has.
+pub fn rails() -> Rails {
+    Rails::default()
 }
 
 /// Why there is no serving a home.
@@ -149,7 +159,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
         return Ok(());
     };
     let engine = tokio::select! {
-        engine = open_engine(home, options.clock.clone()) => engine?,
+        engine = open_engine(&options) => engine?,
         signal = signals.next() => {
             // Whatever opening is at, a power cut could come there as well.
             tracing::info!(signal, "ending while the record opens");
@@ -239,6 +249,7 @@ async fn finish(app: &App, signals: &mut Signals) {
         // Without connections nothing new is asked; what was asked may outlive its connection.
         app.connections.none().await;
         app.work.none().await;
+        app.engine.all_ended().await;
     };
     tokio::select! {
         done = timeout(FINISH_WITHIN, done) => if done.is_err() {
@@ -250,12 +261,13 @@ async fn finish(app: &App, signals: &mut Signals) {
 }
 
 /// Opens the record, which whoever had the home before may hold a moment longer than the lock.
-async fn open_engine(home: &Home, clock: Clock) -> Result<Engine, ServeError> {
+async fn open_engine(options: &Options) -> Result<Engine, ServeError> {
+    let Options { home, clock, rails, anchors, .. } = options;
     let until = Instant::now() + LET_GO_WITHIN;
     let store = loop {
         let (journal, mut options) =
             (home.journal(), StoreOptions::new(clock.clone(), home.desk()));
-        options.anchor = anchors();
+        options.anchor = anchor(anchors.as_deref());
         // Opening reads the whole journal at worst, so it runs where it may take its time.
         let open = move || Store::open(Arc::new(FileDisk::open(&journal)?), options);
         let opened = tokio::task::spawn_blocking(open).await;
@@ -264,16 +276,16 @@ async fn open_engine(home: &Home, clock: Clock) -> Result<Engine, ServeError> {
             opened => break opened?,
         }
     };
-    Ok(Engine::open(store, clock).await?)
+    Ok(Engine::open(store, rails.clone(), clock.clone()).await?)
 }
 
 /// Where the head anchor is kept; serving goes on without one.
-fn anchors() -> Option<Arc<dyn Disk>> {
-    let Some(dir) = home::anchors() else {
+fn anchor(dir: Option<&Path>) -> Option<Arc<dyn Disk>> {
+    let Some(dir) = dir else {
         tracing::warn!("there is no place for a head anchor: an older copy may go unnoticed");
         return None;
     };
-    match FileDisk::shared(&dir) {
+    match FileDisk::shared(dir) {
         Ok(disk) => Some(Arc::new(disk)),
         Err(error) => {
             tracing::warn!(%error, "there is no head anchor: an older copy may go unnoticed");

@@ -7,6 +7,7 @@ mod crash;
 mod engine;
 mod mcp;
 mod mcp_framing;
+mod mcp_leaving;
 mod mcp_resume;
 mod processes;
 mod properties;

@@ -1,4 +1,5 @@
 //! The engine on real files.
 
 mod pay;
+mod rails;
 mod record;

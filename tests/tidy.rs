@@ -13,13 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["policy"]),
     ("clock", &[]),
     ("store", &["store", "policy", "clock"]),
-    ("engine", &["engine", "policy", "store", "clock"]),
+    ("rails", &["rails", "policy"]),
+    ("engine", &["engine", "policy", "store", "rails", "clock"]),
     ("home", &["home", "policy", "store"]),
     ("telemetry", &["telemetry", "clock"]),
     ("client", &["client", "policy", "home", "clock"]),
     ("mcp", &["mcp", "client", "engine", "policy"]),
     ("http", &["http", "mcp", "engine", "policy", "clock"]),
-    ("serve", &["serve", "http", "engine", "store", "policy", "client", "home", "clock"]),
+    ("serve", &["serve", "http", "engine", "store", "rails", "policy", "client", "home", "clock"]),
     (
         "cli",
         &[

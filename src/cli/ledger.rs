@@ -78,7 +78,7 @@ fn words(entries: &[OperatorLine]) -> String {
         let id = line.payment_id.map(|id| id.to_string());
         let times = line.times.map(|times| format!("×{times}"));
         let note = entry.note.as_ref().map(ToString::to_string);
-        let details = [line.code.clone(), times, line.run.clone(), note];
+        let details = [line.code.clone(), times, line.run.clone(), entry.detail.clone(), note];
         vec![
             line.at.to_string(),
             entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::output::Output;
 use crate::{
     clock::Clock,
-    home::Home,
+    home::{self, Home},
     policy::terms::StartedBy,
     serve::{self, Options},
     telemetry,
@@ -48,7 +48,8 @@ pub(super) fn run(args: Args, home: Home, _: Output) -> anyhow::Result<ExitCode>
         telemetry::to_stderr("info");
     }
     let idle_exit = idle_exit.unwrap_or(serve::IDLE_EXIT);
-    let options = Options { home, started_by, idle_exit, clock: Clock::System };
+    let (clock, rails, anchors) = (Clock::System, serve::rails(), home::anchors());
+    let options = Options { home, started_by, idle_exit, clock, rails, anchors };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("could not start the runtime")?;
     let served = runtime.block_on(serve::run(options));

@@ -1,21 +1,25 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
-//! `pay.rs` is the story of a payment, `operate.rs` that of an operator's act, `report.rs` what
-//! agents and operators read, `recover.rs` what is put right at open. Decisions themselves are
-//! policy's; they run on the store's writer thread, in order, on the newest state.
+//! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
+//! that of an operator's act, `report.rs` what agents and operators read, `recover.rs` what is put
+//! right at open. Decisions themselves are policy's; they run on the store's writer thread, in
+//! order, on the newest state.
 
+mod detail;
 mod operate;
 mod pages;
 mod pay;
 pub mod recover;
 mod report;
 mod request;
+mod send;
 mod tally;
 pub mod verify;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub(crate) use tally::{Counted, Tally};
 
@@ -24,11 +28,13 @@ use crate::{
     policy::{
         answer::{BalanceAnswer, LedgerAnswer, PayAnswer, Refused, ServicesAnswer},
         denial::{Advice, Code},
-        names::{Handle, IdempotencyKey, PaymentId, RunId},
+        entry::By,
+        names::{Handle, IdempotencyKey, PaymentId, RailName, RunId},
         operate::OperateError,
         state::State,
         terms::Problem,
     },
+    rails::Rails,
     store::{Condition, Store, StoreError},
 };
 
@@ -36,7 +42,12 @@ use crate::{
 #[derive(Clone)]
 pub struct Engine {
     store: Store,
+    rails: Rails,
     clock: Clock,
+    /// The payments that have not come to their end, whether or not anybody waits for it.
+    under_way: Tally,
+    /// Set when this process gives them up, on its way to its own end.
+    parked: watch::Sender<bool>,
 }
 
 /// One call of a tool, as it reaches the engine.
@@ -54,6 +65,13 @@ pub struct Call {
     /// The arguments, as the model sent them.
     #[serde(default)]
     pub arguments: Value,
+    /// Who asks: the operator may pay on an agent's budget, and no call from outside says so.
+    #[serde(skip, default = "agent")]
+    pub by: By,
+}
+
+fn agent() -> By {
+    By::Agent
 }
 
 /// Why the engine could not do as an operator asked.
@@ -68,6 +86,14 @@ pub enum EngineError {
     /// A page was asked for with a cursor that no page gave.
     #[error("the cursor is not one that an earlier page gave")]
     Cursor,
+    /// A service is to be paid by a rail that there is not.
+    #[error("there is no rail `{rail}`: there is {known}")]
+    UnknownRail {
+        /// Its name.
+        rail: RailName,
+        /// The names there are.
+        known: String,
+    },
     /// A hold is not open and its end was not found.
     #[error("the end of {0} was not found among the newest entries")]
     Unsettled(PaymentId),
@@ -91,6 +117,7 @@ impl EngineError {
             ),
             Self::Store(error) => (503, store_code(error).word(), error.remedy()),
             Self::Cursor | Self::Limit { .. } => (400, "invalid_request", None),
+            Self::UnknownRail { .. } => (422, "rail_unknown", None),
             Self::Unsettled(_) => (500, "internal_error", None),
         };
         let hint = hint.map(str::to_owned);
@@ -101,9 +128,11 @@ impl EngineError {
     fn refused(&self) -> Refused {
         let code = match self {
             Self::Store(error) => store_code(error),
-            Self::Operate(_) | Self::Cursor | Self::Limit { .. } | Self::Unsettled(_) => {
-                Code::InternalError
-            }
+            Self::Operate(_)
+            | Self::Cursor
+            | Self::Limit { .. }
+            | Self::UnknownRail { .. }
+            | Self::Unsettled(_) => Code::InternalError,
         };
         match code {
             Code::LedgerUnwritable => Refused::plain(
@@ -178,8 +207,10 @@ impl Engine {
         self.store.condition()
     }
 
-    /// Writes what is still counted or coalesced, and ends the store's threads.
+    /// Gives up what is under way, writes what is still counted or coalesced, and ends the store's
+    /// threads. The next start finds what was given up sent, and in doubt.
     pub async fn close(&self) {
+        self.park().await;
         self.store.close().await;
     }
 

@@ -121,6 +121,7 @@ impl Engine {
     /// # Errors
     /// If policy or the store refuses.
     pub async fn add_service(&self, new: NewService) -> Result<ServiceView, EngineError> {
+        self.knows_rail(&new.rail)?;
         let service = new.service();
         let view = ServiceView::from(&service);
         let existing = if new.replace { Existing::Replace } else { Existing::Keep };

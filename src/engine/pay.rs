@@ -5,19 +5,21 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Call, Engine, EngineError,
     request::{self, PayRequest},
+    send::Sending,
 };
 use crate::{
     policy::{
-        answer::{Alternative, Outcome, PayAnswer, Refused, ServiceName},
+        answer::{Alternative, PayAnswer, ServiceName},
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
-        denial::{Advice, BadField, Code, Denial, Refusal},
-        entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
+        denial::{BadField, Denial, Refusal},
+        entry::{Binding, By, Denied, Draft, Fact, Hold},
         mandate::Service,
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
-        state::{self, Bound, State},
+        state::{self, Bound, OpenPayment, Stage, State},
     },
+    rails::{Dispatch, Order, Rails},
     store::{Decision, Purpose, StoreError},
 };
 
@@ -38,18 +40,34 @@ struct Asked {
     amount: Option<Usd>,
     key: Option<IdempotencyKey>,
     call: Option<IdempotencyKey>,
+    by: By,
+}
+
+/// What the first commit of a payment comes to.
+pub(super) struct Decided {
+    /// The answer; of a payment that is sent, what is known of it so far.
+    pub(super) answer: PayAnswer,
+    /// What is to be done now that it is recorded.
+    pub(super) sending: Option<Sending>,
+}
+
+impl From<PayAnswer> for Decided {
+    fn from(answer: PayAnswer) -> Self {
+        Self { answer, sending: None }
+    }
 }
 
 impl Engine {
     /// Pays, or says why not, or says what became of an earlier payment.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
-        let Call { agent, run, call_id, arguments } = call;
+        let Call { agent, run, call_id, arguments, by } = call;
         match PayRequest::read(&arguments) {
             Ok(PayRequest::Pay { service, amount, key }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
-                let asked = Asked { agent, run, service, amount, key, call: call_id };
-                let decide = move |state: &State, id, now| asked.decide(state, id, now);
-                match self.store.commit(Purpose::Spend, decide).await {
+                let asked = Asked { agent, run, service, amount, key, call: call_id, by };
+                let rails = self.rails.clone();
+                let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
+                match self.begin(decide).await {
                     // It may be on disk: to say that nothing was charged could be a lie.
                     Err(StoreError::Uncertain { .. }) => Ok(PayAnswer::in_progress(None, again)),
                     answered => Ok(answered?),
@@ -57,9 +75,9 @@ impl Engine {
             }
             Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, payment).await,
             Err(bad) => {
-                let decide =
-                    move |state: &State, id, now| refuse_request(state, &agent, run, bad, id, now);
-                Ok(self.store.commit(Purpose::Record, decide).await?)
+                let asked = Malformed { agent, run, bad, by };
+                let decide = move |state: &State, id, now| asked.decide(state, id, now);
+                Ok(self.store.commit(Purpose::Record, decide).await?.answer)
             }
         }
     }
@@ -77,11 +95,11 @@ impl Engine {
         let (available, open, now) = self
             .look(move |state, now| {
                 let available = state.book(&reader).map(|book| book.available(run.as_ref(), now));
-                (available, state.open(payment).is_some(), now)
+                (available, state.open(payment).cloned(), now)
             })
             .await?;
         let settled = match &first {
-            Some(Fact::Held(_)) if !open => Some(self.settlement(&agent, payment).await?),
+            Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(&agent, payment).await?),
             Some(_) | None => None,
         };
         let Some(available) = available else {
@@ -94,8 +112,8 @@ impl Engine {
         Ok(match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
             (Some(Fact::Held(hold)), Some(Fact::Captured { amount, .. })) => paid(&hold, amount),
-            (Some(Fact::Held(_)), Some(end)) => replayed(failed(payment, &end)),
-            (Some(Fact::Held(_)), None) => PayAnswer::in_progress(Some(payment), None),
+            (Some(Fact::Held(_)), Some(end)) => replayed(PayAnswer::failed(payment, &end)),
+            (Some(Fact::Held(_)), None) => still_open(payment, open.as_ref()),
             (Some(Fact::Denied(denied)), _) => {
                 replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
             }
@@ -105,9 +123,15 @@ impl Engine {
 }
 
 impl Asked {
-    fn decide(self, state: &State, id: PaymentId, now: Timestamp) -> Decision<PayAnswer> {
+    fn decide(
+        self,
+        rails: &Rails,
+        state: &State,
+        id: PaymentId,
+        now: Timestamp,
+    ) -> Decision<Decided> {
         let Some(book) = state.book(&self.agent) else {
-            return Decision::Answer(PayAnswer::denied(&unknown_agent(&self.agent), None, now));
+            return no_agent(&self.agent, now);
         };
         let key = self.key.as_ref().or(self.call.as_ref());
         if let Some(bound) = key.and_then(|key| state.bound(&self.agent, key, now)) {
@@ -115,12 +139,79 @@ impl Asked {
         }
         let Some(payment) = self.payment(state, book, id, now) else {
             let refusal = refuse(book, Denial::InvalidRequest(request::missing_amount()));
-            return deny(state, book, self.denied(id, refusal), now);
+            return self.deny(state, book, id, refusal, now);
         };
-        match authorize(book, &payment, now) {
-            Ok(hold) => paid(book.handle.clone(), hold, now),
-            Err(refusal) => deny(state, book, self.denied(id, refusal), now),
+        if let Some(earlier) = self.duplicate(rails, state, book, &payment) {
+            let refusal = refuse(book, Denial::PossibleDuplicate { payment: earlier });
+            return self.deny(state, book, id, refusal, now);
         }
+        match authorize(book, &payment, now) {
+            Ok(hold) => self.allowed(rails, state, hold, now),
+            Err(refusal) => self.deny(state, book, id, refusal, now),
+        }
+    }
+
+    /// An equal payment of the agent's that is not settled, where this one has no key to tell them
+    /// apart. What is paid by the record is never open.
+    fn duplicate(
+        &self,
+        rails: &Rails,
+        state: &State,
+        book: &Book,
+        payment: &Payment,
+    ) -> Option<PaymentId> {
+        let Wanted::Known(service) = &payment.wanted else { return None };
+        let recorded = rails.get(&service.rail).map(|rail| rail.dispatch());
+        if self.key.is_some() || book.held.is_zero() || recorded == Some(Dispatch::Recorded) {
+            return None;
+        }
+        let equal = |open: &&OpenPayment| {
+            open.agent == self.agent
+                && open.hold.service == service.id
+                && open.hold.amount == payment.cost()
+        };
+        state.all_open().find(equal).map(|open| open.hold.payment)
+    }
+
+    /// Pays in the one commit, or holds the money and says that it is sent: the rail is called
+    /// once that is durable.
+    fn allowed(
+        self,
+        rails: &Rails,
+        state: &State,
+        hold: Hold,
+        now: Timestamp,
+    ) -> Decision<Decided> {
+        let service = state.service(&hold.service).cloned();
+        let found = service.and_then(|service| Some((rails.get(&service.rail)?, service)));
+        let Some((rail, service)) = found else {
+            tracing::error!(service = %hold.service, "the rail of this service is not set up");
+            return Decision::Answer(PayAnswer::without_rail().into());
+        };
+        let Dispatch::Called { within } = rail.dispatch() else {
+            return paid(self.agent, self.by, hold, now);
+        };
+        let Hold { payment, amount, .. } = hold;
+        let draft = |by, fact| Draft { agent: Some(self.agent.clone()), by, fact };
+        let drafts =
+            vec![draft(self.by, Fact::Held(hold)), draft(By::Engine, Fact::Sent { payment })];
+        let order = Order { payment, agent: self.agent, service, amount };
+        let sending = Sending { rail: rail.clone(), order, run: self.run, within };
+        let answer = PayAnswer::in_progress(Some(payment), None);
+        let decided = Decided { answer, sending: Some(sending) };
+        Decision::Commit { drafts, durable: true, answer: Box::new(move |_: &State| decided) }
+    }
+
+    fn deny(
+        self,
+        state: &State,
+        book: &Book,
+        id: PaymentId,
+        refusal: Refusal,
+        now: Timestamp,
+    ) -> Decision<Decided> {
+        let by = self.by;
+        deny(state, book, by, self.denied(id, refusal), now)
     }
 
     /// The payment that this asks for; nothing where neither side names a price.
@@ -153,10 +244,9 @@ impl Asked {
         Some(Binding { key: key.clone(), call: self.call.clone(), asked: self.amount, until })
     }
 
-    fn denied(&self, payment: PaymentId, refusal: Refusal) -> Denied {
+    fn denied(self, payment: PaymentId, refusal: Refusal) -> Denied {
         let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(self.amount);
-        let (service, run) = (Some(self.service.clone()), self.run.clone());
-        Denied { payment, service, asked, refusal, run }
+        Denied { payment, service: Some(self.service), asked, refusal, run: self.run }
     }
 
     /// The key was used before: the same payment has the same outcome, another is refused.
@@ -167,10 +257,10 @@ impl Asked {
         book: &Book,
         id: PaymentId,
         now: Timestamp,
-    ) -> Decision<PayAnswer> {
+    ) -> Decision<Decided> {
         if bound.service != self.service || bound.binding.asked != self.amount {
             let denial = Denial::IdempotencyKeyReused { payment: bound.payment };
-            return deny(state, book, self.denied(id, Refusal::only(denial)), now);
+            return self.deny(state, book, id, Refusal::only(denial), now);
         }
         // The same call again is the transport's retry: its caller has heard nothing yet.
         let heard = self.call.is_none() || bound.binding.call != self.call;
@@ -181,78 +271,80 @@ impl Asked {
                 charged,
                 book.available(self.run.as_ref(), now),
             ),
-            state::Outcome::Open => PayAnswer::in_progress(Some(bound.payment), None),
+            state::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
             state::Outcome::Expired => {
-                failed(bound.payment, &Fact::Expired { payment: bound.payment })
+                PayAnswer::failed(bound.payment, &Fact::Expired { payment: bound.payment })
             }
             state::Outcome::Failed => {
-                failed(bound.payment, &Fact::Failed { payment: bound.payment })
+                PayAnswer::failed(bound.payment, &Fact::Failed { payment: bound.payment })
             }
         };
-        Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer })
+        Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer }.into())
+    }
+}
+
+/// A call whose arguments make no payment.
+struct Malformed {
+    agent: Handle,
+    run: Option<RunId>,
+    bad: BadField,
+    by: By,
+}
+
+impl Malformed {
+    fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
+        let Self { agent, run, bad, by } = self;
+        let Some(book) = state.book(&agent) else { return no_agent(&agent, now) };
+        let refusal = refuse(book, Denial::InvalidRequest(bad));
+        deny(state, book, by, Denied { payment, service: None, asked: None, refusal, run }, now)
     }
 }
 
 /// Takes the money in one durable commit: what the IOU rail needs, for it moves nothing.
-fn paid(agent: Handle, hold: Hold, now: Timestamp) -> Decision<PayAnswer> {
+fn paid(agent: Handle, by: By, hold: Hold, now: Timestamp) -> Decision<Decided> {
     let (payment, service, charged) = (hold.payment, hold.service.clone(), hold.amount);
     let run = hold.run.clone();
     let fact = Fact::Paid(hold);
-    let drafts = vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }];
+    let drafts = vec![Draft { agent: Some(agent.clone()), by, fact }];
     let answer = Box::new(move |state: &State| {
         let available =
             state.book(&agent).map_or(Usd::ZERO, |book| book.available(run.as_ref(), now));
-        PayAnswer::paid(payment, &service, charged, available)
+        PayAnswer::paid(payment, &service, charged, available).into()
     });
     Decision::Commit { drafts, durable: true, answer }
 }
 
+/// What can be said of a payment that is not settled.
+fn still_open(payment: PaymentId, open: Option<&OpenPayment>) -> PayAnswer {
+    match open {
+        Some(open) if open.stage == Stage::InDoubt => PayAnswer::in_doubt(&open.hold),
+        Some(_) | None => PayAnswer::in_progress(Some(payment), None),
+    }
+}
+
 /// Refuses, and writes it down unless the agent's last denial was the same.
-fn deny(state: &State, book: &Book, denied: Denied, now: Timestamp) -> Decision<PayAnswer> {
+fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> Decision<Decided> {
     let repeats = book.repeats(&denied);
     let payment = repeats.map_or(denied.payment, |(payment, _)| payment);
-    let answer = PayAnswer {
+    let answer = Decided::from(PayAnswer {
         alternatives: alternatives(state, book, &denied),
         ..PayAnswer::denied(&denied.refusal, Some(payment), now)
-    };
+    });
     let agent = book.handle.clone();
     if let Some((_, how)) = repeats {
         return Decision::Repeat { agent, how, answer };
     }
     let fact = Fact::Denied(Box::new(denied));
-    let drafts = vec![Draft { agent: Some(agent), by: By::Agent, fact }];
+    let drafts = vec![Draft { agent: Some(agent), by, fact }];
     Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
 }
 
-fn refuse_request(
-    state: &State,
-    agent: &Handle,
-    run: Option<RunId>,
-    bad: BadField,
-    payment: PaymentId,
-    now: Timestamp,
-) -> Decision<PayAnswer> {
-    let Some(book) = state.book(agent) else {
-        return Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now));
-    };
-    let refusal = refuse(book, Denial::InvalidRequest(bad));
-    deny(state, book, Denied { payment, service: None, asked: None, refusal, run }, now)
+fn no_agent(agent: &Handle, now: Timestamp) -> Decision<Decided> {
+    Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now).into())
 }
 
 pub(super) fn unknown_agent(agent: &Handle) -> Refusal {
     Refusal::only(Denial::AgentUnknown { handle: agent.clone() })
-}
-
-/// A payment that ended without a charge, and how.
-fn failed(payment: PaymentId, end: &Fact) -> PayAnswer {
-    let (code, advice) = match end {
-        Fact::Voided { cause: VoidCause::Revoked, .. } => (Code::AgentRevoked, Advice::Stop),
-        _ => (Code::EngineUnavailable, Advice::Wait),
-    };
-    let message = "This payment ended before anything was sent. Nothing was charged.";
-    let plain = Refused::plain(code, message, advice);
-    let refused = Refused { outcome: Some(Outcome::Failed), ..plain };
-    PayAnswer { refused, payment_id: Some(payment), ..PayAnswer::default() }
 }
 
 /// The names closest to one that the catalogue does not have, among those the agent may pay.

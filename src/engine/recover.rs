@@ -2,10 +2,18 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{Engine, EngineError};
+use tokio::sync::watch;
+
+use super::{Engine, EngineError, Tally};
 use crate::{
     clock::Clock,
-    policy::{entry::VoidCause, names::Handle, settle, state::State},
+    policy::{
+        entry::{Draft, VoidCause},
+        names::{Handle, RailName},
+        settle,
+        state::State,
+    },
+    rails::Rails,
     store::{Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError},
 };
 
@@ -51,24 +59,37 @@ pub async fn accept(places: &Places, accept: Accept, clock: Clock) -> Result<Acc
 }
 
 impl Engine {
-    /// Takes over a store: whatever was held and never sent when it was last left is released.
+    /// Takes over a store: whatever was held and never sent when it was last left is released,
+    /// and whatever was sent and has no outcome is in doubt from now on.
     ///
     /// What cannot be written down stays held: a sealed record, or one on a full disk, is still to
     /// be read.
     ///
     /// # Errors
     /// If the store fails in a way that leaves nothing to read.
-    pub async fn open(store: Store, clock: Clock) -> Result<Self, EngineError> {
-        let engine = Self { store, clock };
-        match engine.void_unsent(None, VoidCause::Recovery).await {
-            Ok(0) => {}
-            Ok(voided) => tracing::warn!(voided, "released holds of which nothing was sent"),
+    pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
+        let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
+        let engine = Self { store, rails, clock, under_way, parked };
+        match engine.put_right().await {
+            Ok(()) => {}
             Err(EngineError::Store(error)) if error.leaves_reading() => {
-                tracing::warn!(%error, "holds of which nothing was sent stay held");
+                tracing::warn!(%error, "what was held when the record was left stays as it was");
             }
             Err(error) => return Err(error),
         }
         Ok(engine)
+    }
+
+    async fn put_right(&self) -> Result<(), EngineError> {
+        let voided = self.void_unsent(None, VoidCause::Recovery).await?;
+        if voided > 0 {
+            tracing::warn!(voided, "released holds of which nothing was sent");
+        }
+        let doubted = self.settle_all(settle::doubt_sent).await?;
+        if doubted > 0 {
+            tracing::warn!(doubted, "nobody knows what became of payments that were under way");
+        }
+        Ok(())
     }
 
     /// Releases every hold of which nothing was sent, of one agent or of all; says how many.
@@ -77,11 +98,20 @@ impl Engine {
         agent: Option<Handle>,
         cause: VoidCause,
     ) -> Result<usize, EngineError> {
-        let mut voided = 0;
+        let unsent = move |state: &State| settle::void_unsent(state, agent.as_ref(), cause);
+        self.settle_all(unsent).await
+    }
+
+    /// Records what `some` finds, a record at a time, until it finds nothing; says how much.
+    async fn settle_all(
+        &self,
+        some: impl Fn(&State) -> Vec<Draft> + Clone + Send + 'static,
+    ) -> Result<usize, EngineError> {
+        let mut settled = 0;
         loop {
-            let agent = agent.clone();
+            let some = some.clone();
             let decide = move |state: &State, _, _| {
-                let drafts = settle::void_unsent(state, agent.as_ref(), cause);
+                let drafts = some(state);
                 let count = drafts.len();
                 if drafts.is_empty() {
                     return Decision::Answer(count);
@@ -90,14 +120,26 @@ impl Engine {
                 Decision::Commit { drafts, durable: true, answer }
             };
             match self.store.commit(Purpose::Record, decide).await? {
-                0 => return Ok(voided),
-                some => voided += some,
+                0 => return Ok(settled),
+                count => settled += count,
             }
         }
     }
 
-    /// Whether nothing is set aside: a `serve` that nobody uses may end.
+    /// That a service can be paid by this rail.
+    pub(super) fn knows_rail(&self, rail: &RailName) -> Result<(), EngineError> {
+        if self.rails.get(rail).is_some() {
+            return Ok(());
+        }
+        let known: Vec<String> = self.rails.names().map(|name| format!("`{name}`")).collect();
+        Err(EngineError::UnknownRail { rail: rail.clone(), known: known.join(", ") })
+    }
+
+    /// Whether nothing is set aside or under way: a `serve` that nobody uses may end.
     pub async fn is_idle(&self) -> bool {
+        if self.under_way.now() > 0 {
+            return false;
+        }
         self.look(|state, _| state.all_open().next().is_none()).await.unwrap_or(true)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Call, Engine, EngineError,
+    detail::detail,
     pay::unknown_agent,
     request::{self, PageRequest},
 };
@@ -118,6 +119,7 @@ impl Engine {
         let entries = page.0.into_iter().map(|entry| OperatorLine {
             agent: entry.agent.clone(),
             line: line(&entry),
+            detail: detail(&entry.fact),
             note: entry.fact.note().cloned(),
         });
         Ok(LedgerPage { entries: entries.collect(), next_cursor: page.1 })

@@ -33,7 +33,7 @@ engine: a payment that passes one is denied and costs nothing.\n\
 Returns `outcome`: paid (payment_id, charged_usd, available_usd); denied or failed (code, message, \
 advice and, where known, max_affordable_usd, retry_after_s, alternatives that could be paid); \
 in_progress (learn the outcome later with payment_id alone, or the same arguments and \
-idempotency_key).\n\
+idempotency_key); in_doubt (it may have been paid: do not pay it again).\n\
 Unless paid, follow `advice`: fix_request = correct the arguments; shrink = if less is of use, pay \
 at most max_affordable_usd; wait = not before retry_after_s; ask_operator = only a human can \
 change this: tell your user and do other work; stop = do not pay again.\n\

@@ -27,6 +27,8 @@ pub enum Outcome {
     Denied,
     /// It is not decided, or not settled, yet.
     InProgress,
+    /// Nobody knows whether it reached the payee; the money stays held.
+    InDoubt,
     /// It ended without a charge after it had been allowed.
     Failed,
 }
@@ -36,7 +38,7 @@ impl Outcome {
     pub fn is_error(self) -> bool {
         match self {
             Self::Paid | Self::InProgress => false,
-            Self::Denied | Self::Failed => true,
+            Self::Denied | Self::InDoubt | Self::Failed => true,
         }
     }
 }

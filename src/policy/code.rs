@@ -167,7 +167,7 @@ impl Code {
             ),
             Self::PaymentFailed => (
                 "payment_failed",
-                "The payee's side refused the payment; nothing was charged.",
+                "The payee's side refused the payment or was not reached; nothing was charged.",
                 &[Wait],
             ),
             Self::EngineUnavailable => (

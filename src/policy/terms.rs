@@ -237,6 +237,9 @@ pub struct OperatorLine {
     /// The line, as the agent reads it too.
     #[serde(flatten)]
     pub line: LedgerLine,
+    /// What there is to say beyond it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// What the operator noted, which is not for the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,

@@ -10,6 +10,7 @@ use pettycash::{
         names::{Handle, PaymentId},
         terms::{LedgerPage, Revocation},
     },
+    rails::Rails,
     store::{Decision, Options, Purpose, Store},
 };
 use serde_json::json;
@@ -50,7 +51,8 @@ async fn a_revocation_releases_more_holds_than_one_record_carries() {
     }
     records.close().await;
     drop(records);
-    let engine = Engine::open(store(dir.path(), &clock), clock.clone()).await.unwrap();
+    let engine =
+        Engine::open(store(dir.path(), &clock), Rails::default(), clock.clone()).await.unwrap();
     let house = House { dir, clock, engine };
     let balance = house.call("get_balance", "intern", json!({})).await;
     assert_eq!(balance["held_usd"], "0.00");
@@ -68,7 +70,7 @@ async fn counted_denials_are_written_when_the_engine_closes() {
 }
 
 #[tokio::test]
-async fn what_was_held_and_never_sent_is_voided_at_open() {
+async fn at_open_what_was_held_is_voided_and_what_was_sent_is_in_doubt() {
     let house = House::new().await;
     house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
     house.top_up("intern", "1.00").await;
@@ -86,16 +88,17 @@ async fn what_was_held_and_never_sent_is_voided_at_open() {
     }
     records.close().await;
     drop(records);
-    let engine = Engine::open(store(dir.path(), &clock), clock.clone()).await.unwrap();
+    let engine =
+        Engine::open(store(dir.path(), &clock), Rails::default(), clock.clone()).await.unwrap();
     let house = House { dir, clock, engine };
-    assert_eq!(house.outcomes("intern").await[0], "voided");
+    assert_eq!(house.outcomes("intern").await[..2], ["in_doubt", "voided"]);
     let balance = house.call("get_balance", "intern", json!({})).await;
     assert_eq!(balance["held_usd"], "0.30", "what was sent stays held");
     assert_eq!(balance["available_usd"], "0.70");
     let voided = house.pay("intern", json!({"payment_id": held[0]})).await;
     assert_eq!(voided["outcome"], "failed");
     let open = house.pay("intern", json!({"payment_id": held[1]})).await;
-    assert_eq!(open["outcome"], "in_progress");
+    assert_eq!(open["outcome"], "in_doubt");
     // The key of what was never sent is free again, that of what was sent is not.
     let retry = |sent: bool| {
         json!({"service_id": "report", "amount_usd": "0.30",
@@ -105,7 +108,7 @@ async fn what_was_held_and_never_sent_is_voided_at_open() {
     assert_eq!(fresh["outcome"], "paid");
     assert_eq!(fresh.get("replayed"), None);
     let open = house.pay("intern", retry(true)).await;
-    assert_eq!(open["outcome"], "in_progress");
+    assert_eq!(open["outcome"], "in_doubt");
     assert_eq!(open["payment_id"], json!(held[1]));
 }
 
@@ -297,7 +300,7 @@ async fn after_a_failed_sync_nobody_is_told_that_nothing_was_charged() {
     let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
     let options = Options::bare(clock.clone());
     let records = Store::open(disk.port(), options.clone()).unwrap();
-    let engine = Engine::open(records, clock.clone()).await.unwrap();
+    let engine = Engine::open(records, Rails::default(), clock.clone()).await.unwrap();
     let house = House { dir: private_dir(), clock: clock.clone(), engine };
     house.scout().await;
     house.service(json!({"id": "search", "payee": "Acme", "price_usd": "0.02"})).await;
@@ -313,7 +316,7 @@ async fn after_a_failed_sync_nobody_is_told_that_nothing_was_charged() {
     assert_eq!(asked_again["outcome"], "in_progress", "the key stands for what may be lost yet");
     // What was written is found when the record is opened again, and the key knows it.
     let records = Store::open(disk.copy().port(), options).unwrap();
-    let engine = Engine::open(records, clock.clone()).await.unwrap();
+    let engine = Engine::open(records, Rails::default(), clock.clone()).await.unwrap();
     let house = House { engine, ..house };
     let known = house.pay("scout", ask).await;
     assert_eq!((&known["outcome"], &known["replayed"]), (&json!("paid"), &json!(true)));

@@ -6,7 +6,11 @@ use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
-    policy::terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
+    policy::{
+        entry::By,
+        terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
+    },
+    rails::Rails,
     store::{Options, Store},
 };
 use serde_json::{Value, json};
@@ -30,9 +34,14 @@ pub(crate) fn store(dir: &Path, clock: &Clock) -> Store {
 impl House {
     /// A house at noon of a Saturday, with `search` at $0.02 and `report` without a price.
     pub(crate) async fn new() -> Self {
+        Self::with(Rails::default()).await
+    }
+
+    /// The same with these rails.
+    pub(crate) async fn with(rails: Rails) -> Self {
         let dir = private_dir();
         let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
-        let engine = Engine::open(store(dir.path(), &clock), clock.clone()).await.unwrap();
+        let engine = Engine::open(store(dir.path(), &clock), rails, clock.clone()).await.unwrap();
         let house = Self { dir, clock, engine };
         house.service(json!({"id": "search", "payee": "Acme Search", "price_usd": "0.02"})).await;
         house.service(json!({"id": "report", "payee": "Acme Reports"})).await;
@@ -41,10 +50,15 @@ impl House {
 
     /// Closes the engine and opens another on the same files.
     pub(crate) async fn reopened(self) -> Self {
+        self.reopened_with(Rails::default()).await
+    }
+
+    /// The same with these rails.
+    pub(crate) async fn reopened_with(self, rails: Rails) -> Self {
         let Self { dir, clock, engine } = self;
         engine.close().await;
         drop(engine);
-        let engine = Engine::open(store(dir.path(), &clock), clock.clone()).await.unwrap();
+        let engine = Engine::open(store(dir.path(), &clock), rails, clock.clone()).await.unwrap();
         Self { dir, clock, engine }
     }
 
@@ -95,6 +109,7 @@ impl House {
             run: None,
             call_id: call.map(|call| call.parse().unwrap()),
             arguments,
+            by: By::Agent,
         };
         self.engine.call(tool, call).await.expect("a tool")
     }

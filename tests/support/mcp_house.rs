@@ -39,6 +39,11 @@ impl House {
         self.dir.path().join("home")
     }
 
+    /// Where this house keeps its head anchors, and whatever else is not in the home.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.dir.path().join("state")
+    }
+
     /// The program with these words, in this house.
     pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(BINARY);
@@ -49,7 +54,7 @@ impl House {
 
     pub(crate) fn furnish(&self, command: &mut Command) {
         command.env("PETTYCASH_HOME", self.home());
-        command.env("XDG_STATE_HOME", self.dir.path().join("state"));
+        command.env("XDG_STATE_HOME", self.state());
         command.env_remove("PETTYCASH_AGENT").env_remove("PETTYCASH_LOG");
     }
 

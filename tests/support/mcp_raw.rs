@@ -155,6 +155,18 @@ impl Raw {
         self.input = None;
     }
 
+    /// Ends the server as nothing can be survived.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Hangs up and waits for the end, whatever is still answered.
+    pub(crate) fn leave(mut self) -> ExitStatus {
+        self.hang_up();
+        self.child.wait().unwrap()
+    }
+
     /// Hangs up and waits for the end: how it ended, and what it said on standard error.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         self.hang_up();

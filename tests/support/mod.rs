@@ -10,6 +10,7 @@ pub(crate) mod dice;
 pub(crate) mod house;
 pub(crate) mod mcp_house;
 pub(crate) mod mcp_raw;
+pub(crate) mod scripted;
 pub(crate) mod sim_disk;
 
 /// A throw-away directory that is ours alone, as a home must be.

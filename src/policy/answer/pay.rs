@@ -7,10 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Refused, ServiceName};
 use crate::policy::{
     denial::{Advice, Code, Denial, Refusal},
+    entry::{Fact, Hold, VoidCause},
     money::{Usd, decimal},
     names::{PaymentId, ServiceId},
     window::Period,
 };
+
+/// How many seconds a caller waits before it asks again for what the rail did not do.
+const RETRY_AFTER_S: u64 = 5;
+/// The same where only the operator can bring news.
+const DOUBT_AGAIN_AFTER_S: u64 = 60;
 
 /// One breach, with the numbers of the moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +143,58 @@ impl PayAnswer {
             breached: refusal.denials.iter().filter_map(|denial| breach(denial, refusal)).collect(),
             nearest: nearest.iter().cloned().map(ServiceName).collect(),
             refused,
+            ..Self::default()
+        }
+    }
+
+    /// A payment that ended without a charge, and how.
+    pub fn failed(payment: PaymentId, end: &Fact) -> Self {
+        let unsent = "This payment ended before anything was sent. Nothing was charged.";
+        let refused = "The payee's side refused this payment. Nothing was charged.";
+        let unreached = "The payee's side could not be reached. Nothing was charged.";
+        let (code, advice, message) = if let Fact::Failed { .. } = end {
+            (Code::PaymentFailed, Advice::Wait, refused)
+        } else if let Fact::Voided { cause: VoidCause::NotSent, .. } = end {
+            (Code::PaymentFailed, Advice::Wait, unreached)
+        } else if let Fact::Voided { cause: VoidCause::Revoked, .. } = end {
+            (Code::AgentRevoked, Advice::Stop, unsent)
+        } else {
+            (Code::EngineUnavailable, Advice::Wait, unsent)
+        };
+        let retry_after_s = (advice == Advice::Wait).then_some(RETRY_AFTER_S);
+        let plain = Refused::plain(code, message, advice);
+        let refused = Refused { outcome: Some(Outcome::Failed), retry_after_s, ..plain };
+        Self { refused, payment_id: Some(payment), ..Self::default() }
+    }
+
+    /// A payment of which nobody knows whether it reached the payee.
+    pub fn in_doubt(hold: &Hold) -> Self {
+        let message = format!(
+            "Nobody knows yet whether this payment reached the payee, so {} stays held. Do not pay \
+             again; call with this payment_id alone to learn the outcome.",
+            hold.amount
+        );
+        let plain = Refused::plain(Code::PaymentInDoubt, &message, Advice::Wait);
+        let refused = Refused {
+            outcome: Some(Outcome::InDoubt),
+            retry_after_s: Some(DOUBT_AGAIN_AFTER_S),
+            ..plain
+        };
+        Self {
+            refused,
+            payment_id: Some(hold.payment),
+            service_id: Some(ServiceName(hold.service.clone())),
+            ..Self::default()
+        }
+    }
+
+    /// A payment that cannot be made because the engine lacks its service's rail.
+    pub fn without_rail() -> Self {
+        let message = "This service cannot be paid now: the way its money goes is not set up. \
+                       Nothing was charged.";
+        let refused = Refused::plain(Code::EngineUnavailable, message, Advice::Wait);
+        Self {
+            refused: Refused { retry_after_s: Some(DOUBT_AGAIN_AFTER_S), ..refused },
             ..Self::default()
         }
     }

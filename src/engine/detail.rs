@@ -1,0 +1,81 @@
+//! What an operator reads of an entry beyond its line, in words.
+
+use std::collections::BTreeSet;
+
+use crate::policy::{
+    entry::{Fact, Incident, VoidCause},
+    mandate::Mandate,
+    names::ServiceId,
+};
+
+/// What there is to say of a fact, if there is anything.
+pub(super) fn detail(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::Opened { mandate } | Fact::MandateSet { mandate, .. } => in_words(mandate),
+        Fact::Voided { cause, .. } => voided(*cause).to_owned(),
+        Fact::Doubted { .. } => "the rail said neither yes nor no: the money stays held".to_owned(),
+        Fact::Failed { .. } => "the rail said no".to_owned(),
+        Fact::DeniedAgain { others, .. } if *others > 0 => {
+            format!("{others} of them were for other reasons or amounts")
+        }
+        Fact::ServiceSet(service) => format!("paid to {} by {}", service.payee, service.rail),
+        Fact::Incident(incident) => happened(incident),
+        Fact::Credited { .. }
+        | Fact::Held(_)
+        | Fact::Sent { .. }
+        | Fact::Captured { .. }
+        | Fact::Paid(_)
+        | Fact::Expired { .. }
+        | Fact::Refunded { .. }
+        | Fact::Denied(_)
+        | Fact::DeniedAgain { .. }
+        | Fact::Frozen { .. }
+        | Fact::Unfrozen { .. }
+        | Fact::Revoked { .. }
+        | Fact::ServiceRemoved { .. } => return None,
+    })
+}
+
+fn voided(cause: VoidCause) -> &'static str {
+    match cause {
+        VoidCause::Revoked => "the agent was revoked before anything was sent",
+        VoidCause::Recovery => "the engine stopped before anything was sent",
+        VoidCause::NotSent => "the rail proved that nothing was sent",
+    }
+}
+
+fn happened(incident: &Incident) -> String {
+    match incident {
+        Incident::TailCut { file, offset, bytes } => {
+            format!("{bytes} bytes of `{file}` from offset {offset} on, never synced, were cut")
+        }
+        Incident::AnchorAdopted => {
+            "there was no head anchor to hold the record against: this one was taken as it is"
+                .to_owned()
+        }
+        Incident::RollbackAccepted { known, reached, .. } => {
+            format!("record {known} was known, and a record that ends at {reached} was accepted")
+        }
+        Incident::DamageCut { file, offset, bytes, .. } => {
+            format!("{bytes} bytes of `{file}` from offset {offset} on were put aside as damaged")
+        }
+        Incident::ClockJumped { from, to } => format!("the clock went from {from} to {to}"),
+    }
+}
+
+/// What a mandate grants: `prepaid, 5.00/day, at most $0.25 a payment`.
+fn in_words(mandate: &Mandate) -> String {
+    let mut words = vec![mandate.funding.to_string()];
+    words.extend(mandate.caps.iter().map(ToString::to_string));
+    words.extend(mandate.per_call_limit.map(|limit| format!("at most {limit} a payment")));
+    words.extend(named("only", &mandate.allow));
+    words.extend(named("never", &mandate.deny));
+    words.extend(mandate.expires_at.map(|at| format!("until {at}")));
+    words.push(format!("days of {}", mandate.zone.name()));
+    words.join(", ")
+}
+
+fn named(how: &str, services: &BTreeSet<ServiceId>) -> Option<String> {
+    let names: Vec<&str> = services.iter().map(ServiceId::as_str).collect();
+    (!names.is_empty()).then(|| format!("{how} {}", names.join(" ")))
+}

@@ -1,0 +1,196 @@
+//! What was held goes to its rail, and what the rail says is recorded.
+//!
+//! It runs on tasks of its own, so that a payment comes to its end whatever becomes of whoever
+//! asked for it. What cannot be said for sure stays held and is in doubt.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::{Counted, Engine, pay::Decided};
+use crate::{
+    policy::{
+        answer::PayAnswer,
+        entry::{Draft, Fact, VoidCause},
+        names::{Handle, PaymentId, RunId},
+        settle::{self, SettleError},
+        state::{OpenPayment, Stage, State},
+    },
+    rails::{Order, Rail, Verdict},
+    store::{Decision, Purpose, StoreError},
+};
+
+/// How long a caller waits for a payment: its answer must be back within 25 s.
+const WAIT: Duration = Duration::from_secs(20);
+/// How long until an outcome is recorded again that a full disk had no room for.
+const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How many payments a log names.
+const NAMED: usize = 20;
+
+/// A payment whose hold is durable: its rail is to be called now.
+pub(super) struct Sending {
+    pub(super) rail: Arc<dyn Rail>,
+    pub(super) order: Order,
+    pub(super) run: Option<RunId>,
+    /// What has no answer by then is in doubt.
+    pub(super) within: Duration,
+}
+
+impl Engine {
+    /// Makes a payment up to its end, and waits for that as long as its caller may wait.
+    pub(super) async fn begin(
+        &self,
+        decide: impl FnOnce(&State, PaymentId, Timestamp) -> Decision<Decided> + Send + 'static,
+    ) -> Result<PayAnswer, StoreError> {
+        // Where no rail is ever called the commit is all there is, and no caller can break it off.
+        if self.rails.only_record() {
+            return Ok(self.store.commit(Purpose::Spend, decide).await?.answer);
+        }
+        let until = Instant::now() + WAIT;
+        let (engine, counted) = (self.clone(), self.under_way.count());
+        let begun = tokio::spawn(async move {
+            let Decided { answer, sending } = engine.store.commit(Purpose::Spend, decide).await?;
+            let sent = sending.map(|sending| tokio::spawn(engine.send(sending, counted)));
+            Ok((answer, sent))
+        });
+        let gone = |_| StoreError::Uncertain { cause: "the payment broke off".to_owned() };
+        let (answer, sent) = begun.await.map_err(gone)??;
+        let Some(sent) = sent else { return Ok(answer) };
+        match timeout_at(until, sent).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) | Err(_) => Ok(answer),
+        }
+    }
+
+    /// Calls the rail and records what it says.
+    async fn send(self, sending: Sending, counted: Counted) -> PayAnswer {
+        let Sending { rail, order, run, within } = sending;
+        let Order { payment, agent, .. } = order.clone();
+        let mut parked = self.parked.subscribe();
+        let verdict = tokio::select! {
+            verdict = ask(rail, order, within) => verdict,
+            _ = parked.wait_for(|parked| *parked) => {
+                return PayAnswer::in_progress(Some(payment), None);
+            }
+        };
+        tracing::info!(%agent, %payment, ?verdict, "the rail answered");
+        let answer = self.record(agent, run, payment, verdict).await;
+        drop(counted);
+        answer
+    }
+
+    /// Writes down what became of a payment. A disk that is only full is waited for as long as
+    /// this process lives; after any other failure the next start finds it sent, and in doubt.
+    async fn record(
+        &self,
+        agent: Handle,
+        run: Option<RunId>,
+        payment: PaymentId,
+        verdict: Verdict,
+    ) -> PayAnswer {
+        let mut told = false;
+        loop {
+            let run = run.clone();
+            let decide =
+                move |state: &State, _, now| settled(state, payment, verdict, run.as_ref(), now);
+            match self.store.commit(Purpose::Record, decide).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(error)) => {
+                    tracing::error!(%agent, %payment, %error, "the outcome does not fit");
+                    break;
+                }
+                Err(StoreError::Full) => {
+                    if !told {
+                        tracing::error!(%agent, %payment, "no room to record the outcome");
+                    }
+                    told = true;
+                    sleep(RECORD_AGAIN_AFTER).await;
+                }
+                Err(error) => {
+                    tracing::error!(%agent, %payment, %error, "the outcome was not recorded");
+                    break;
+                }
+            }
+        }
+        PayAnswer::in_progress(Some(payment), None)
+    }
+
+    /// Waits until no payment is under way.
+    pub(crate) async fn all_ended(&self) {
+        self.under_way.none().await;
+    }
+
+    /// Lets go of the payments under way, and says in the log which they are: nobody knows their
+    /// end.
+    pub(super) async fn park(&self) {
+        if self.under_way.now() > 0 {
+            let look = |state: &State, _| {
+                let named = |open: &OpenPayment| (open.agent.clone(), open.hold.payment);
+                let sent = state.all_open().filter(|open| open.stage == Stage::Sent);
+                sent.take(NAMED).map(named).collect::<Vec<_>>()
+            };
+            for (agent, payment) in self.look(look).await.unwrap_or_default() {
+                tracing::warn!(%agent, %payment, "left under way: in doubt from the next start on");
+            }
+        }
+        self.parked.send_replace(true);
+    }
+}
+
+/// Calls the rail, on a task of its own: it may panic, or never come back.
+async fn ask(rail: Arc<dyn Rail>, order: Order, within: Duration) -> Verdict {
+    let (agent, payment, held) = (order.agent.clone(), order.payment, order.amount);
+    let call = tokio::spawn(async move { rail.pay(&order).await });
+    let rest = call.abort_handle();
+    match timeout(within, call).await {
+        Ok(Ok(Verdict::Captured(amount))) if amount > held => {
+            tracing::error!(%agent, %payment, %amount, %held, "the rail took more than was held");
+            Verdict::InDoubt
+        }
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) => {
+            // Its text may hold anything.
+            tracing::error!(%agent, %payment, panicked = error.is_panic(), "the rail broke off");
+            Verdict::InDoubt
+        }
+        Err(_) => {
+            rest.abort();
+            tracing::error!(%agent, %payment, ?within, "the rail did not answer in time");
+            Verdict::InDoubt
+        }
+    }
+}
+
+/// What a verdict comes to, and the answer that tells it.
+fn settled(
+    state: &State,
+    payment: PaymentId,
+    verdict: Verdict,
+    run: Option<&RunId>,
+    now: Timestamp,
+) -> Decision<Result<PayAnswer, SettleError>> {
+    let draft = match verdict {
+        Verdict::Captured(amount) => settle::capture(state, payment, amount),
+        Verdict::Failed => settle::fail(state, payment),
+        Verdict::NotSent => settle::void(state, payment, VoidCause::NotSent),
+        Verdict::InDoubt => settle::doubt(state, payment),
+    };
+    let (Ok(draft), Some(open)) = (&draft, state.open(payment)) else {
+        return Decision::Answer(Err(draft.err().unwrap_or(SettleError::NotOpen(payment))));
+    };
+    let Draft { fact, .. } = draft.clone();
+    let (OpenPayment { agent, hold, .. }, run) = (open.clone(), run.cloned());
+    let answer = Box::new(move |state: &State| {
+        let available =
+            || state.book(&agent).map(|book| book.available(run.as_ref(), now)).unwrap_or_default();
+        Ok(match fact {
+            Fact::Captured { amount, .. } => {
+                PayAnswer::paid(payment, &hold.service, amount, available())
+            }
+            Fact::Doubted { .. } => PayAnswer::in_doubt(&hold),
+            end => PayAnswer::failed(payment, &end),
+        })
+    });
+    Decision::Commit { drafts: vec![draft.clone()], durable: true, answer }
+}

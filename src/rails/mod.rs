@@ -1,0 +1,128 @@
+//! How money reaches a payee: each rail the same anatomy, each in a file of its own.
+//!
+//! A rail decides nothing and records nothing. By the time it is called the money is held and the
+//! record says, synced, that it was sent; what the rail answers is recorded by the engine. It is
+//! called once for a payment, on a task of its own, and never again: not after a time-out, not
+//! after a restart.
+//!
+//! # How to write a rail
+//!
+//! 1. A file here with one type, and what it needs to reach a payee as its fields.
+//! 2. [`Rail::name`]: what a service says it is paid by. It is in the record, so it never changes.
+//! 3. [`Rail::dispatch`]: how long a call may take. The engine keeps to it; a time-out of the
+//!    rail's own should be shorter, for it knows more about what was sent.
+//! 4. [`Rail::pay`]: one attempt. What it knows for sure it says; whatever is not proof is
+//!    [`Verdict::InDoubt`], for then the money stays held. It puts the payment's id wherever the
+//!    payee's side takes a name for a payment, and no text from outside into a log.
+//! 5. `serve` puts it among its [`Rails`].
+//!
+//! The scripted rail of the tests shows every answer there is.
+
+mod iou;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+pub use iou::Iou;
+
+use crate::policy::{
+    mandate::Service,
+    money::Usd,
+    names::{Handle, PaymentId, RailName},
+};
+
+/// One payment, as a rail is asked to make it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its id, which names it for the payee's side too.
+    pub payment: PaymentId,
+    /// Who pays.
+    pub agent: Handle,
+    /// What is paid for, as the catalogue had it when the money was held.
+    pub service: Service,
+    /// How much is held: no more may be taken.
+    pub amount: Usd,
+}
+
+/// What became of a payment, as far as its rail knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// So much was taken.
+    Captured(Usd),
+    /// The payee's side said no, and nothing was or will be taken.
+    Failed,
+    /// Nothing ever left this process, and that is proved: a refused connection, say.
+    NotSent,
+    /// Anything else: a time-out, a reset, an answer that makes no sense.
+    InDoubt,
+}
+
+/// What it takes to make a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// The record is the payment: it is made with the commit that allows it, and nothing is called.
+    Recorded,
+    /// [`Rail::pay`] is called once the hold is durable, and may take so long.
+    Called {
+        /// What has no answer by then is in doubt.
+        within: Duration,
+    },
+}
+
+/// One way for money to reach a payee.
+///
+/// It has one promise to keep: what it answers is true. A panic and a missed deadline count as
+/// [`Verdict::InDoubt`]; the future is dropped then, wherever it is.
+pub trait Rail: Send + Sync {
+    /// Its name in the catalogue.
+    fn name(&self) -> RailName;
+
+    /// What it takes to pay by it.
+    fn dispatch(&self) -> Dispatch;
+
+    /// Makes one payment, and says what became of it.
+    fn pay<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Verdict>;
+}
+
+/// The rails that an engine has. Clones are the same rails.
+#[derive(Clone)]
+pub struct Rails(Arc<BTreeMap<RailName, Arc<dyn Rail>>>);
+
+impl Default for Rails {
+    /// Internal credit alone, which every engine has.
+    fn default() -> Self {
+        Self(Arc::default()).with(Arc::new(Iou))
+    }
+}
+
+impl Rails {
+    /// These and one more; it takes the place of one with the same name.
+    #[must_use]
+    pub fn with(self, rail: Arc<dyn Rail>) -> Self {
+        let mut rails = Arc::unwrap_or_clone(self.0);
+        rails.insert(rail.name(), rail);
+        Self(Arc::new(rails))
+    }
+
+    /// The rail of that name.
+    pub fn get(&self, name: &RailName) -> Option<&Arc<dyn Rail>> {
+        self.0.get(name)
+    }
+
+    /// The names there are.
+    pub fn names(&self) -> impl Iterator<Item = &RailName> {
+        self.0.keys()
+    }
+
+    /// Whether none of them is ever called.
+    pub fn only_record(&self) -> bool {
+        self.0.values().all(|rail| rail.dispatch() == Dispatch::Recorded)
+    }
+}
+
+impl fmt::Debug for Rails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
