@@ -1,6 +1,8 @@
 //! The command line, as an operator types it.
 
 mod freezing;
+mod mandates;
+mod paying;
 
 use std::{
     future::ready,

@@ -24,7 +24,8 @@ pub(super) struct Args {
     #[arg(long, env = "PETTYCASH_AGENT", value_name = "HANDLE")]
     agent: Handle,
 
-    /// The run that its payments belong to, for the ledger
+    /// The run that its payments belong to: for the ledger, and for a cap per run; without one the
+    /// run is the day
     #[arg(long, value_name = "ID")]
     run: Option<RunId>,
 }

@@ -5,9 +5,12 @@ mod demo;
 mod expiry;
 mod init;
 mod ledger;
+mod mandate;
 mod mcp;
 mod output;
 pub mod owner;
+mod pay;
+mod refund;
 mod serve;
 mod service;
 mod top_up;
@@ -64,9 +67,15 @@ enum Verb {
     Mcp(mcp::Args),
     /// Create, list, show, freeze, unfreeze and revoke agents
     Agent(agent::Args),
+    /// Show and change what an agent may spend
+    Mandate(mandate::Args),
     /// Add to an agent's balance
     TopUp(top_up::Args),
-    /// Add to the catalogue of services, and list it
+    /// Pay a service as an agent, to see what it would be told
+    Pay(pay::Args),
+    /// Give back what a payment took, or a part of it
+    Refund(refund::Args),
+    /// Add to the catalogue of services, list it and take from it
     Service(service::Args),
     /// Print the ledger, newest first
     Ledger(ledger::Args),
@@ -125,6 +134,9 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Serve(args) => serve::run(args, home()?, output),
         Verb::Mcp(args) => mcp::run(args, cli.home.clone()),
         Verb::Agent(args) => agent::run(args, &home()?, output),
+        Verb::Mandate(args) => mandate::run(args, &home()?, output),
+        Verb::Pay(args) => pay::run(args, &home()?, output),
+        Verb::Refund(args) => refund::run(args, &home()?, output),
         Verb::TopUp(args) => top_up::run(args, &home()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
         Verb::Ledger(args) => ledger::run(&args, &home()?, output),

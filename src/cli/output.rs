@@ -11,11 +11,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::owner;
-use crate::{client::ClientError, policy::names::is_invisible};
+use crate::{client::ClientError, policy::names::is_invisible, serve::ServeError};
 
 /// The arguments were wrong.
 pub(super) const USAGE: u8 = 2;
-const FAILED: u8 = 1;
+/// It did not work, or something is wrong.
+pub(super) const FAILED: u8 = 1;
+/// A payment was denied, failed or is in doubt.
+pub(super) const DENIED: u8 = 3;
+const UNWRITABLE: u8 = 4;
 const UNREACHABLE: u8 = 5;
 const UNVERIFIED: u8 = 6;
 
@@ -59,9 +63,14 @@ impl Output {
     }
 }
 
-/// Prints a line on stdout; a reader that has gone, as `head` does, is no error.
+/// Prints a line on stdout.
 pub(super) fn say(text: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
+    print_all(format!("{text}\n").as_bytes())
+}
+
+/// Prints bytes on stdout as they are; a reader that has gone, as `head` does, is no error.
+pub(super) fn print_all(bytes: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
@@ -116,9 +125,16 @@ pub(super) fn report(error: &anyhow::Error, output: Output) {
 
 /// The exit code that an error deserves.
 pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let serve = error.chain().find_map(|cause| cause.downcast_ref());
+    if let Some(ServeError::Unwritable { .. }) = serve {
+        return ExitCode::from(UNWRITABLE);
+    }
     ExitCode::from(match (failure(error), client(error)) {
         (Some(Failure::Usage { .. }), _) => USAGE,
         (Some(Failure::Unverified { .. }), _) => UNVERIFIED,
+        (None, Some(ClientError::Problem(problem))) if problem.code == "ledger_unwritable" => {
+            UNWRITABLE
+        }
         (None, Some(ClientError::Problem(_)) | None) => FAILED,
         (None, Some(_)) => UNREACHABLE,
     })

@@ -32,6 +32,13 @@ enum Verb {
     Add(Add),
     /// List the catalogue
     List,
+    /// Take a service out of the catalogue: nobody can pay it any more
+    #[command(after_help = "Example:\n  pettycash service remove search\n\n\
+        What was paid stays as it is. Mandates that name it keep the name.")]
+    Remove {
+        /// The service
+        id: ServiceId,
+    },
 }
 
 const ADD_HELP: &str = "\
@@ -75,6 +82,12 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             Verb::List => {
                 let services = operator.services().await?;
                 output.print(&services, || list(&services.services))?;
+            }
+            Verb::Remove { id } => {
+                let view = operator.remove_service(&id).await?;
+                output.print(&view, || {
+                    format!("Removed {id}, which paid {}: nobody can pay it any more.", view.payee)
+                })?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -14,13 +14,7 @@ pub(super) fn bounds(view: &AgentView) -> String {
 
 /// A cap in words.
 pub(super) fn short(amount: Usd, period: Period) -> String {
-    match period {
-        Period::Lifetime => format!("{amount} in all"),
-        Period::Rolling(hours) => format!("{amount} in any {} h", hours.get()),
-        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Run => {
-            format!("{amount} per {period}")
-        }
-    }
+    format!("{amount} {}", period.during())
 }
 
 /// An amount, where there is one.

@@ -7,11 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
-    answer::ServiceView,
-    names::Handle,
+    answer::{PayAnswer, ServiceView},
+    names::{Handle, PaymentId, ServiceId},
     terms::{
-        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, NewAgent,
-        NewService, Problem, Revocation, Services, TopUp, Unfreezing,
+        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
+        MandatePatch, MandateView, NewAgent, NewService, PaymentTerms, Problem, Refund, Refunded,
+        Revocation, Services, TopUp, Unfreezing,
     },
 };
 
@@ -95,11 +96,21 @@ impl Operator {
 
     /// Sends `body` to `path`. It is never sent again once it may have arrived.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Answer<T> {
+        self.send(Method::POST, path, body, Again::UnlessSent).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        again: Again,
+    ) -> Answer<T> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Unreachable {
             may_have_been_done: false,
             cause: Cause(error.to_string()),
         })?;
-        self.ask(Method::POST, path, Some(body), Again::UnlessSent).await
+        self.ask(method, path, Some(body), again).await
     }
 
     /// What the `serve` says of itself.
@@ -157,6 +168,33 @@ impl Operator {
         self.post(&format!("/v1/agents/{agent}/top-ups"), top_up).await
     }
 
+    /// An agent's mandate.
+    pub async fn mandate(&self, agent: &Handle) -> Answer<MandateView> {
+        self.get(&format!("/v1/agents/{agent}/mandate")).await
+    }
+
+    /// Changes an agent's mandate, or asks what would change.
+    pub async fn change_mandate(
+        &self,
+        agent: &Handle,
+        patch: &MandatePatch,
+    ) -> Answer<MandateChanged> {
+        let mandate = format!("/v1/agents/{agent}/mandate");
+        self.send(Method::PATCH, &mandate, patch, Again::UnlessSent).await
+    }
+
+    /// Pays as an agent would. A payment with a call id whose connection breaks is sent again.
+    pub async fn pay(&self, agent: &Handle, payment: &PaymentTerms) -> Answer<PayAnswer> {
+        let once = payment.call_id.is_some();
+        let again = if once { Again::Always } else { Again::UnlessSent };
+        self.send(Method::POST, &format!("/v1/agents/{agent}/payments"), payment, again).await
+    }
+
+    /// Gives back what a payment took, or a part of it.
+    pub async fn refund(&self, payment: PaymentId, refund: &Refund) -> Answer<Refunded> {
+        self.post(&format!("/v1/payments/{payment}/refunds"), refund).await
+    }
+
     /// The catalogue.
     pub async fn services(&self) -> Answer<Services> {
         self.get("/v1/services").await
@@ -165,6 +203,11 @@ impl Operator {
     /// Adds to the catalogue.
     pub async fn add_service(&self, new: &NewService) -> Answer<ServiceView> {
         self.post("/v1/services", new).await
+    }
+
+    /// Takes a service out of the catalogue.
+    pub async fn remove_service(&self, service: &ServiceId) -> Answer<ServiceView> {
+        self.ask(Method::DELETE, &format!("/v1/services/{service}"), None, Again::UnlessSent).await
     }
 
     /// One page of one agent's ledger, or of everybody's, newest first.

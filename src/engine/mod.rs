@@ -1,15 +1,18 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
 //! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
-//! that of an operator's act, `report.rs` what agents and operators read, `recover.rs` what is put
-//! right at open. Decisions themselves are policy's; they run on the store's writer thread, in
-//! order, on the newest state.
+//! that of an operator's act (`mandate.rs` and `refund.rs` of those that take more telling),
+//! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
+//! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
 
 mod detail;
+mod health;
+mod mandate;
 mod operate;
 mod pages;
 mod pay;
 pub mod recover;
+mod refund;
 mod report;
 mod request;
 mod send;
@@ -17,6 +20,7 @@ mod tally;
 pub mod verify;
 
 use jiff::Timestamp;
+pub use refund::RefundError;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -32,7 +36,7 @@ use crate::{
         names::{Handle, IdempotencyKey, PaymentId, RailName, RunId},
         operate::OperateError,
         state::State,
-        terms::Problem,
+        terms::{PatchError, Problem},
     },
     rails::Rails,
     store::{Condition, Store, StoreError},
@@ -80,6 +84,12 @@ pub enum EngineError {
     /// The act itself is refused.
     #[error(transparent)]
     Operate(#[from] OperateError),
+    /// The change of a mandate is refused.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// The refund is refused.
+    #[error(transparent)]
+    Refund(#[from] RefundError),
     /// The record cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -110,6 +120,8 @@ impl EngineError {
     pub fn problem(&self) -> Problem {
         let (status, code, hint) = match self {
             Self::Operate(error) => operate::problem(error),
+            Self::Patch(error) => mandate::problem(error),
+            Self::Refund(error) => refund::problem(*error),
             Self::Store(error @ StoreError::Uncertain { .. }) => (
                 503,
                 store_code(error).word(),
@@ -129,6 +141,8 @@ impl EngineError {
         let code = match self {
             Self::Store(error) => store_code(error),
             Self::Operate(_)
+            | Self::Patch(_)
+            | Self::Refund(_)
             | Self::Cursor
             | Self::Limit { .. }
             | Self::UnknownRail { .. }

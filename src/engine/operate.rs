@@ -1,21 +1,22 @@
 //! The operator's acts, on the same road as a payment: decide, commit, answer.
 
 use jiff::Timestamp;
+use serde_json::json;
 
-use super::{Engine, EngineError};
+use super::{Call, Engine, EngineError};
 use crate::{
     policy::{
-        answer::ServiceView,
-        entry::{Draft, VoidCause},
-        names::Handle,
+        answer::{PayAnswer, Refused, ServiceView},
+        entry::{By, Draft, VoidCause},
+        names::{Handle, ServiceId},
         operate::{self, Act, Existing, MAX_AT_ONCE, OperateError},
         state::State,
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, NewAgent, NewService,
-            Revocation, Services, TopUp, Unfreezing,
+            PaymentTerms, Revocation, Services, TopUp, Unfreezing,
         },
     },
-    store::{Decision, Purpose},
+    store::{Decision, Purpose, StoreError},
 };
 
 /// How many records an act on all agents may take: more agents than a machine has room for.
@@ -133,6 +134,46 @@ impl Engine {
         Ok(view)
     }
 
+    /// Takes a service out of the catalogue, and says what it was.
+    ///
+    /// # Errors
+    /// If it is not there, or the store refuses.
+    pub async fn remove_service(&self, id: &ServiceId) -> Result<ServiceView, EngineError> {
+        let removing = id.clone();
+        let decide = move |state: &State, _| {
+            let view = state.service(&removing).map(ServiceView::from);
+            operate::remove_service(state, &removing).map(|act| (act, view))
+        };
+        let view = self.act(Purpose::Record, decide, |_, _, view| view).await?;
+        tracing::info!(service = %id, "service removed");
+        Ok(view.ok_or_else(|| OperateError::UnknownService(id.clone()))?)
+    }
+
+    /// Pays as an agent would, on the same road, and answers what it would be answered.
+    ///
+    /// # Errors
+    /// If there is no such agent, or the store fails.
+    pub async fn pay_as(
+        &self,
+        agent: &Handle,
+        payment: PaymentTerms,
+    ) -> Result<PayAnswer, EngineError> {
+        self.agent(agent).await?;
+        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id } = payment;
+        let mut arguments = json!({"service_id": service_id});
+        if let Some(amount) = amount_usd {
+            arguments["amount_usd"] = json!(amount.decimal());
+        }
+        if let Some(key) = idempotency_key {
+            arguments["idempotency_key"] = json!(key);
+        }
+        let (agent, by) = (agent.clone(), By::Operator);
+        let call = Call { agent, run: None, call_id, arguments, by };
+        let answer = self.call("pay_for_api_call", call).await.unwrap_or_default();
+        let broken = |_| PayAnswer { refused: Refused::internal_error(), ..PayAnswer::default() };
+        Ok(serde_json::from_value(answer).unwrap_or_else(broken))
+    }
+
     /// One agent.
     ///
     /// # Errors
@@ -201,7 +242,7 @@ impl Engine {
         purpose: Purpose,
         decide: impl Fn(&State) -> Vec<Draft> + Clone + Send + 'static,
     ) -> Result<ActedOnAll, EngineError> {
-        let mut changed = Vec::new();
+        let (mut changed, mut unrecorded) = (Vec::new(), None);
         for _ in 0..MAX_ROUNDS {
             let decide = decide.clone();
             let decide = move |state: &State, _| {
@@ -210,14 +251,22 @@ impl Engine {
                 let act = if drafts.is_empty() { Act::Nothing } else { Act::Write(drafts) };
                 Ok::<_, OperateError>((act, whom))
             };
-            let whom = self.act(purpose, decide, |_, _, whom| whom).await?;
-            let last = whom.len() < MAX_AT_ONCE;
-            changed.extend(whom);
-            if last {
-                break;
+            match self.act(purpose, decide, |_, _, whom| whom).await {
+                // In force for those of this round: the others shall not be left out.
+                Err(error @ EngineError::Store(StoreError::InMemory { .. })) => {
+                    unrecorded = Some(error);
+                }
+                Err(error) => return Err(unrecorded.unwrap_or(error)),
+                Ok(whom) => {
+                    let last = whom.len() < MAX_AT_ONCE;
+                    changed.extend(whom);
+                    if last {
+                        break;
+                    }
+                }
             }
         }
-        Ok(ActedOnAll { changed })
+        unrecorded.map_or(Ok(ActedOnAll { changed }), Err)
     }
 
     /// Decides an act on the newest state, writes it down durably, and reads what came of it, with

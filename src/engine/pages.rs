@@ -74,6 +74,16 @@ impl Engine {
         agent: &Handle,
         payment: PaymentId,
     ) -> Result<Option<Fact>, EngineError> {
+        let own = self.entry_of(payment, |entry| entry.agent.as_ref() == Some(agent)).await?;
+        Ok(own.map(|entry| entry.fact))
+    }
+
+    /// The entry that began a payment or refusal, if there is one that is `meant`.
+    pub(super) async fn entry_of(
+        &self,
+        payment: PaymentId,
+        meant: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>, EngineError> {
         let head = self.store.read(|_, head| head).await?;
         if head.position.is_none_or(|last| payment.position() > last) {
             return Ok(None);
@@ -83,9 +93,8 @@ impl Engine {
             Err(StoreError::NoRecord { .. }) => return Ok(None),
             other => other?,
         };
-        let entries = record.lines.into_iter().map(|line| line.entry);
-        let mut own = entries.filter(|entry| entry.agent.as_ref() == Some(agent));
-        Ok(own.find_map(|entry| (entry.fact.begins() == Some(payment)).then_some(entry.fact)))
+        let mut entries = record.lines.into_iter().map(|line| line.entry);
+        Ok(entries.find(|entry| meant(entry) && entry.fact.begins() == Some(payment)))
     }
 
     /// The fact that ended a hold of `agent` that is no longer open.

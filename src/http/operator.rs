@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     extract::State,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use serde::Deserialize;
 
@@ -14,11 +14,12 @@ use super::{
 use crate::{
     engine::{Engine, EngineError},
     policy::{
-        answer::ServiceView,
-        names::Handle,
+        answer::{PayAnswer, ServiceView},
+        names::{Handle, PaymentId, ServiceId},
         terms::{
-            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, NewAgent,
-            NewService, Revocation, Services, TopUp, Unfreezing,
+            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
+            MandateChanged, MandatePatch, MandateView, NewAgent, NewService, PaymentTerms, Refund,
+            Refunded, Revocation, Services, TopUp, Unfreezing,
         },
     },
 };
@@ -38,7 +39,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/freeze", post(freeze_all))
         .route("/v1/unfreeze", post(unfreeze_all))
         .route("/v1/agents/{handle}/top-ups", post(top_up))
+        .route("/v1/agents/{handle}/mandate", get(mandate).patch(change_mandate))
+        .route("/v1/agents/{handle}/payments", post(pay))
+        .route("/v1/payments/{payment}/refunds", post(refund))
         .route("/v1/services", get(services).post(add_service))
+        .route("/v1/services/{service}", delete(remove_service))
         .route("/v1/ledger", get(ledger))
         .route("/v1/books", get(books))
         .fallback(unknown_path)
@@ -52,6 +57,7 @@ async fn health(State(app): State<App>) -> Json<Health> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_by: app.started_by,
         connections: app.connections.now(),
+        record: Some(app.engine.record_health()),
     })
 }
 
@@ -68,13 +74,13 @@ async fn create_agent(State(app): State<App>, Sent(new): Sent<NewAgent>) -> Answ
     asked(&app, async move |engine: Engine| engine.create_agent(new).await).await
 }
 
-async fn agent(State(app): State<App>, Named(agent): Named) -> Answer<AgentView> {
+async fn agent(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<AgentView> {
     asked(&app, async move |engine: Engine| engine.agent(&agent).await).await
 }
 
 async fn revoke(
     State(app): State<App>,
-    Named(agent): Named,
+    Named(agent): Named<Handle>,
     Sent(revocation): Sent<Revocation>,
 ) -> Answer<AgentView> {
     asked(&app, async move |engine: Engine| engine.revoke(&agent, revocation).await).await
@@ -82,7 +88,7 @@ async fn revoke(
 
 async fn freeze(
     State(app): State<App>,
-    Named(agent): Named,
+    Named(agent): Named<Handle>,
     Sent(freezing): Sent<Freezing>,
 ) -> Answer<Acted> {
     asked(&app, async move |engine: Engine| engine.freeze(&agent, freezing).await).await
@@ -90,7 +96,7 @@ async fn freeze(
 
 async fn unfreeze(
     State(app): State<App>,
-    Named(agent): Named,
+    Named(agent): Named<Handle>,
     Sent(unfreezing): Sent<Unfreezing>,
 ) -> Answer<Acted> {
     asked(&app, async move |engine: Engine| engine.unfreeze(&agent, unfreezing).await).await
@@ -109,7 +115,7 @@ async fn unfreeze_all(
 
 async fn top_up(
     State(app): State<App>,
-    Named(agent): Named,
+    Named(agent): Named<Handle>,
     Sent(top_up): Sent<TopUp>,
 ) -> Answer<AgentView> {
     asked(&app, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
@@ -121,6 +127,41 @@ async fn services(State(app): State<App>) -> Answer<Services> {
 
 async fn add_service(State(app): State<App>, Sent(new): Sent<NewService>) -> Answer<ServiceView> {
     asked(&app, async move |engine: Engine| engine.add_service(new).await).await
+}
+
+async fn remove_service(
+    State(app): State<App>,
+    Named(service): Named<ServiceId>,
+) -> Answer<ServiceView> {
+    asked(&app, async move |engine: Engine| engine.remove_service(&service).await).await
+}
+
+async fn mandate(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<MandateView> {
+    asked(&app, async move |engine: Engine| engine.mandate(&agent).await).await
+}
+
+async fn change_mandate(
+    State(app): State<App>,
+    Named(agent): Named<Handle>,
+    Sent(patch): Sent<MandatePatch>,
+) -> Answer<MandateChanged> {
+    asked(&app, async move |engine: Engine| engine.change_mandate(&agent, patch).await).await
+}
+
+async fn pay(
+    State(app): State<App>,
+    Named(agent): Named<Handle>,
+    Sent(payment): Sent<PaymentTerms>,
+) -> Answer<PayAnswer> {
+    asked(&app, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
+}
+
+async fn refund(
+    State(app): State<App>,
+    Named(payment): Named<PaymentId>,
+    Sent(asked_for): Sent<Refund>,
+) -> Answer<Refunded> {
+    asked(&app, async move |engine: Engine| engine.refund(payment, asked_for).await).await
 }
 
 /// Which page of which ledger.

@@ -1,6 +1,6 @@
 //! Problems, and the strict reading of requests whose mistakes they tell.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -10,7 +10,10 @@ use axum::{
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use crate::{engine::EngineError, policy::names::Handle, policy::terms::Problem};
+use crate::{
+    engine::EngineError,
+    policy::{names::NameError, terms::Problem},
+};
 
 /// The longest body of a request that is read.
 const MAX_BODY: usize = 256 * 1024;
@@ -123,10 +126,14 @@ async fn read(request: Request) -> Result<Vec<u8>, Failure> {
     Ok(read)
 }
 
-/// The agent that the path names.
-pub(super) struct Named(pub(super) Handle);
+/// What the path names: an agent, a service, a payment.
+pub(super) struct Named<T>(pub(super) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
+impl<T, S> FromRequestParts<S> for Named<T>
+where
+    T: FromStr<Err = NameError>,
+    S: Send + Sync,
+{
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {

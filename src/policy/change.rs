@@ -56,7 +56,7 @@ impl Mandate {
         periods.dedup();
         let caps = periods.into_iter().filter_map(|period| {
             let (from, to) = (self.cap(period), to.cap(period));
-            Change::of_bound(format!("cap per {period}"), from, to)
+            Change::of_bound(format!("cap {}", period.during()), from, to)
         });
         let zones = (self.zone.name().to_owned(), to.zone.name().to_owned());
         // Days that begin elsewhere are not more money, but not surely less either.
@@ -121,7 +121,7 @@ pub fn remarks(book: &Book, to: &Mandate, now: Timestamp) -> Vec<String> {
     let known = |period| book.mandate.caps.iter().any(|cap| cap.period == period);
     let anew = to.caps.iter().filter(|cap| !known(cap.period)).filter_map(|cap| match cap.period {
         Period::Rolling(_) | Period::Run => {
-            Some(format!("the new cap per {} counts from now on", cap.period))
+            Some(format!("the new cap {} counts from now on", cap.period.during()))
         }
         Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => None,
     });

@@ -1,19 +1,23 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
+mod mandate;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{BalanceAnswer, LedgerLine, ServiceView},
+    answer::{BalanceAnswer, LedgerLine, ServiceName, ServiceView},
     book::{Book, Standing},
     entry::Hash,
     mandate::{Cap, Funding, Mandate, Service},
     money::{Usd, decimal},
-    names::{Handle, Note, Payee, RailName, Reason, ServiceId},
+    names::{Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId},
     window::{Period, Zone},
 };
+
+pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
 
 /// A cap as operators write it over the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -221,6 +225,52 @@ impl NewService {
     }
 }
 
+/// The body of an operator's own payment: the arguments of an agent's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentTerms {
+    /// What is paid for.
+    pub service_id: ServiceId,
+    /// The most to pay, or the price where the service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    pub amount_usd: Option<Usd>,
+    /// The caller's name for the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The id of the call, the same when it is sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<IdempotencyKey>,
+}
+
+/// The body that gives money back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// How much; left out, all that can still come back.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    pub amount_usd: Option<Usd>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// What a refund came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refunded {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What it was for.
+    pub service_id: ServiceName,
+    /// How much came back now.
+    #[serde(with = "decimal")]
+    pub refunded_usd: Usd,
+    /// How much can still come back.
+    #[serde(with = "decimal")]
+    pub left_usd: Usd,
+    /// The agent as it is now.
+    pub agent: AgentView,
+}
+
 /// The catalogue, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Services {
@@ -287,6 +337,42 @@ pub struct Health {
     pub started_by: StartedBy,
     /// How many connections are open on its sockets.
     pub connections: u64,
+    /// How its record is; one that says nothing of it is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordHealth>,
+}
+
+/// How the record of a running `serve` is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordHealth {
+    /// What can be done with it.
+    pub condition: Condition,
+    /// What stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// Whether a head anchor tells an older copy from the present.
+    pub anchored: bool,
+    /// How many acts that narrow a budget are in force in that process, and not recorded.
+    pub in_memory: usize,
+}
+
+/// What can be done with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It is read and written.
+    Sound,
+    /// There is little room left: nothing new is paid.
+    Low,
+    /// There is no room left: nothing is written.
+    Full,
+    /// A write or sync failed: nothing is written until the process starts anew.
+    Unwritable,
+    /// It was damaged or rolled back when it was opened: it is only read.
+    Sealed,
 }
 
 /// Who started a `serve`.

@@ -71,6 +71,19 @@ impl Period {
     pub const CALENDAR: [Self; 5] =
         [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Lifetime];
 
+    /// How a sentence says when a cap counts: `per day`, `in any 24 h`, `in all`.
+    pub fn during(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Hour => "per hour",
+            Self::Day => "per day",
+            Self::Week => "per week",
+            Self::Month => "per month",
+            Self::Rolling(hours) => return format!("in any {} h", hours.get()).into(),
+            Self::Run => "per run",
+            Self::Lifetime => "in all",
+        })
+    }
+
     /// How a sentence names the current window: `today's cap`.
     pub fn possessive(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {

@@ -21,14 +21,15 @@ Examples:
   pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
   pettycash agent create intern          prepaid, starts at zero: see `pettycash top-up`
   pettycash agent create night --cap 1.00/hour --cap 5.00/day --timezone Europe/Paris \\
-      --funding allowance --allow search --expires 30d";
+      --funding allowance --allow search --expires 30d
+  pettycash agent create batch --cap 20.00/24h --cap 1.00/run --funding allowance";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
     /// Its name: a-z, 0-9, `-` and `_`, at most 63; never given twice
     handle: Handle,
-    /// A bound on the sum of a period (hour, day, week, month, lifetime), such as 5.00/day;
-    /// repeatable
+    /// A bound on the sum of a period: 5.00/day (or hour, week, month, lifetime), 5.00/24h (any 24
+    /// hours in a row), 1.00/run (see `pettycash mcp --run`); repeatable
     #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
     caps: Vec<Cap>,
     /// The most for one payment, in dollars

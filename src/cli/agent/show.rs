@@ -5,7 +5,7 @@ use crate::{
         output::table,
         words::{amount, bounds, short},
     },
-    policy::{answer::CapView, names::ServiceId, terms::AgentView},
+    policy::{answer::CapView, names::ServiceId, terms::AgentView, window::Period},
 };
 
 pub(super) fn list(agents: &[AgentView]) -> String {
@@ -61,9 +61,17 @@ fn standing(view: &AgentView) -> String {
 }
 
 fn cap(cap: &CapView) -> String {
-    let resets = cap.resets_at.map(|at| format!(", resets {at}")).unwrap_or_default();
     let (used, held) = (cap.used_usd, cap.held_usd);
-    format!("{}: {used} used, {held} held{resets}", short(cap.cap_usd, cap.period))
+    let until = cap.resets_at.map(|at| match cap.period {
+        Period::Rolling(_) => format!(", some of it until {at}"),
+        // Named runs have sums of their own, which are nobody's who asks without a name.
+        Period::Run => " today outside of named runs".to_owned(),
+        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => {
+            format!(", resets {at}")
+        }
+    });
+    let until = until.unwrap_or_default();
+    format!("{}: {used} used, {held} held{until}", short(cap.cap_usd, cap.period))
 }
 
 fn services(view: &AgentView) -> String {

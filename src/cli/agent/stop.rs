@@ -63,15 +63,12 @@ pub(super) async fn freeze(
     output: Output,
 ) -> anyhow::Result<()> {
     let freezing = Freezing { reason, note };
-    match handle {
-        Some(handle) => {
-            let acted = operator.freeze(&handle, &freezing).await?;
-            output.print(&acted, || frozen(&acted))
-        }
-        None => {
-            let acted = operator.freeze_all(&freezing).await?;
-            output.print(&acted, || frozen_all(&acted))
-        }
+    if let Some(handle) = handle {
+        let acted = operator.freeze(&handle, &freezing).await?;
+        output.print(&acted, || frozen(&acted))
+    } else {
+        let acted = operator.freeze_all(&freezing).await?;
+        output.print(&acted, || frozen_all(&acted))
     }
 }
 
@@ -81,15 +78,12 @@ pub(super) async fn unfreeze(
     output: Output,
 ) -> anyhow::Result<()> {
     let unfreezing = Unfreezing { note };
-    match handle {
-        Some(handle) => {
-            let acted = operator.unfreeze(&handle, &unfreezing).await?;
-            output.print(&acted, || unfrozen(&acted))
-        }
-        None => {
-            let acted = operator.unfreeze_all(&unfreezing).await?;
-            output.print(&acted, || unfrozen_all(&acted))
-        }
+    if let Some(handle) = handle {
+        let acted = operator.unfreeze(&handle, &unfreezing).await?;
+        output.print(&acted, || unfrozen(&acted))
+    } else {
+        let acted = operator.unfreeze_all(&unfreezing).await?;
+        output.print(&acted, || unfrozen_all(&acted))
     }
 }
 

@@ -1,0 +1,207 @@
+//! `pettycash mandate`: what an agent may spend, read and changed.
+
+use std::{collections::BTreeSet, process::ExitCode};
+
+use clap::{ArgGroup, Subcommand};
+
+use super::{
+    expiry::{Expiry, expiry},
+    output::{Failure, Output, table, wait},
+    owner,
+    words::{amount, short},
+};
+use crate::{
+    clock::Clock,
+    home::Home,
+    policy::{
+        mandate::{Cap, Mandate},
+        money::Usd,
+        names::{Handle, ServiceId},
+        terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
+        window::{Period, Zone},
+    },
+};
+
+/// `pettycash mandate …`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show what an agent may spend, for what, and until when
+    Show {
+        /// The agent
+        handle: Handle,
+    },
+    /// Change what is named, leave the rest, and say what changes
+    #[command(after_help = SET_HELP)]
+    Set(Box<Set>),
+}
+
+const SET_HELP: &str = "\
+Examples:
+  pettycash mandate set scout --cap 3.00/day
+  pettycash mandate set scout --cap 5.00/24h --no-cap day --dry-run
+  pettycash mandate set scout --per-call 0.10 --deny report --expires 30d
+  pettycash mandate set scout --allow-all --allow search      search, and nothing else
+
+A cap below what is used already is allowed: then nothing more is paid until its window ends.
+What was spent stays spent, and a payment under way ends as it ends.";
+
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag that takes something away")]
+#[command(group(ArgGroup::new("limit").args(["per_call", "no_per_call"])))]
+#[command(group(ArgGroup::new("end").args(["expires", "no_expiry"])))]
+struct Set {
+    /// The agent
+    handle: Handle,
+    /// Set the cap of a period, such as 3.00/day, 5.00/24h (any 24 hours) or 1.00/run; repeatable
+    #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
+    caps: Vec<Cap>,
+    /// Take the cap of a period away, such as day, 24h or run; repeatable
+    #[arg(long = "no-cap", value_name = "PERIOD")]
+    no_caps: Vec<Period>,
+    /// The most for one payment, in dollars
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    per_call: Option<Usd>,
+    /// Take the limit per payment away
+    #[arg(long)]
+    no_per_call: bool,
+    /// The time zone of the caps; windows that are open end near where they would have ended
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
+    /// Add a service to those it may pay; once there is one, it may pay no others; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    allow: Vec<ServiceId>,
+    /// Take a service from those it may pay; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    no_allow: Vec<ServiceId>,
+    /// Forget which services it may pay: all, or those that `--allow` names beside it
+    #[arg(long)]
+    allow_all: bool,
+    /// Add a service to those it may not pay; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    deny: Vec<ServiceId>,
+    /// Take a service from those it may not pay; repeatable
+    #[arg(long, value_name = "SERVICE")]
+    no_deny: Vec<ServiceId>,
+    /// When the mandate ends: 30d, 12h or 2026-12-31T00:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Option<Expiry>,
+    /// Let the mandate never end
+    #[arg(long)]
+    no_expiry: bool,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    let operator = owner::operator(home);
+    wait(async {
+        match args.verb {
+            Verb::Show { handle } => {
+                let view = operator.mandate(&handle).await?;
+                output.print(&view, || show(&view))?;
+            }
+            Verb::Set(set) => {
+                let (handle, patch) = patch(*set)?;
+                let changed = operator.change_mandate(&handle, &patch).await?;
+                output.print(&changed, || set_words(&changed))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What was typed, with what is wrong in it told before anything is sent.
+fn patch(set: Set) -> Result<(Handle, MandatePatch), Failure> {
+    let Set { per_call, no_per_call, expires, no_expiry, allow_all, dry_run, .. } = set;
+    let set_of = |ids: Vec<ServiceId>| ids.into_iter().collect::<BTreeSet<_>>();
+    let caps = set.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+    let ends = expires.map(|expiry| expiry.at(&Clock::System)).transpose()?;
+    let patch = MandatePatch {
+        per_call_limit_usd: edit(per_call.map(Amount), no_per_call),
+        caps: caps.collect(),
+        no_caps: set.no_caps,
+        timezone: set.timezone,
+        allow_all,
+        allow: set_of(set.allow),
+        no_allow: set_of(set.no_allow),
+        deny: set_of(set.deny),
+        no_deny: set_of(set.no_deny),
+        expires_at: edit(ends, no_expiry),
+        dry_run,
+    };
+    if patch.is_empty() {
+        return Err(Failure::Usage {
+            message: "nothing is named that should change".to_owned(),
+            hint: "`pettycash mandate set --help` has examples".to_owned(),
+        });
+    }
+    Ok((set.handle, patch))
+}
+
+fn edit<T>(value: Option<T>, clear: bool) -> Edit<T> {
+    match value {
+        Some(value) => Edit::Set(value),
+        None if clear => Edit::Clear,
+        None => Edit::Keep,
+    }
+}
+
+fn show(view: &MandateView) -> String {
+    let limit = view.per_call_limit_usd;
+    let mut lines = vec![
+        ("agent", view.handle.to_string()),
+        ("funding", view.funding.to_string()),
+        ("per call", limit.map_or("no limit".to_owned(), |limit| format!("at most {limit}"))),
+    ];
+    lines.extend(view.caps.iter().map(|cap| ("cap", short(cap.cap_usd, cap.period))));
+    if view.caps.is_empty() {
+        lines.push(("cap", "none".to_owned()));
+    }
+    lines.push(("timezone", view.timezone.name().to_owned()));
+    lines.push(("services", services(view)));
+    lines.push(("expires", view.expires_at.map_or("never".to_owned(), |at| at.to_string())));
+    table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
+}
+
+fn services(view: &MandateView) -> String {
+    Mandate {
+        funding: view.funding,
+        per_call_limit: None,
+        caps: Vec::new(),
+        zone: view.timezone.clone(),
+        allow: view.allow.clone(),
+        deny: view.deny.clone(),
+        expires_at: None,
+    }
+    .services()
+}
+
+fn set_words(changed: &MandateChanged) -> String {
+    let MandateChanged { applied, changes, remarks, agent } = changed;
+    let handle = agent.handle();
+    let rows = changes.iter().map(|change| {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
+        let way = match (change.loosens, change.what.as_str()) {
+            (true, "time zone") => "may give more",
+            (true, _) => "gives more",
+            (false, _) => "",
+        };
+        vec![change.what.clone(), side(&change.from), "→".to_owned(), side(&change.to), way.into()]
+    });
+    let mut told = if changes.is_empty() { Vec::new() } else { vec![table(&[], rows)] };
+    told.extend(remarks.iter().map(|remark| format!("note: {remark}")));
+    let available = amount(agent.balance.available_usd);
+    told.push(match (applied, changes.is_empty()) {
+        (true, _) => format!("Set. {handle} can spend {available} now."),
+        (false, true) => format!("The mandate of {handle} is so already: nothing to do."),
+        (false, false) => "Nothing is set: this was a dry run.".to_owned(),
+    });
+    told.join("\n")
+}

@@ -1,0 +1,100 @@
+//! `pettycash pay`: the operator's test payment, on the same road as the model's.
+
+use std::{fmt::Write, process::ExitCode};
+
+use super::{
+    output::{DENIED, Output, wait},
+    owner,
+};
+use crate::{
+    home::Home,
+    policy::{
+        answer::{Outcome, PayAnswer},
+        denial::Advice,
+        money::Usd,
+        names::{Handle, IdempotencyKey, ServiceId},
+        terms::PaymentTerms,
+    },
+};
+
+/// `pettycash pay HANDLE SERVICE [AMOUNT]`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pettycash pay scout search
+  pettycash pay scout report 0.40 --key monday-report --json
+
+It is a payment as any other of this agent: decided, charged and written down the same way.
+Exit code 3 when it is denied, fails or is in doubt. --json prints what the model would get.")]
+pub(super) struct Args {
+    /// The agent that pays
+    handle: Handle,
+    /// What it pays for
+    service: ServiceId,
+    /// The price where the service has none; else the most to pay, in dollars
+    #[arg(allow_negative_numbers = true)]
+    amount: Option<Usd>,
+    /// A name of yours for the payment: with the same one it is paid once
+    #[arg(long)]
+    key: Option<IdempotencyKey>,
+}
+
+pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    let Args { handle, service, amount, key } = args;
+    // So that a connection that breaks does not leave it open whether it was paid.
+    let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
+    let payment = PaymentTerms {
+        service_id: service.clone(),
+        amount_usd: amount,
+        idempotency_key: key,
+        call_id,
+    };
+    let operator = owner::operator(home);
+    wait(async {
+        let answer = operator.pay(&handle, &payment).await?;
+        output.print(&answer, || words(&answer, &handle, &service))?;
+        let denied = answer.refused.outcome.is_none_or(Outcome::is_error);
+        Ok(if denied { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
+    })
+}
+
+fn random() -> anyhow::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn words(answer: &PayAnswer, handle: &Handle, service: &ServiceId) -> String {
+    let refused = &answer.refused;
+    let id = answer.payment_id.map(|id| format!(" ({id})")).unwrap_or_default();
+    if refused.outcome == Some(Outcome::Paid) {
+        let charged = answer.charged_usd.unwrap_or_default();
+        let available = answer.available_usd.unwrap_or_default();
+        let again = if answer.replayed == Some(true) { " before, with the same key" } else { "" };
+        return format!("Paid {charged} for {service}{again}{id}: {handle} has {available} left.");
+    }
+    let message = refused.message.clone().unwrap_or_default();
+    let outcome = refused.outcome.and_then(word).unwrap_or_else(|| "denied".to_owned());
+    let code = refused.code.map(|code| format!(", {}", code.word())).unwrap_or_default();
+    let mut told = format!("{outcome}{code}{id}: {message}\n");
+    if let Some(advice) = refused.advice.and_then(word) {
+        let _ = write!(told, "advice: {advice}");
+        let most = answer.max_affordable_usd.filter(|_| refused.advice == Some(Advice::Shrink));
+        let most = most.map(|most| format!(", {most} at the most"));
+        let wait = refused.retry_after_s.map(|seconds| format!(", in {seconds} s"));
+        let _ = writeln!(told, "{}", [most, wait].into_iter().flatten().collect::<String>());
+    }
+    let nearest: Vec<_> = answer.nearest.iter().map(|name| name.0.to_string()).collect();
+    let others = answer.alternatives.iter();
+    let others = others.map(|other| format!("{} at {}", other.service_id.0, other.price_usd));
+    for (what, names) in [("did you mean", nearest), ("instead", others.collect())] {
+        if !names.is_empty() {
+            let _ = writeln!(told, "{what}: {}", names.join(", "));
+        }
+    }
+    told
+}
+
+/// The word that programs get.
+fn word(value: impl serde::Serialize) -> Option<String> {
+    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
+}

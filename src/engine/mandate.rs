@@ -1,0 +1,136 @@
+//! Mandates, read and changed. What changes is worked out where the state is, never from what
+//! somebody read a moment ago.
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError};
+use crate::{
+    policy::{
+        change::{Change, remarks},
+        mandate::{Mandate, MandateError},
+        names::Handle,
+        operate::{self, Act, OperateError},
+        state::State,
+        terms::{AgentView, MandateChanged, MandatePatch, MandateView, PatchError},
+    },
+    store::Purpose,
+};
+
+/// What is found out of a change before it is made.
+struct Found {
+    changes: Vec<Change>,
+    remarks: Vec<String>,
+    applied: bool,
+}
+
+impl Engine {
+    /// An agent's mandate.
+    ///
+    /// # Errors
+    /// If there is none of that name, or the store fails.
+    pub async fn mandate(&self, agent: &Handle) -> Result<MandateView, EngineError> {
+        let handle = agent.clone();
+        let look = move |state: &State, _| {
+            state.book(&handle).map(|book| MandateView::of(&handle, &book.mandate))
+        };
+        let view = self.look(look).await?;
+        Ok(view.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
+    }
+
+    /// Changes an agent's mandate, or says what would change. One that only tightens it goes where
+    /// a freeze does.
+    ///
+    /// # Errors
+    /// If policy or the store refuses.
+    pub async fn change_mandate(
+        &self,
+        agent: &Handle,
+        patch: MandatePatch,
+    ) -> Result<MandateChanged, EngineError> {
+        let (handle, asked) = (agent.clone(), patch.clone());
+        let look = move |state: &State, now| propose(state, &handle, &asked, now);
+        let (_, proposed) = self.look(look).await??;
+        let dry_run = patch.dry_run;
+        let changed = if proposed.applied && tightens(&proposed.changes) {
+            match self.change(agent, patch.clone(), Purpose::Lower).await? {
+                Some(changed) => changed,
+                None => self.change_any(agent, patch).await?,
+            }
+        } else {
+            self.change_any(agent, patch).await?
+        };
+        tracing::info!(%agent, dry_run, changes = changed.changes.len(), "mandate changed");
+        Ok(changed)
+    }
+
+    async fn change_any(
+        &self,
+        agent: &Handle,
+        patch: MandatePatch,
+    ) -> Result<MandateChanged, EngineError> {
+        let changed = self.change(agent, patch, Purpose::Record).await?;
+        Ok(changed.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
+    }
+
+    /// Changes the mandate as it is by now; nothing if that gives more, and it is to give less.
+    async fn change(
+        &self,
+        agent: &Handle,
+        patch: MandatePatch,
+        purpose: Purpose,
+    ) -> Result<Option<MandateChanged>, EngineError> {
+        let (deciding, reading) = (agent.clone(), agent.clone());
+        let decide = move |state: &State, now| {
+            let (act, found) = propose(state, &deciding, &patch, now)?;
+            // Somebody may have changed it since it was looked at.
+            if purpose == Purpose::Lower && !tightens(&found.changes) {
+                return Ok((Act::Nothing, None));
+            }
+            Ok::<_, EngineError>((act, Some(found)))
+        };
+        let read = move |state: &State, now, found: Option<Found>| {
+            let agent = AgentView::of(state.book(&reading)?, now);
+            let Found { changes, remarks, applied } = found?;
+            Some(MandateChanged { applied, changes, remarks, agent })
+        };
+        self.act(purpose, decide, read).await
+    }
+}
+
+fn tightens(changes: &[Change]) -> bool {
+    changes.iter().all(|change| !change.loosens)
+}
+
+/// What `patch` comes to on the mandate as it is.
+fn propose(
+    state: &State,
+    agent: &Handle,
+    patch: &MandatePatch,
+    now: Timestamp,
+) -> Result<(Act, Found), EngineError> {
+    let book = state.book(agent).ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?;
+    let mandate: Mandate = patch.apply(&book.mandate)?;
+    let changes = book.mandate.changes(&mandate);
+    let mut known = remarks(book, &mandate, now);
+    known.extend(patch.remarks(&mandate, state));
+    // Also where nothing is to be set: what would be refused is refused.
+    let act = operate::set_mandate(state, agent, mandate, now)?;
+    let act = if patch.dry_run { Act::Nothing } else { act };
+    let applied = act != Act::Nothing;
+    Ok((act, Found { changes, remarks: known, applied }))
+}
+
+/// The status, code and hint that an operator gets for a change that makes no sense.
+pub(super) fn problem(error: &PatchError) -> (u16, &'static str, Option<&'static str>) {
+    let hint = match error {
+        PatchError::CapBothWays(_) | PatchError::ServiceBothWays(_) => Some("ask for one of them"),
+        PatchError::LastAllowed(_) => {
+            Some("`--allow-all` allows every service, `--deny` only forbids this one")
+        }
+        PatchError::Mandate(MandateError::AllowanceWithoutCap) => {
+            Some("give it another cap in the same breath, such as `--cap 5.00/day`")
+        }
+        PatchError::Mandate(_) => None,
+    };
+    (422, "mandate_invalid", hint)
+}

@@ -1,0 +1,257 @@
+//! Mandates as operators read them, and what they ask to be changed in one.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{AgentView, CapTerms};
+use crate::policy::{
+    change::Change,
+    mandate::{Cap, Funding, Mandate, MandateError},
+    money::{Usd, decimal},
+    names::{Handle, ServiceId},
+    state::State,
+    window::{Period, Zone},
+};
+
+/// A mandate as operators read it; with it another agent can be created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MandateView {
+    /// Whose it is.
+    pub handle: Handle,
+    /// Where its money comes from.
+    pub funding: Funding,
+    /// The most for one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    pub per_call_limit_usd: Option<Usd>,
+    /// Its caps.
+    pub caps: Vec<CapTerms>,
+    /// The zone whose days the caps mean.
+    pub timezone: Zone,
+    /// The services it may pay; none is all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<ServiceId>,
+    /// The services it may not pay.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deny: BTreeSet<ServiceId>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl MandateView {
+    /// The mandate of `handle`.
+    pub fn of(handle: &Handle, mandate: &Mandate) -> Self {
+        let caps =
+            mandate.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+        Self {
+            handle: handle.clone(),
+            funding: mandate.funding,
+            per_call_limit_usd: mandate.per_call_limit,
+            caps: caps.collect(),
+            timezone: mandate.zone.clone(),
+            allow: mandate.allow.clone(),
+            deny: mandate.deny.clone(),
+            expires_at: mandate.expires_at,
+        }
+    }
+}
+
+/// What is asked of something that may be there or not. On the wire: left out, null, or a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// Leave it as it is.
+    #[default]
+    Keep,
+    /// There shall be none.
+    Clear,
+    /// It shall be this.
+    Set(T),
+}
+
+impl<T> Edit<T> {
+    /// Whether nothing is asked.
+    pub fn keeps(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
+    fn of(self, present: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => present,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Edit<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Keep | Self::Clear => to.serialize_none(),
+            Self::Set(value) => value.serialize(to),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Edit<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(from)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+/// An amount as the wire has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Amount(#[serde(with = "decimal")] pub Usd);
+
+/// The body that changes a mandate: what it does not name stays as it is.
+///
+/// It says what to change, not what to have, so that what two operators change at once does not
+/// undo each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MandatePatch {
+    /// The most for one payment.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    pub per_call_limit_usd: Edit<Amount>,
+    /// Caps to set, each in place of the one of its period.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<CapTerms>,
+    /// Periods that shall have no cap.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_caps: Vec<Period>,
+    /// The zone whose days the caps mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Zone>,
+    /// Whether the list of services it may pay is emptied first: it may pay all, or else those of
+    /// `allow` and no others.
+    #[serde(skip_serializing_if = "is_false")]
+    pub allow_all: bool,
+    /// Services to add to those it may pay.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<ServiceId>,
+    /// Services to take from those it may pay.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub no_allow: BTreeSet<ServiceId>,
+    /// Services to add to those it may not pay.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub deny: BTreeSet<ServiceId>,
+    /// Services to take from those it may not pay.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub no_deny: BTreeSet<ServiceId>,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    pub expires_at: Edit<Timestamp>,
+    /// Whether it is only said what would change.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Why a change of a mandate cannot be made of what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// Both: which one holds?
+    #[error("the cap per {0} is set and taken away at once")]
+    CapBothWays(Period),
+    /// Both: which one holds?
+    #[error("`{0}` is named both ways at once")]
+    ServiceBothWays(ServiceId),
+    /// No list means all: to take the last one out would allow everything.
+    #[error("`{0}` is the last service that is allowed: without it every service would be")]
+    LastAllowed(ServiceId),
+    /// The mandate that comes of it contradicts itself.
+    #[error(transparent)]
+    Mandate(#[from] MandateError),
+}
+
+impl MandatePatch {
+    /// Whether it asks for nothing at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { dry_run: self.dry_run, ..Self::default() }
+    }
+
+    /// The mandate that comes of `present`.
+    ///
+    /// # Errors
+    /// If what is asked contradicts itself, or the mandate that comes of it does.
+    pub fn apply(&self, present: &Mandate) -> Result<Mandate, PatchError> {
+        let Self { allow, no_allow, deny, no_deny, .. } = self;
+        let both = |one: &BTreeSet<_>, other: &BTreeSet<_>| one.intersection(other).next().cloned();
+        let torn = both(allow, no_allow).or(both(deny, no_deny)).or(both(allow, deny));
+        if let Some(service) = torn {
+            return Err(PatchError::ServiceBothWays(service));
+        }
+        let kept = if self.allow_all { BTreeSet::new() } else { present.allow.clone() };
+        let allowed: BTreeSet<_> = kept.union(allow).cloned().collect();
+        let left: BTreeSet<_> = allowed.difference(no_allow).cloned().collect();
+        if let Some(last) = allowed.last().filter(|_| left.is_empty()) {
+            return Err(PatchError::LastAllowed(last.clone()));
+        }
+        let denied: BTreeSet<_> = present.deny.union(deny).cloned().collect();
+        let limit = match self.per_call_limit_usd {
+            Edit::Keep => Edit::Keep,
+            Edit::Clear => Edit::Clear,
+            Edit::Set(Amount(amount)) => Edit::Set(amount),
+        };
+        let mandate = Mandate {
+            funding: present.funding,
+            per_call_limit: limit.of(present.per_call_limit),
+            caps: self.caps_of(&present.caps)?,
+            zone: self.timezone.clone().unwrap_or_else(|| present.zone.clone()),
+            allow: left,
+            deny: denied.difference(no_deny).cloned().collect(),
+            expires_at: self.expires_at.of(present.expires_at),
+        };
+        mandate.check()?;
+        Ok(mandate)
+    }
+
+    fn caps_of(&self, present: &[Cap]) -> Result<Vec<Cap>, PatchError> {
+        let mut caps: Vec<Cap> = present.to_vec();
+        for (position, CapTerms { period, cap_usd }) in self.caps.iter().enumerate() {
+            if self.no_caps.contains(period) {
+                return Err(PatchError::CapBothWays(*period));
+            }
+            if self.caps.iter().skip(position).skip(1).any(|other| other.period == *period) {
+                return Err(MandateError::CapTwice(*period).into());
+            }
+            let cap = Cap { period: *period, amount: *cap_usd };
+            match caps.iter_mut().find(|cap| cap.period == *period) {
+                Some(present) => *present = cap,
+                None => caps.push(cap),
+            }
+        }
+        caps.retain(|cap| !self.no_caps.contains(&cap.period));
+        Ok(caps)
+    }
+
+    /// What an operator should know of the services that were named.
+    pub fn remarks(&self, to: &Mandate, state: &State) -> Vec<String> {
+        let still_denied = self.allow.iter().filter(|id| to.deny.contains(*id));
+        let still_denied =
+            still_denied.map(|id| format!("`{id}` is denied too, and what is denied stays unpaid"));
+        let named = self.allow.union(&self.deny);
+        let unknown = named.filter(|id| state.service(id).is_none());
+        let unknown = unknown.map(|id| format!("the catalogue has no service `{id}`"));
+        still_denied.chain(unknown).collect()
+    }
+}
+
+/// What changing a mandate came to, or would.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MandateChanged {
+    /// Whether it is set; false where nothing changes, or only that was asked.
+    pub applied: bool,
+    /// What differs.
+    pub changes: Vec<Change>,
+    /// What an operator should know of it.
+    pub remarks: Vec<String>,
+    /// The agent as it is now.
+    pub agent: AgentView,
+}
