@@ -2,6 +2,7 @@
 
 mod agent;
 mod demo;
+mod doctor;
 mod expiry;
 mod init;
 mod ledger;
@@ -81,6 +82,8 @@ enum Verb {
     Ledger(ledger::Args),
     /// Check the whole record: every link, every sum; silent when all is well
     Verify(verify::Args),
+    /// Look at everything that could be wrong, with one line each on what to do
+    Doctor(doctor::Args),
 }
 
 /// Runs the program: arguments in, exit code out.
@@ -137,6 +140,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Mandate(args) => mandate::run(args, &home()?, output),
         Verb::Pay(args) => pay::run(args, &home()?, output),
         Verb::Refund(args) => refund::run(args, &home()?, output),
+        Verb::Doctor(args) => doctor::run(&args, home(), output),
         Verb::TopUp(args) => top_up::run(args, &home()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
         Verb::Ledger(args) => ledger::run(&args, &home()?, output),
