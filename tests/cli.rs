@@ -4,6 +4,7 @@ mod doctoring;
 mod freezing;
 mod mandates;
 mod paying;
+mod shell;
 
 use std::{
     future::ready,

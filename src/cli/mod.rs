@@ -1,11 +1,13 @@
 //! The command line: one file per verb.
 
 mod agent;
+mod completions;
 mod demo;
 mod doctor;
 mod expiry;
 mod init;
 mod ledger;
+mod man;
 mod mandate;
 mod mcp;
 mod output;
@@ -24,7 +26,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use serde_json::json;
 
 use output::{Output, exit_code, report};
@@ -84,6 +86,10 @@ enum Verb {
     Verify(verify::Args),
     /// Look at everything that could be wrong, with one line each on what to do
     Doctor(doctor::Args),
+    /// Print what your shell needs to complete these words
+    Completions(completions::Args),
+    /// Print the manual page, or write one for every verb
+    Man(man::Args),
 }
 
 /// Runs the program: arguments in, exit code out.
@@ -141,6 +147,8 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Pay(args) => pay::run(args, &home()?, output),
         Verb::Refund(args) => refund::run(args, &home()?, output),
         Verb::Doctor(args) => doctor::run(&args, home(), output),
+        Verb::Completions(args) => completions::run(args, Cli::command()),
+        Verb::Man(args) => man::run(args, Cli::command(), output),
         Verb::TopUp(args) => top_up::run(args, &home()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
         Verb::Ledger(args) => ledger::run(&args, &home()?, output),

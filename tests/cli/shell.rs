@@ -1,0 +1,57 @@
+//! `completions`, `man` and the help that they are made of.
+
+use super::Desk;
+
+#[test]
+fn every_shell_gets_a_script_that_knows_the_verbs() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = desk.ok(&format!("completions {shell}"));
+        for word in ["unfreeze", "no-per-call", "dry-run"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    assert!(desk.fails("completions tcsh", 2).contains("hint: "));
+    assert!(!desk.home().join("journal").exists(), "it starts nothing");
+}
+
+#[test]
+fn every_verb_has_a_manual_page() {
+    let desk = Desk::new();
+    assert!(desk.ok("man").contains(".TH pettycash 1"));
+    let dir = desk.home().join("man1");
+    let told = desk.ok(&format!("man {}", dir.display()));
+    let pages: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|page| page.unwrap()).collect();
+    assert!(told.starts_with(&format!("Wrote {} pages to ", pages.len())), "{told}");
+    for page in ["pettycash", "pettycash-agent-freeze", "pettycash-mandate-set", "pettycash-pay"] {
+        let text = std::fs::read_to_string(dir.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let text = std::fs::read_to_string(dir.join("pettycash-mandate-set.1")).unwrap();
+    assert!(text.contains("pettycash mandate set scout"), "it has the examples");
+    assert!(!dir.join("pettycash-help.1").exists());
+}
+
+#[test]
+fn every_verb_that_acts_shows_an_example() {
+    let desk = Desk::new();
+    for verb in [
+        "agent create",
+        "agent freeze",
+        "agent unfreeze",
+        "mandate set",
+        "service add",
+        "service remove",
+        "top-up",
+        "pay",
+        "refund",
+        "ledger",
+        "doctor",
+        "completions",
+        "man",
+    ] {
+        let help = desk.ok(&format!("{verb} --help"));
+        assert!(help.contains("Example"), "{verb}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{verb}\n{help}");
+    }
+}
