@@ -7,13 +7,15 @@ use crate::clock::Clock;
 
 /// A time, or a span from now.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Expiry {
+pub enum Expiry {
+    /// At this instant.
     At(Timestamp),
+    /// So long from now, in whole hours.
     In(SignedDuration),
 }
 
 /// Reads one, for clap.
-pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
+pub fn expiry(text: &str) -> Result<Expiry, String> {
     let wrong = || {
         format!(
             "`{text}` is neither a span such as 30d or 12h nor a time such as 2026-12-31T00:00:00Z"

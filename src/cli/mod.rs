@@ -29,7 +29,9 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use serde_json::json;
 
+pub use expiry::{Expiry, expiry};
 use output::{Output, exit_code, report};
+pub use serve::idle_exit;
 
 /// Petty cash for AI agents: a budget with hard caps, a ledger and an off switch, over MCP.
 #[derive(Debug, Parser)]

@@ -27,7 +27,8 @@ pub(super) struct Args {
     detached: bool,
 }
 
-fn idle_exit(text: &str) -> Result<Duration, String> {
+/// Reads how long a `serve` may idle, such as `10m`, `1h` or `2s`.
+pub fn idle_exit(text: &str) -> Result<Duration, String> {
     let time = text.parse::<SignedDuration>();
     let time = time.ok().and_then(|time| Duration::try_from(time).ok());
     time.filter(|time| !time.is_zero()).ok_or_else(|| "a time is such as 10m, 1h or 2s".to_owned())
