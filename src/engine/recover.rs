@@ -135,11 +135,9 @@ impl Engine {
         Err(EngineError::UnknownRail { rail: rail.clone(), known: known.join(", ") })
     }
 
-    /// Whether nothing is set aside or under way: a `serve` that nobody uses may end.
+    /// Whether nothing is set aside, as it is for every payment under way: a `serve` that nobody
+    /// uses may end.
     pub async fn is_idle(&self) -> bool {
-        if self.under_way.now() > 0 {
-            return false;
-        }
         self.look(|state, _| state.all_open().next().is_none()).await.unwrap_or(true)
     }
 }

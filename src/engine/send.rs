@@ -116,8 +116,8 @@ impl Engine {
         PayAnswer::in_progress(Some(payment), None)
     }
 
-    /// Waits until no payment is under way.
-    pub(crate) async fn all_ended(&self) {
+    /// Waits until no payment is under way, whether or not anybody waits for its answer.
+    pub async fn all_ended(&self) {
         self.under_way.none().await;
     }
 

@@ -198,9 +198,11 @@ async fn what_is_in_doubt_keeps_its_money_held_and_a_restart_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rail_that_breaks_blocks_or_takes_too_much_leaves_a_doubt() {
     let more = Verdict::Captured("0.11".parse().unwrap());
+    let (long, short) = (Duration::from_secs(60), Duration::from_millis(100));
     let late = Act::Block(Duration::from_millis(300));
-    for act in [Act::Panic, Act::Say(more), Act::Say(Verdict::InDoubt), late] {
-        let rail = Scripted::within(Duration::from_millis(100), [act]);
+    let broken = [Act::Panic, Act::Say(more), Act::Say(Verdict::InDoubt)].map(|act| (act, long));
+    for (act, within) in broken.into_iter().chain([(late, short)]) {
+        let rail = Scripted::within(within, [act]);
         let house = house(&rail).await;
         let doubt = house.pay("scout", maps()).await;
         assert_eq!(doubt["outcome"], "in_doubt", "{act:?}: {doubt}");
@@ -296,6 +298,9 @@ async fn equal_payments_that_are_settled_or_recorded_only_are_no_duplicates() {
     for _ in 0..2 {
         assert_eq!(house.pay("scout", json!({"service_id": "owed"})).await["outcome"], "paid");
     }
+    let maps_owed = json!({"id": "maps", "payee": "Acme", "price_usd": "0.10", "replace": true});
+    house.service(maps_owed).await;
+    assert_eq!(house.pay("scout", maps()).await["outcome"], "paid", "the doubt is another rail's");
 }
 
 #[tokio::test]
@@ -348,8 +353,11 @@ async fn a_caller_is_answered_in_time_and_the_payment_goes_on() {
     assert_eq!(answer["outcome"], "in_progress");
     assert!(answer["payment_id"].is_string(), "{answer}");
     assert!(waited <= Duration::from_secs(21), "{waited:?}");
+    assert!(!house.engine.is_idle().await, "it is under way");
+    let short = Duration::from_millis(50);
+    assert!(timeout(short, house.engine.all_ended()).await.is_err(), "it is under way");
     rail.cue(Verdict::Captured("0.10".parse().unwrap()));
-    settled(&house).await;
+    timeout(Duration::from_secs(20), house.engine.all_ended()).await.expect("its end");
     assert_eq!(fetch(&house, &answer["payment_id"]).await["outcome"], "paid");
 }
 

@@ -16,8 +16,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The longest that a test waits for a call, or for its cue.
+/// The longest that a test waits for a call.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that a call waits for its cue: more than any caller waits for its answer.
+const CUE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the rail does with one call.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,7 @@ pub(crate) struct Scripted(Arc<Inner>);
 impl Scripted {
     /// A rail that does one act after the other, the last one again and again.
     pub(crate) fn new(acts: impl IntoIterator<Item = Act>) -> Self {
-        Self::within(Duration::from_secs(60), acts)
+        Self::within(Duration::from_secs(180), acts)
     }
 
     /// The same with a deadline of its own.
@@ -139,7 +141,7 @@ impl Rail for Scripted {
                 }
                 Act::OnCue => {
                     let mut cue = self.0.cue.subscribe();
-                    let cued = timeout(PATIENCE, cue.wait_for(Option::is_some)).await;
+                    let cued = timeout(CUE_PATIENCE, cue.wait_for(Option::is_some)).await;
                     cued.expect("a cue").unwrap().unwrap()
                 }
                 Act::Hang => pending().await,
