@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     client::{Cause, ClientError, Finder, Operator},
+    engine::recover::Places,
     engine::verify::{Findings, Kept, VerifyError, verify_beside},
-    home::Home,
+    home::{self, Home},
     serve::{is_owned, try_start_lock},
 };
 
@@ -33,17 +34,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Checks beside the running `serve`, or what nobody has open.
 async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
+    let places = Places {
+        journal: home.journal(),
+        archive: None,
+        desk: home.desk(),
+        anchors: home::anchors(),
+    };
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         if let Some(sockets) = owner::find(home).await {
             let found: Finder = Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed());
             if let Ok(books) = Operator::new(found).books().await {
-                return Ok(verify_beside(&home.journal(), &books));
+                return Ok(verify_beside(&places, &books));
             }
         } else if let Some(nobody_starts) = try_start_lock(home)?
             && !is_owned(home)?
         {
-            let looked = Kept::look(&home.journal(), &home.desk());
+            let looked = Kept::look(&places);
             drop(nobody_starts);
             match looked.and_then(Kept::verify) {
                 // One that was started by hand has just taken it.
@@ -67,7 +74,7 @@ pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<Ex
         }
         found => found?,
     };
-    let Findings { head, entries, agents, problems } = findings;
+    let Findings { head, entries, agents, problems, .. } = findings;
     if !problems.is_empty() {
         return Err(Failure::Unverified { problems }.into());
     }

@@ -179,6 +179,7 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::OlderThanAnchor { .. }
         | StoreError::UnknownFormat { .. }
         | StoreError::NoRecord { .. }
+        | StoreError::Archived { .. }
         | StoreError::Unsafe { .. } => Code::LedgerDamaged,
         StoreError::Closed | StoreError::InUse { .. } => Code::EngineUnavailable,
         StoreError::Panicked | StoreError::TooLarge { .. } | StoreError::NothingToAccept => {

@@ -14,7 +14,10 @@ use crate::{
         state::State,
     },
     rails::Rails,
-    store::{Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError},
+    store::{
+        Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError,
+        with_archive,
+    },
 };
 
 /// Where a record is.
@@ -31,6 +34,15 @@ pub struct Places {
 }
 
 impl Places {
+    /// The journal, with what was moved away, to be read beside whoever writes to it.
+    pub(super) fn segments(&self) -> Result<Arc<dyn Disk>, StoreError> {
+        let here: Arc<dyn Disk> = Arc::new(FileDisk::look(&self.journal)?);
+        Ok(match &self.archive {
+            Some(archive) => with_archive(here, Arc::new(FileDisk::look(archive)?)),
+            None => here,
+        })
+    }
+
     /// The anchors, where there is a directory of them.
     pub(super) fn anchors(&self) -> Result<Option<Arc<dyn Disk>>, StoreError> {
         let Some(dir) = self.anchors.as_ref().filter(|dir| dir.exists()) else { return Ok(None) };

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
+use super::recover::Places;
 use crate::{
     policy::{
         book::Book,
@@ -16,7 +16,7 @@ use crate::{
         state::State,
         terms::{Books, Head},
     },
-    store::{self, FileDisk, Looked, Record, StoreError},
+    store::{self, Disk, FileDisk, Looked, Record, StoreError, with_archive},
 };
 
 /// How many problems are told; a broken record breaks everything after it.
@@ -31,6 +31,9 @@ pub struct Findings {
     pub entries: u64,
     /// How many agents there are.
     pub agents: usize,
+    /// How many records before the first one checked were moved away: without them links and
+    /// checksums are checked, and no sums.
+    pub skipped: u64,
     /// What is wrong; nothing when all is well.
     pub problems: Vec<String>,
 }
@@ -62,31 +65,47 @@ impl From<StoreError> for VerifyError {
     }
 }
 
-/// Checks the journal in `journal` up to the head that a running `serve` tells, and that its books
-/// are the fold of the entries.
+/// Checks the journal, and that the books of a running `serve` are the fold of its entries.
 ///
 /// # Errors
 /// If the record cannot be read, or does not verify.
-pub fn verify_beside(journal: &Path, serving: &Books) -> Result<Findings, VerifyError> {
+pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, VerifyError> {
+    let disk = places.segments()?;
     let mut check = Check::default();
-    let upto = Some(serving.head.seq);
-    let replayed = store::replay(Arc::new(FileDisk::look(journal)?), upto, |record| {
-        check.record(record);
-    })?;
-    if replayed.head != serving.head {
-        check.problem(format!(
-            "record {} is not the one that the running `serve` wrote",
-            serving.head.seq
-        ));
+    // The anchor never runs ahead of the journal, so it is looked at first.
+    let anchor = match places.anchors()? {
+        Some(anchors) => store::anchored(Arc::clone(&disk), &*anchors)?,
+        None => None,
+    };
+    let head = serving.head;
+    if head.seq == 0 {
+        check.compare("the running `serve`", &serving.books);
     }
-    check.compare("the running `serve`", &serving.books);
-    Ok(check.findings(replayed.head))
+    let replayed = store::replay(disk, None, |record| {
+        check.record(record);
+        if record.seq == head.seq {
+            check.compare("the running `serve`", &serving.books);
+            if record.hash != head.hash {
+                let problem = "is not the one that the running `serve` wrote";
+                check.problem(format!("record {} {problem}", head.seq));
+            }
+        }
+        check.hold_against(anchor.as_ref(), record);
+    })?;
+    if let Some(anchor) = anchor.filter(|anchor| anchor.seq > replayed.head.seq) {
+        let problem = format!("it ends with record {}", replayed.head.seq);
+        return Err(StoreError::OlderThanAnchor { anchor: anchor.seq, problem }.into());
+    }
+    if replayed.head.seq < head.seq {
+        check.problem(format!("record {} of the running `serve` is missing", head.seq));
+    }
+    Ok(check.findings(if replayed.head.seq < head.seq { replayed.head } else { head }))
 }
 
 /// A store that nobody has open, looked at for [`Kept::verify`].
 #[derive(Debug)]
 pub struct Kept {
-    journal: PathBuf,
+    places: Places,
     looked: Option<Looked>,
 }
 
@@ -96,8 +115,9 @@ impl Kept {
     ///
     /// # Errors
     /// If somebody has it open, it cannot be read, or does not verify.
-    pub fn look(journal: &Path, desk: &Path) -> Result<Self, VerifyError> {
-        let kept = |looked| Self { journal: journal.to_owned(), looked };
+    pub fn look(places: &Places) -> Result<Self, VerifyError> {
+        let Places { journal, desk, .. } = places;
+        let kept = |looked| Self { places: places.clone(), looked };
         match (journal.exists(), desk.exists()) {
             (false, false) => Ok(kept(None)),
             (false, true) => Err(VerifyError::Broken(StoreError::Damaged {
@@ -106,8 +126,13 @@ impl Kept {
                 problem: "the journal is missing, and there is a desk".to_owned(),
             })),
             (true, _) => {
-                let locked = FileDisk::open(journal)?;
-                Ok(kept(Some(store::look(Arc::new(locked), desk, None)?)))
+                let locked: Arc<dyn Disk> = Arc::new(FileDisk::open(journal)?);
+                let locked = match &places.archive {
+                    Some(archive) => with_archive(locked, Arc::new(FileDisk::look(archive)?)),
+                    None => locked,
+                };
+                let anchors = places.anchors()?;
+                Ok(kept(Some(store::look(locked, desk, anchors.as_deref())?)))
             }
         }
     }
@@ -122,8 +147,7 @@ impl Kept {
             let head = Head { seq: 0, position: None, hash: Hash::default() };
             return Ok(check.findings(head));
         };
-        let disk = Arc::new(FileDisk::look(&self.journal)?);
-        let replayed = store::replay(disk, Some(head.seq), |record| {
+        let replayed = store::replay(self.places.segments()?, Some(head.seq), |record| {
             check.record(record);
             // The desk may be a little behind; it is compared as of the record it goes up to.
             if let Some((mark, documents)) =
@@ -150,6 +174,8 @@ struct Sums {
 
 #[derive(Default)]
 struct Check {
+    /// How many records there are before the first one read.
+    skipped: u64,
     state: State,
     sums: BTreeMap<Handle, Sums>,
     holds: BTreeMap<PaymentId, Usd>,
@@ -165,7 +191,22 @@ impl Check {
         }
     }
 
+    /// That the record which the head anchor names is the one it names.
+    fn hold_against(&mut self, anchor: Option<&Head>, record: &Record) {
+        let anchor = anchor.filter(|anchor| anchor.seq == record.seq);
+        if anchor.is_some_and(|anchor| anchor.hash != record.hash) {
+            self.problem(format!("record {} is not the one that the anchor names", record.seq));
+        }
+    }
+
     fn record(&mut self, record: &Record) {
+        if self.entries == 0 {
+            self.skipped = record.seq.saturating_sub(1);
+        }
+        if self.skipped > 0 {
+            self.entries += record.lines.len() as u64;
+            return;
+        }
         for line in &record.lines {
             self.entries += 1;
             if let Some(agent) = &line.entry.agent {
@@ -234,6 +275,9 @@ impl Check {
 
     /// That the books somebody has are the fold of the entries read so far.
     fn compare(&mut self, whose: &str, books: &[Book]) {
+        if self.skipped > 0 {
+            return;
+        }
         let folded: Vec<&Book> = self.state.books().collect();
         let mut wrong: Vec<String> = Vec::new();
         for book in books {
@@ -251,6 +295,9 @@ impl Check {
     }
 
     fn compare_documents(&mut self, documents: &[Document]) {
+        if self.skipped > 0 {
+            return;
+        }
         let mut kept = State::default();
         for document in documents {
             kept.restore(document.clone());
@@ -313,6 +360,7 @@ impl Check {
             self.problem(problem);
         }
         let agents = self.state.books().count();
-        Findings { head, entries: self.entries, agents, problems: self.problems }
+        let (skipped, entries) = (self.skipped, self.entries);
+        Findings { head, entries, agents, skipped, problems: self.problems }
     }
 }

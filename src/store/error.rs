@@ -109,6 +109,12 @@ pub enum StoreError {
         /// Where it was looked for.
         position: u64,
     },
+    /// The record is in a segment that was moved away.
+    #[error("older entries are in segments that were moved out of the journal")]
+    Archived {
+        /// Where it was looked for.
+        position: u64,
+    },
     /// The disk refused.
     #[error("could not {doing} `{file}`: {cause}")]
     Io {
@@ -151,6 +157,7 @@ impl StoreError {
                 "make room on the disk, and it is recorded by itself; or, where the disk failed, \
                  do it again once `serve` was started anew",
             ),
+            Self::Archived { .. } => Some("move the segments back to read them"),
             Self::Poisoned { .. } => Some(
                 "see to the disk, then end `serve` and start it again: it begins with what the \
                  disk really holds",

@@ -131,6 +131,12 @@ pub(crate) fn nowhere() -> Place {
     Place { base: 0, position: 0, head: Head::genesis(StoreId::default()) }
 }
 
+/// The record that the head anchor of this journal names, if it has one.
+pub fn anchored(journal: Arc<dyn Disk>, anchors: &dyn Disk) -> Result<Option<Head>, StoreError> {
+    let Some((store, _)) = origin(&Segments::find(journal)?)? else { return Ok(None) };
+    Ok(anchor::find(anchors, store).head())
+}
+
 /// What a store that nobody has open holds, as far as a quick look tells.
 #[derive(Debug)]
 pub struct Looked {
@@ -214,7 +220,7 @@ fn place_of(
 }
 
 /// That nothing is missing before the first segment.
-pub(crate) fn whole(origin: &Place) -> Result<(), StoreError> {
+fn whole(origin: &Place) -> Result<(), StoreError> {
     if origin.base == 0 {
         return Ok(());
     }

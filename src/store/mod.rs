@@ -10,6 +10,7 @@
 
 mod accept;
 mod anchor;
+mod archive;
 mod condition;
 mod desk;
 mod disk;
@@ -40,11 +41,12 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 pub use accept::{Accept, Acceptable, Accepted};
+pub use archive::with_archive;
 pub use condition::{Condition, Recording};
 pub use disk::{Disk, FileDisk};
 pub use error::StoreError;
 pub use format::Head;
-pub use found::{Looked, look};
+pub use found::{Looked, anchored, look};
 pub use open::Opened;
 pub use pages::{Cursor, MAX_PAGE, Page};
 pub use record::{Line, Record};

@@ -46,7 +46,13 @@ pub(crate) fn of_agent(
     let mut lines = Vec::new();
     let mut next = Some(from);
     while let Some(Cursor { position, mut n }) = next {
-        let record = Record::at(segments, position)?;
+        let record = match Record::at(segments, position) {
+            // What was found is told; whoever asks for more is told where that is.
+            Err(StoreError::Archived { .. }) if !lines.is_empty() => {
+                return Ok(Page { lines, next: Some(Cursor { position, n }) });
+            }
+            found => found?,
+        };
         let mut before = None;
         for line in record.lines.into_iter().rev() {
             let chain = line.entry.chain.filter(|_| line.entry.agent.as_ref() == Some(agent));
@@ -75,7 +81,12 @@ pub(crate) fn of_all(segments: &Segments, from: Cursor, limit: usize) -> Result<
     let mut lines = Vec::new();
     let mut next = Some(from);
     while let Some(Cursor { position, n }) = next {
-        let record = Record::at(segments, position)?;
+        let record = match Record::at(segments, position) {
+            Err(StoreError::Archived { .. }) if !lines.is_empty() => {
+                return Ok(Page { lines, next: Some(Cursor { position, n }) });
+            }
+            found => found?,
+        };
         for (n, line) in (1..=n).zip(record.lines).collect::<Vec<_>>().into_iter().rev() {
             if lines.len() == limit {
                 return Ok(Page { lines, next: Some(Cursor { position, n }) });

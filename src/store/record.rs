@@ -134,20 +134,31 @@ fn next(link: Option<Link>) -> Chain {
 }
 
 /// Follows every agent's chain through the whole journal.
-#[derive(Default)]
-pub(crate) struct Chains(HashMap<Handle, Link>);
+pub(crate) struct Chains {
+    links: HashMap<Handle, Link>,
+    /// Whether the journal is read from its beginning.
+    whole: bool,
+}
 
 impl Chains {
+    pub(crate) fn new(whole: bool) -> Self {
+        Self { links: HashMap::new(), whole }
+    }
+
     /// Says which entry does not follow the one before it.
     pub(crate) fn follow(&mut self, record: &Record) -> Result<(), String> {
         for Line { entry, hash } in &record.lines {
             let Some(agent) = &entry.agent else { continue };
-            let expected = next(self.0.get(agent).copied());
-            if entry.chain != Some(expected) {
+            let known = self.links.get(agent).copied();
+            let expected = next(known);
+            // Where the beginning was moved away, an agent's first entry here follows from there.
+            let unknown = known.is_none() && !self.whole && entry.chain.is_some();
+            if entry.chain != Some(expected) && !unknown {
                 return Err(format!("entry {} of `{agent}` does not follow", expected.n));
             }
-            let link = Link { n: expected.n, position: record.position, hash: *hash };
-            self.0.insert(agent.clone(), link);
+            let n = entry.chain.map_or(expected.n, |chain| chain.n);
+            let link = Link { n, position: record.position, hash: *hash };
+            self.links.insert(agent.clone(), link);
         }
         Ok(())
     }

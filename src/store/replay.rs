@@ -6,7 +6,6 @@ use super::{
     StoreError,
     disk::Disk,
     format::Head,
-    found::whole,
     journal::origin,
     record::{Chains, Record},
     segments::Segments,
@@ -18,15 +17,16 @@ use super::{
 pub struct Replayed {
     /// The last record.
     pub head: Head,
-    /// Unsynced bytes behind it, which the next start cuts; never looked for beside a writer.
+    /// Unsynced bytes behind it: what the next start cuts, or a writer is just writing.
     pub torn: Option<Torn>,
 }
 
 /// Reads and checks the whole journal: every checksum, every link from record to record and from
 /// an agent's entry to the one before, every segment's header.
 ///
-/// It changes nothing, and may run beside a writer: then `upto` is the last record that is known
-/// to be there, and anything missing up to it is damage.
+/// It changes nothing, and may run beside a writer. Up to the record `upto` anything that is
+/// missing is damage; what may follow is then not looked at. Where the first segments were moved away, it
+/// begins with the first record that is there.
 pub fn replay(
     disk: Arc<dyn Disk>,
     upto: Option<u64>,
@@ -41,8 +41,7 @@ pub fn replay(
             }
         };
     };
-    whole(&place)?;
-    let mut chains = Chains::default();
+    let mut chains = Chains::new(place.base == 0);
     walk(&segments, &mut place, upto, |position, raw| {
         let record = Record::read(&segments, position, raw)?;
         let follows = chains.follow(&record);

@@ -147,7 +147,10 @@ impl Segments {
         look: impl FnOnce(Raw<'_>) -> T,
     ) -> Result<T, StoreError> {
         let missing = StoreError::NoRecord { position };
-        let Some(base) = self.base_of(position) else { return Err(missing) };
+        let Some(base) = self.base_of(position) else {
+            let archived = position >= SEGMENT_HEADER as u64 && !self.bases().is_empty();
+            return Err(if archived { StoreError::Archived { position } } else { missing });
+        };
         let mut bytes = vec![0; GUESS];
         let mut read = self.read(base, position, &mut bytes)?;
         if let Err(NoRecord::Short(whole)) = Raw::parse(&bytes[..read])
@@ -176,6 +179,8 @@ pub(crate) struct Window<'a> {
     /// The position of the first byte held.
     start: u64,
     bytes: Vec<u8>,
+    /// How many of the bytes are held.
+    held: usize,
 }
 
 /// How much a window reads at a time.
@@ -183,23 +188,25 @@ pub(crate) const STRETCH: usize = 256 * 1024;
 
 impl<'a> Window<'a> {
     pub(crate) fn new(segments: &'a Segments, base: u64) -> Self {
-        Self { segments, base, start: base, bytes: Vec::new() }
+        Self { segments, base, start: base, bytes: Vec::new(), held: 0 }
     }
 
     /// At least `wanted` bytes from `position` on, unless the segment ends before.
     pub(crate) fn at(&mut self, position: u64, wanted: usize) -> Result<&[u8], StoreError> {
         let offset = position.checked_sub(self.start).and_then(|offset| offset.try_into().ok());
         let held: Option<usize> = offset.filter(|offset: &usize| {
-            offset.checked_add(wanted).is_some_and(|end| end <= self.bytes.len())
+            offset.checked_add(wanted).is_some_and(|end| end <= self.held)
         });
         if let Some(offset) = held {
-            return Ok(&self.bytes[offset..]);
+            return Ok(&self.bytes[offset..self.held]);
         }
-        self.bytes.resize(STRETCH.max(wanted), 0);
-        let read = self.segments.read(self.base, position, &mut self.bytes)?;
-        self.bytes.truncate(read);
+        if self.bytes.len() < STRETCH.max(wanted) {
+            self.bytes = vec![0; STRETCH.max(wanted)];
+        }
+        self.held = 0;
+        self.held = self.segments.read(self.base, position, &mut self.bytes)?;
         self.start = position;
-        Ok(&self.bytes)
+        Ok(&self.bytes[..self.held])
     }
 
     /// The record that starts at `position`.

@@ -1,10 +1,10 @@
 //! What is recorded, read back, recovered and verified.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use pettycash::{
     clock::Clock,
-    engine::{Engine, verify},
+    engine::{Engine, recover::Places, verify},
     policy::{
         entry::{Binding, By, Draft, Fact, Hold, Windows},
         names::{Handle, PaymentId},
@@ -14,8 +14,10 @@ use pettycash::{
     store::{Decision, Options, Purpose, Store},
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::support::{
+    file_disk,
     house::{House, store},
     private_dir,
     sim_disk::SimDisk,
@@ -251,18 +253,22 @@ async fn verify_finds_the_books_of_a_living_engine_right() {
         house.pay("scout", json!({"service_id": "report", "amount_usd": amount})).await;
     }
     let mut books = house.engine.books().await.unwrap();
-    let journal = house.dir.path().join("journal");
-    let found = verify::verify_beside(&journal, &books).unwrap();
+    let found = verify::verify_beside(&places(&house.dir), &books).unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert_eq!(found.agents, 1);
     books.books[0].captured = "0.29".parse().unwrap();
-    let found = verify::verify_beside(&journal, &books).unwrap();
+    let found = verify::verify_beside(&places(&house.dir), &books).unwrap();
     assert_eq!(found.problems.len(), 1, "a book that is not its entries went unnoticed");
 }
 
+fn places(dir: &TempDir) -> Places {
+    let (journal, desk) = (dir.path().join("journal"), dir.path().join("desk"));
+    Places { journal, archive: None, desk, anchors: None }
+}
+
 /// Looks once nobody holds the locks: a process that another test starts does until it runs.
-fn look(journal: &Path, desk: &Path) -> verify::Kept {
-    let looked = (0..500).find_map(|_| match verify::Kept::look(journal, desk) {
+fn kept(places: &Places) -> verify::Kept {
+    let looked = (0..500).find_map(|_| match verify::Kept::look(places) {
         Err(verify::VerifyError::InUse) => {
             std::thread::sleep(std::time::Duration::from_millis(10));
             None
@@ -281,16 +287,16 @@ async fn verify_alone_compares_the_desk_with_the_journal() {
     let House { dir, engine, .. } = house;
     drop(engine);
     let (journal, desk) = (dir.path().join("journal"), dir.path().join("desk"));
-    let found = look(&journal, &desk).verify().unwrap();
+    let found = kept(&places(&dir)).verify().unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert_eq!((found.agents, found.entries), (1, 4));
     // A journal that is gone is not an empty one.
     std::fs::rename(&journal, dir.path().join("elsewhere")).unwrap();
-    assert!(matches!(verify::Kept::look(&journal, &desk), Err(verify::VerifyError::Broken(_))));
+    assert!(matches!(verify::Kept::look(&places(&dir)), Err(verify::VerifyError::Broken(_))));
     std::fs::rename(dir.path().join("elsewhere"), &journal).unwrap();
     // A desk that cannot be read is rebuilt at the next start: it speaks against nothing.
     std::fs::write(desk.join("conf"), "rubbish").unwrap();
-    let found = look(&journal, &desk).verify().unwrap();
+    let found = kept(&places(&dir)).verify().unwrap();
     assert_eq!((found.problems.len(), found.entries), (0, 4));
 }
 
@@ -320,4 +326,74 @@ async fn after_a_failed_sync_nobody_is_told_that_nothing_was_charged() {
     let house = House { engine, ..house };
     let known = house.pay("scout", ask).await;
     assert_eq!((&known["outcome"], &known["replayed"]), (&json!("paid"), &json!(true)));
+}
+
+#[tokio::test]
+async fn segments_that_were_moved_away_are_missed_honestly_and_verify_with_the_archive() {
+    let dir = private_dir();
+    let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
+    let (journal, archive) = (dir.path().join("journal"), private_dir());
+    let open = || {
+        let options = Options::new(clock.clone(), dir.path().join("desk"));
+        let options = Options { segment_bytes: 4_000, ..options };
+        Store::open(Arc::new(file_disk(&journal)), options).unwrap()
+    };
+    let engine = Engine::open(open(), Rails::default(), clock.clone()).await.unwrap();
+    let house = House { dir: private_dir(), clock: clock.clone(), engine };
+    house.scout().await;
+    house.service(json!({"id": "search", "payee": "Acme", "price_usd": "0.02"})).await;
+    for _ in 0..40 {
+        house.pay("scout", json!({"service_id": "search"})).await;
+    }
+    house.engine.close().await;
+    drop(house);
+    let mut segments: Vec<_> =
+        std::fs::read_dir(&journal).unwrap().map(|found| found.unwrap().file_name()).collect();
+    segments.retain(|name| name.to_string_lossy().ends_with(".journal"));
+    segments.sort();
+    assert!(segments.len() > 3, "{segments:?}");
+    for name in &segments[..2] {
+        std::fs::rename(journal.join(name), archive.path().join(name)).unwrap();
+    }
+    // It opens, goes on, and pages end where the segments are missing, and say so.
+    let engine = Engine::open(open(), Rails::default(), clock.clone()).await.unwrap();
+    let house = House { dir: private_dir(), clock: clock.clone(), engine };
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(paid["outcome"], "paid");
+    let (mut cursor, mut seen) = (None, 0);
+    let error = loop {
+        let scout = Some("scout".parse().unwrap());
+        match house.engine.ledger(scout, cursor, Some(10)).await {
+            Ok(LedgerPage { entries, next_cursor }) => {
+                seen += entries.len();
+                cursor = next_cursor;
+                assert!(cursor.is_some(), "the ledger seems to end");
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(seen > 10, "{seen}");
+    let problem = error.problem();
+    assert!(problem.detail.contains("moved out of the journal"), "{}", problem.detail);
+    assert!(problem.hint.is_some());
+    house.engine.close().await;
+    drop(house);
+    let alone = places(&dir);
+    let whole = Places { archive: Some(archive.path().to_owned()), ..alone.clone() };
+    let found = kept(&whole).verify().unwrap();
+    assert_eq!((found.problems, found.skipped), (vec![], 0));
+    let found = kept(&alone).verify().unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert!(found.skipped > 10, "{}", found.skipped);
+    // Damage is found with the archive, and in what is here without it.
+    let spoil = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[300] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    spoil(&archive.path().join(&segments[0]));
+    assert!(kept(&alone).verify().is_ok());
+    assert!(matches!(kept(&whole).verify(), Err(verify::VerifyError::Broken(_))));
+    spoil(&journal.join(&segments[2]));
+    assert!(matches!(kept(&alone).verify(), Err(verify::VerifyError::Broken(_))));
 }
