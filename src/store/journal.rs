@@ -213,8 +213,10 @@ impl Journal {
     /// Sees to it that the next record has room; where it has none, nothing was changed.
     pub(crate) fn make_room(&mut self) -> Result<(), StoreError> {
         while self.filled < self.position() + AHEAD {
-            let into_step = (self.filled - self.base) % STEP;
-            let zeros = usize::try_from(STEP - into_step).unwrap_or(0);
+            // A segment that is to stay short grows by less.
+            let step = self.segment_bytes.clamp(STEP / 4, STEP);
+            let into_step = (self.filled - self.base) % step;
+            let zeros = usize::try_from(step - into_step).unwrap_or(0);
             self.segments.write(self.base, self.filled, &ZEROS[..zeros])?;
             self.filled += zeros as u64;
         }

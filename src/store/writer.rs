@@ -135,7 +135,7 @@ impl Writer {
 
     /// Sees to it that a record can follow, before anything is decided.
     fn prepare(&mut self, purpose: Purpose) -> Result<(), StoreError> {
-        if self.journal.is_segment_full() || self.journal.waiting() >= BATCH_BYTES {
+        if self.journal.waiting() >= BATCH_BYTES {
             self.flush();
         }
         if let Some(poison) = &self.poison {
@@ -156,6 +156,7 @@ impl Writer {
                 self.tick_is_due = true;
                 Err(StoreError::Full)
             }
+            Err(error @ StoreError::Poisoned { .. }) => Err(error),
             Err(error) => Err(self.poisoned(&error)),
         }
     }
@@ -163,6 +164,11 @@ impl Writer {
     /// Sees to it that there is room for one record; where there is none, nothing was changed.
     fn make_room(&mut self) -> Result<(), StoreError> {
         if self.journal.is_segment_full() {
+            // A segment ends with what is written.
+            self.flush();
+            if let Some(poison) = &self.poison {
+                return Err(poison.clone());
+            }
             self.journal.rotate()?;
         }
         self.journal.make_room()

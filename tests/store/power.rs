@@ -2,43 +2,116 @@
 
 use super::*;
 
-/// Which of the unsynced pieces get to the disk: none, all, and shapes in between.
-const SURVIVORS: [fn(usize) -> bool; 6] =
-    [|_| false, |_| true, |n| n % 2 == 0, |n| n % 2 == 1, |n| n == 0, |n| n > 0];
+/// How many power cuts there are at least: a boundary, and what of the unsynced survived it.
+const CUTS: usize = 20_000;
 
-#[test]
-fn what_was_acknowledged_survives_a_power_cut_at_every_boundary() {
-    let whole = SimDisk::default();
-    assert_eq!(history(&whole, SMALL).len(), 11);
-    let boundaries = whole.boundaries();
-    assert!(boundaries > 30, "{boundaries}");
-    assert!(whole.names().len() > 2, "the history rotates");
-    for cut in 1..=boundaries {
-        let disk = SimDisk::default();
-        disk.power_off_at(cut);
-        let acknowledged = history(&disk, SMALL);
-        for (which, keep) in SURVIVORS.iter().enumerate() {
-            let found = disk.after_power_cut(keep);
-            let store = Store::open(found.port(), options(SMALL))
-                .unwrap_or_else(|error| panic!("cut {cut}, survivors {which}: {error}"));
-            let state = block_on(state_of(&store));
-            for id in &acknowledged {
-                let record = store.record(id.position());
-                record.unwrap_or_else(|error| panic!("cut {cut}, survivors {which}: {error}"));
-            }
-            // It goes on from there, and what follows stands behind what was there.
-            let (folded, before, _) = fold(&found);
-            assert_eq!(folded, state, "cut {cut}, survivors {which}");
-            block_on(async {
-                commit(&store, vec![opened("late")]).await.unwrap();
-                store.close().await;
-            });
-            let (_, after, replayed) = fold(&found);
-            assert_eq!(after[..before.len()], before[..], "cut {cut}, survivors {which}");
-            assert_eq!(after.len(), before.len() + 1);
-            assert_eq!(replayed.torn, None);
+/// Whether a piece gets to the disk: none, all, every second one, and then by chance.
+fn survives(which: usize, piece: usize) -> bool {
+    match which {
+        0 => false,
+        1 => true,
+        2 => piece.is_multiple_of(2),
+        3 => !piece.is_multiple_of(2),
+        4 => piece == 0,
+        5 => piece > 0,
+        _ => {
+            let mut word = (which as u64) << 32 | piece as u64;
+            word = (word ^ word >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (word ^ word >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 63 == 1
         }
     }
+}
+
+fn guarded(anchors: &SimDisk) -> Options {
+    Options { anchor: Some(anchors.port()), ballast: 600, ..options(SMALL) }
+}
+
+/// The history, with what is lowered in it, on a disk with an anchor beside it. Gives back what
+/// was acknowledged.
+fn guarded_history(disk: &SimDisk, anchors: &SimDisk) -> Vec<PaymentId> {
+    let mut acknowledged = Vec::new();
+    let Ok(store) = Store::open(disk.port(), guarded(anchors)) else { return acknowledged };
+    block_on(async {
+        for step in 0..14 {
+            let done = match step {
+                0 => commit(&store, vec![opened("scout"), credit("scout", 500)]).await,
+                1 => commit(&store, vec![opened("intern")]).await,
+                4 | 8 | 9 => {
+                    let _ = deny(&store, "scout").await;
+                    continue;
+                }
+                6 => lower(&store, vec![revoked("intern")]).await,
+                12 => lower(&store, vec![revoked("scout")]).await,
+                _ => commit(&store, vec![credit("scout", step)]).await,
+            };
+            acknowledged.extend(done.ok());
+        }
+        store.close().await;
+    });
+    acknowledged
+}
+
+#[test]
+fn twenty_thousand_power_cuts_lose_nothing_that_was_acknowledged() {
+    let (whole, beside) = (SimDisk::default(), SimDisk::default());
+    let beside = beside.powered_by(&whole);
+    assert_eq!(guarded_history(&whole, &beside).len(), 11);
+    let boundaries = whole.boundaries();
+    assert!(boundaries > 40, "{boundaries}");
+    assert!(whole.names().len() > 2, "the history rotates");
+    let survivors = CUTS.div_ceil(boundaries);
+    let (mut cuts, mut torn) = (0, 0);
+    for cut in 1..=boundaries {
+        let disk = SimDisk::default();
+        let anchors = SimDisk::default().powered_by(&disk);
+        disk.power_off_at(cut);
+        let acknowledged = guarded_history(&disk, &anchors);
+        for which in 0..survivors {
+            let what = format!("cut {cut}, survivors {which}");
+            let found = disk.after_power_cut(|piece| survives(which, piece));
+            let anchor = anchors.after_power_cut(|piece| survives(which, piece + 7));
+            torn += usize::from(check(&found, &anchor, &acknowledged, &what, which % 32 == 0));
+            cuts += 1;
+        }
+    }
+    assert!(cuts >= CUTS, "{cuts}");
+    assert!(torn > 100, "{torn} tails were torn");
+}
+
+/// That what a power cut left opens sound, with everything acknowledged, and goes on; says whether
+/// a tail was cut.
+fn check(
+    found: &SimDisk,
+    anchors: &SimDisk,
+    acknowledged: &[PaymentId],
+    what: &str,
+    goes_on: bool,
+) -> bool {
+    let store = Store::open(found.port(), guarded(anchors))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let condition = store.condition();
+    assert!(matches!(condition.recording, Recording::Sound), "{what}: {condition:?}");
+    assert!(!store.opened().adopted, "{what}");
+    for id in acknowledged {
+        store.record(id.position()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+    let torn = store.opened().torn.is_some();
+    if !goes_on {
+        return torn;
+    }
+    // It goes on from there, and what follows stands behind what was there.
+    let state = block_on(state_of(&store));
+    let (folded, before, _) = fold(found);
+    assert_eq!(folded, state, "{what}");
+    block_on(async {
+        commit(&store, vec![opened("late")]).await.unwrap();
+        store.close().await;
+    });
+    let (_, after, replayed) = fold(found);
+    assert_eq!(after[..before.len()], before[..], "{what}");
+    assert_eq!(after.len(), before.len() + 1);
+    assert_eq!(replayed.torn, None);
+    torn
 }
 
 #[test]

@@ -23,8 +23,9 @@ type Piece = (usize, Vec<u8>);
 
 #[derive(Clone, Default)]
 struct File {
-    synced: Vec<u8>,
-    now: Vec<u8>,
+    /// Copies of a disk share what none of them changed.
+    synced: Arc<Vec<u8>>,
+    now: Arc<Vec<u8>>,
     /// The pieces written since the last sync, in order.
     pending: Vec<Piece>,
     /// The pieces that a failed sync left behind: clean, and not known to be on the disk.
@@ -111,10 +112,10 @@ impl SimDisk {
         let mut inner = Inner::default();
         let mut piece = 0;
         for (name, file) in &self.inner().files {
-            let mut bytes = file.synced.clone();
+            let mut bytes = Arc::clone(&file.synced);
             for (offset, written) in file.limbo.iter().chain(&file.pending) {
                 if keep(piece) {
-                    put(&mut bytes, *offset, written);
+                    put(Arc::make_mut(&mut bytes), *offset, written);
                 }
                 piece += 1;
             }
@@ -131,14 +132,14 @@ impl SimDisk {
 
     /// What a file holds.
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        self.inner().files[name].now.clone()
+        self.inner().files[name].now.to_vec()
     }
 
     /// Changes what a file holds, behind everyone's back.
     pub(crate) fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut inner = self.inner();
         let file = inner.files.get_mut(name).unwrap();
-        change(&mut file.now);
+        change(Arc::make_mut(&mut file.now));
         file.synced = file.now.clone();
         file.pending.clear();
         file.limbo.clear();
@@ -186,7 +187,7 @@ impl File {
     /// there.
     fn sync(&mut self) {
         for (offset, bytes) in self.pending.drain(..) {
-            put(&mut self.synced, offset, &bytes);
+            put(Arc::make_mut(&mut self.synced), offset, &bytes);
             let (start, end) = (offset, offset + bytes.len());
             let limbo = std::mem::take(&mut self.limbo);
             for (at, lost) in limbo {
@@ -211,10 +212,11 @@ impl Inner {
     /// Notes a write, piece by piece; one that fails is still noted, for it may have been done.
     fn note(&mut self, name: &str, offset: usize, bytes: &[u8]) -> io::Result<()> {
         let file = self.file(name)?;
-        put(&mut file.now, offset, bytes);
+        put(Arc::make_mut(&mut file.now), offset, bytes);
         let mut at = offset;
         // Zeros written ahead are one piece: which of them got there is all the same.
-        let sector = if bytes == vec![0; bytes.len()] { usize::MAX / 2 } else { SECTOR };
+        let zeros = bytes.len() > SECTOR && bytes[..16] == [0; 16] && bytes == vec![0; bytes.len()];
+        let sector = if zeros { usize::MAX / 2 } else { SECTOR };
         while at < offset + bytes.len() {
             let end = (at / sector + 1) * sector;
             let end = end.min(offset + bytes.len());
@@ -227,8 +229,13 @@ impl Inner {
 
 fn put(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
     let end = offset + written.len();
+    if bytes.len() <= offset {
+        bytes.extend_from_slice(&vec![0; offset - bytes.len()]);
+        bytes.extend_from_slice(written);
+        return;
+    }
     if bytes.len() < end {
-        bytes.resize(end, 0);
+        bytes.extend_from_slice(&vec![0; end - bytes.len()]);
     }
     bytes[offset..end].copy_from_slice(written);
 }
