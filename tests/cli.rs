@@ -4,6 +4,7 @@ mod doctoring;
 mod freezing;
 mod mandates;
 mod paying;
+mod recovering;
 mod shell;
 
 use std::{

@@ -13,6 +13,7 @@ mod mcp;
 mod output;
 pub mod owner;
 mod pay;
+mod recover;
 mod refund;
 mod serve;
 mod service;
@@ -88,6 +89,8 @@ enum Verb {
     Verify(verify::Args),
     /// Look at everything that could be wrong, with one line each on what to do
     Doctor(doctor::Args),
+    /// Go on from a record that is damaged or an older copy
+    Recover(recover::Args),
     /// Print what your shell needs to complete these words
     Completions(completions::Args),
     /// Print the manual page, or write one for every verb
@@ -148,6 +151,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Mandate(args) => mandate::run(args, &home()?, output),
         Verb::Pay(args) => pay::run(args, &home()?, output),
         Verb::Refund(args) => refund::run(args, &home()?, output),
+        Verb::Recover(args) => recover::run(args, &home()?, output),
         Verb::Doctor(args) => doctor::run(&args, home(), output),
         Verb::Completions(args) => completions::run(args, Cli::command()),
         Verb::Man(args) => man::run(args, Cli::command(), output),

@@ -24,6 +24,7 @@ use crate::{
     client::{Cause, ClientError, Finder, Operator, Unstarted},
     home::{HOME_VARIABLE, Home, HomeError, Sockets},
     serve::{ServeError, serving, try_start_lock},
+    store::StoreError,
     telemetry,
 };
 
@@ -91,14 +92,22 @@ pub fn operator(home: &Home) -> Operator {
     Operator::new(finder(move || Ok(home.clone())))
 }
 
-/// What to do about an error of the home, of `serve` or of the way to it, wherever in its chain.
+/// The operators' side of the `serve` that listens there; none is started in its place.
+pub fn operator_at(sockets: Sockets) -> Operator {
+    Operator::new(Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed()))
+}
+
+/// What to do about an error of the home, of the record, of `serve` or of the way to it, wherever
+/// in its chain.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let home = cause.downcast_ref::<HomeError>().map(HomeError::hint);
         let serve = || cause.downcast_ref::<ServeError>().and_then(ServeError::hint);
         let client = || cause.downcast_ref::<ClientError>().and_then(ClientError::hint);
         let unstarted = || cause.downcast_ref::<Unstarted>().and_then(|e| e.hint.clone());
-        home.or_else(serve).or_else(client).or_else(unstarted)
+        let store = || cause.downcast_ref::<StoreError>().and_then(StoreError::remedy);
+        let store = || store().map(str::to_owned);
+        home.or_else(serve).or_else(client).or_else(unstarted).or_else(store)
     })
 }
 

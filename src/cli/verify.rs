@@ -1,8 +1,7 @@
 //! `pettycash verify`: whether the record is what was written, and adds up.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
-use futures_util::FutureExt;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -11,7 +10,7 @@ use super::{
     owner,
 };
 use crate::{
-    client::{Cause, ClientError, Finder, Operator},
+    client::{Cause, ClientError},
     engine::recover::Places,
     engine::verify::{Findings, Kept, VerifyError, verify_beside},
     home::{self, Home},
@@ -43,8 +42,7 @@ async fn check(home: &Home) -> anyhow::Result<Result<Findings, VerifyError>> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         if let Some(sockets) = owner::find(home).await {
-            let found: Finder = Arc::new(move || std::future::ready(Ok(sockets.clone())).boxed());
-            if let Ok(books) = Operator::new(found).books().await {
+            if let Ok(books) = owner::operator_at(sockets).books().await {
                 return Ok(verify_beside(&places, &books));
             }
         } else if let Some(nobody_starts) = try_start_lock(home)?

@@ -9,10 +9,8 @@ use std::{
 };
 
 use super::Check;
-use crate::home::Home;
+use crate::{home::Home, store::LOW_WATER};
 
-/// Below this nothing new is paid.
-const LOW_WATER: u64 = 64 << 20;
 /// Below this somebody should look.
 const GETTING_LOW: u64 = 256 << 20;
 /// How much of the log is read.
