@@ -34,8 +34,9 @@ const NESTED: u32 = 3;
 const PAYING: u32 = 2;
 /// How often the record is verified in between, in CI; otherwise at the end of each home.
 const VERIFY_EVERY: u32 = 50;
-/// The latest moment at which a `serve` that is paid through is killed.
-const LATEST: Duration = Duration::from_millis(40);
+/// A `serve` that is paid through is killed within so many payments, and so long after the last.
+const MORE: usize = 16;
+const LATEST: Duration = Duration::from_millis(10);
 
 /// What was done, and seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,12 +125,12 @@ impl Stint {
     }
 
     async fn kill_while_paying(&mut self) {
-        let moment = self.moment(LATEST);
+        let (more, moment) = (self.dice.below(MORE), self.moment(LATEST));
         let mut serve = self.home.start();
         let (finder, opening) = serve.listens();
         self.opening = opening;
         let before = self.payers.acknowledged();
-        self.payers.act(&finder, moment).await;
+        self.payers.act(&finder, more, moment).await;
         serve.kill();
         self.tally.in_payments += u32::from(self.payers.acknowledged() > before);
     }

@@ -10,6 +10,7 @@ use std::{
 
 use pettycash::{
     client::{Call, Called, Client, ClientError, Finder, Operator},
+    clock::instant,
     policy::terms::AgentView,
 };
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ const PAYERS: usize = 4;
 /// What one payment costs, and the most that each agent may ever spend: so many payments exactly.
 const PRICE: &str = "0.01";
 const CAP: &str = "0.50";
+
+/// The longest that payments are waited for; a task that broke is found then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of the agents; shared by all who act on them.
 #[derive(Clone, Default)]
@@ -85,12 +89,18 @@ impl Payers {
         self.known().paid.len()
     }
 
-    /// Lets everybody act until `until` has come, and stops them where they are.
-    pub(super) async fn act(&self, finder: &Finder, until: Duration) {
+    /// Lets everybody act until so many more payments are acknowledged and then for a moment, and
+    /// stops them where they are.
+    pub(super) async fn act(&self, finder: &Finder, more: usize, moment: Duration) {
+        let enough = self.acknowledged() + more;
         let mut acting: Vec<_> =
             (0..PAYERS).map(|nth| tokio::spawn(self.clone().pay(nth, finder.clone()))).collect();
         acting.push(tokio::spawn(self.clone().operate(finder.clone())));
-        tokio::time::sleep(until).await;
+        let until = instant() + PATIENCE;
+        while self.acknowledged() < enough && instant() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(moment).await;
         for task in acting {
             task.abort();
             match task.await {
