@@ -139,10 +139,12 @@ pub(crate) struct Tail {
     pub(crate) end: u64,
 }
 
-/// Whether the segment at `base`, whose header does not verify, holds no record: then its making
-/// was cut short, for the header is synced before the first record is written.
+/// Whether the segment at `base`, whose header does not verify, never held anything: then its
+/// making was cut short, for the header is synced before anything is written behind it. Whether
+/// what stands there verifies is no matter, for what broke the header may have broken that too.
 pub(crate) fn unborn(segments: &Segments, base: u64) -> Result<bool, StoreError> {
-    Ok(!search(segments, base, base, |_| true)?.sought)
+    let behind = search(segments, base, base + SEGMENT_HEADER as u64, |_| false)?;
+    Ok(behind.last.is_none())
 }
 
 /// What stands in a stretch that is not known to hold records.

@@ -144,3 +144,21 @@ fn a_replay_beside_the_writer_stops_at_the_head_it_was_given() {
         store.close().await;
     });
 }
+
+#[test]
+fn a_header_broken_with_the_only_record_behind_it_is_no_empty_store() {
+    let disk = SimDisk::default();
+    history(&disk, SEGMENT_BYTES);
+    let name = disk.names()[0].clone();
+    // One sector that went bad holds the header and the beginning of the first record.
+    disk.tamper(&name, |bytes| {
+        bytes.truncate(512);
+        bytes[127] ^= 1;
+        bytes[128] ^= 1;
+    });
+    let damaged = |error: &StoreError| matches!(error, StoreError::Damaged { offset: 0, .. });
+    let error = replay(disk.port(), None, |_| {}).unwrap_err();
+    assert!(damaged(&error), "{error}");
+    let error = sealed(Store::open(disk.port(), options(SEGMENT_BYTES)));
+    assert!(damaged(&error), "{error}");
+}
