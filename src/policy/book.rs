@@ -168,16 +168,16 @@ impl Book {
     /// Credited, less what was captured and did not come back; nothing for an allowance.
     pub fn balance(&self) -> Option<Usd> {
         match self.mandate.funding {
-            Funding::Prepaid => {
-                Some(self.credited.saturating_plus(self.refunded).less(self.captured))
-            }
+            Funding::Prepaid => Some(self.credited.less(self.captured.less(self.refunded))),
             Funding::Allowance => None,
         }
     }
 
-    /// The balance less the holds; nothing for an allowance.
+    /// The balance less the holds, as far as the sum of all captures can still be written down;
+    /// nothing for an allowance.
     pub fn funds(&self) -> Option<Usd> {
-        self.balance().map(|balance| balance.less(self.held))
+        let writable = Usd::MAX.less(self.captured);
+        self.balance().map(|balance| balance.min(writable).less(self.held))
     }
 
     /// What can be spent now in `run`, balance and every cap considered.
@@ -339,7 +339,8 @@ impl Book {
             }
         }
         if self.runs_since.is_some_and(|since| placed > since)
-            && let Some(RunTally { sums, .. }) = self.runs.get_mut(&counted.in_run())
+            && let Some(RunTally { sums, since, .. }) = self.runs.get_mut(&counted.in_run())
+            && placed >= *since
         {
             change(&mut sums.used, &mut sums.held);
         }
@@ -351,11 +352,12 @@ impl Book {
         if self.runs_since.is_some() {
             let run = counted.in_run();
             let known = self.runs.get(&run).filter(|tally| tally.lives(at));
-            let sums = known.map(|tally| tally.sums).unwrap_or_default();
+            let first = RunTally::since(counted.payment.position(), at);
+            let tally = known.map_or(first, |tally| RunTally { last: at, ..*tally });
             if known.is_none() {
                 self.runs.retain(|_, tally| tally.lives(at));
             }
-            self.runs.insert(run, RunTally { sums, last: at });
+            self.runs.insert(run, tally);
         }
         self.each_sum(counted, |_, held| *held = held.saturating_plus(amount));
     }

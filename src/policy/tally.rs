@@ -186,6 +186,8 @@ const RUN_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What was spent in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunTally {
+    /// The journal position of its first payment: one of an earlier run of the name is not in.
+    pub since: u64,
     /// The sums.
     pub sums: Sums,
     /// When money was last set aside in it (µs since 1970 on disk).
@@ -194,6 +196,10 @@ pub struct RunTally {
 }
 
 impl RunTally {
+    pub(super) fn since(position: u64, at: Timestamp) -> Self {
+        Self { since: position, sums: Sums::default(), last: at }
+    }
+
     /// Whether the run still goes on at `now`.
     pub(super) fn lives(&self, now: Timestamp) -> bool {
         !self.sums.held.is_zero() || now.duration_since(self.last) < RUN_KEPT
