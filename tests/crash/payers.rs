@@ -221,14 +221,13 @@ impl Payers {
                 break;
             }
         }
-        let known = self.known();
-        for id in known.paid.keys() {
+        for id in self.known().paid.keys() {
             assert_eq!(recorded.remove(id), Some(1), "{id} was acknowledged");
         }
         assert!(recorded.is_empty(), "nobody was ever told of {recorded:?}");
-        drop(known);
         self.hold_against(&operator.agents().await.unwrap().agents);
     }
+
     fn hold_against(&self, views: &[AgentView]) {
         let known = self.known();
         assert!(views.len() >= known.created, "{} agents were created", known.created);
