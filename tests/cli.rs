@@ -1,5 +1,6 @@
 //! The command line, as an operator types it.
 
+mod archiving;
 mod doctoring;
 mod freezing;
 mod mandates;
