@@ -5,6 +5,7 @@ mod cli;
 mod contract;
 mod crash;
 mod engine;
+mod keys;
 mod mcp;
 mod mcp_framing;
 mod mcp_leaving;

@@ -14,7 +14,10 @@ use pettycash::policy::{
 };
 use proptest::prelude::*;
 
-use crate::support::bench::Bench;
+use crate::support::{
+    bench::Bench,
+    desk::{Desk, read_back},
+};
 
 /// One thing that happens to an agent.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ enum Act {
     HoldWithKey(u8, i64),
     TopUp(i64),
     Pass(i64),
+    Tick,
+    Reopen,
     Revoke,
 }
 
@@ -52,6 +57,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (1_i64..300).prop_map(Act::TopUp),
         // Mostly forward, now and then back, as clocks do.
         4 => prop_oneof![1_i64..7_200, 3_600_i64..200_000, -7_200_i64..0].prop_map(Act::Pass),
+        3 => Just(Act::Tick),
+        1 => Just(Act::Reopen),
         1 => Just(Act::Revoke),
     ]
 }
@@ -95,6 +102,7 @@ struct History {
     keys: BTreeMap<u8, (PaymentId, Timestamp)>,
     voided: BTreeSet<PaymentId>,
     revoked: bool,
+    desk: Desk,
 }
 
 impl History {
@@ -108,7 +116,15 @@ impl History {
         }
         bench.open(&scout(), mandate.clone());
         let (payments, voided) = (Vec::new(), BTreeSet::new());
-        Self { bench, mandate, payments, keys: BTreeMap::new(), voided, revoked: false }
+        Self {
+            bench,
+            mandate,
+            payments,
+            keys: BTreeMap::new(),
+            voided,
+            revoked: false,
+            desk: Desk::default(),
+        }
     }
 
     fn step(&mut self, act: &Act) {
@@ -144,6 +160,15 @@ impl History {
                 }
             }
             Act::Pass(seconds) => self.bench.pass(seconds),
+            Act::Tick => {
+                let now = self.bench.state.now();
+                self.bench.state.forget_expired_keys(now);
+                self.desk.take(&mut self.bench.state);
+            }
+            Act::Reopen => {
+                self.desk.take(&mut self.bench.state);
+                self.bench.state = self.desk.state(self.bench.state.now());
+            }
             Act::Revoke => {
                 let reason = "enough".parse().unwrap();
                 let open = self.bench.state.all_open().filter(|open| open.stage == Stage::Held);
@@ -255,15 +280,12 @@ impl History {
     /// What is true at every moment: the fold, and the sums.
     fn check(&mut self) {
         let mut state = self.bench.state.clone();
-        state.drain_touched();
         assert_eq!(state, self.bench.refold(), "the fold of the entries is not the state");
-        let mut restored = State::default();
-        for key in state.doc_keys() {
-            let document = serde_json::to_vec(&state.document(&key).unwrap()).unwrap();
-            restored.restore(serde_json::from_slice(&document).unwrap());
-        }
-        restored.restore_now(state.now());
+        let whole = state.drain(true).into_iter().filter_map(|(_, document)| document);
+        let restored = State::restored(whole.map(|document| read_back(&document)), state.now());
         assert_eq!(restored, state, "what the desk keeps is not the state");
+        self.desk.take(&mut self.bench.state);
+        assert_eq!(self.desk.state(state.now()), state, "what the desk was told is not the state");
         let book = self.bench.state.book(&scout()).unwrap();
         let open = self.bench.state.all_open().map(|open| open.hold.amount.nanos()).sum::<i64>();
         assert_eq!(book.held.nanos(), open, "held is not the sum of the open holds");

@@ -125,11 +125,9 @@ async fn deny(store: &Store, agent: &'static str) -> Result<PaymentId, StoreErro
     store.commit(Purpose::Record, decide).await
 }
 
-/// The state as it is, without what is only bookkeeping between store and desk.
+/// The state as it is.
 async fn state_of(store: &Store) -> State {
-    let mut state = store.read(|state, _| state.clone()).await.unwrap();
-    state.drain_touched();
-    state
+    store.read(|state, _| state.clone()).await.unwrap()
 }
 
 /// What a store is sealed for.
@@ -155,7 +153,6 @@ fn fold(disk: &SimDisk) -> (State, Vec<Record>, Replayed) {
         record.fold(&mut state);
         records.push(record.clone());
     });
-    state.drain_touched();
     (state, records, replayed.unwrap())
 }
 

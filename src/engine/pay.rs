@@ -14,10 +14,11 @@ use crate::{
         book::Book,
         denial::{BadField, Denial, Refusal},
         entry::{Binding, By, Denied, Draft, Fact, Hold},
+        keys::{self, Bound},
         mandate::Service,
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
-        state::{self, Bound, OpenPayment, Stage, State},
+        state::{OpenPayment, Stage, State},
     },
     rails::{Dispatch, Order, Rails},
     store::{Decision, Purpose, StoreError},
@@ -258,24 +259,24 @@ impl Asked {
         id: PaymentId,
         now: Timestamp,
     ) -> Decision<Decided> {
-        if bound.service != self.service || bound.binding.asked != self.amount {
+        if !bound.is_for(&self.service, self.amount) {
             let denial = Denial::IdempotencyKeyReused { payment: bound.payment };
             return self.deny(state, book, id, Refusal::only(denial), now);
         }
         // The same call again is the transport's retry: its caller has heard nothing yet.
-        let heard = self.call.is_none() || bound.binding.call != self.call;
+        let heard = !self.call.as_ref().is_some_and(|call| bound.is_of_call(call));
         let answer = match bound.outcome {
-            state::Outcome::Captured(charged) => PayAnswer::paid(
+            keys::Outcome::Captured(charged) => PayAnswer::paid(
                 bound.payment,
-                &bound.service,
+                &self.service,
                 charged,
                 book.available(self.run.as_ref(), now),
             ),
-            state::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
-            state::Outcome::Expired => {
+            keys::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
+            keys::Outcome::Expired => {
                 PayAnswer::failed(bound.payment, &Fact::Expired { payment: bound.payment })
             }
-            state::Outcome::Failed => {
+            keys::Outcome::Failed => {
                 PayAnswer::failed(bound.payment, &Fact::Failed { payment: bound.payment })
             }
         };

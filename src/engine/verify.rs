@@ -214,6 +214,7 @@ impl Check {
             }
             self.state.apply(&line.entry, record.position, line.hash);
         }
+        self.state.forget_expired_keys(self.state.now());
     }
 
     fn add_up(&mut self, agent: &Handle, fact: &Fact) {
@@ -298,32 +299,23 @@ impl Check {
         if self.skipped > 0 {
             return;
         }
-        let mut kept = State::default();
-        for document in documents {
-            kept.restore(document.clone());
-        }
+        let now = self.state.now();
+        let kept = State::restored(documents.iter().cloned(), now);
         let books: Vec<Book> = kept.books().cloned().collect();
         self.compare("the desk", &books);
-        let now = self.state.now();
-        // A key whose time is up may be forgotten on one side and not yet on the other.
-        let living = |state: &State, key: &DocKey| match key {
-            DocKey::Key(agent, key) => state.bound(agent, key, now).is_some(),
-            DocKey::Book(_)
-            | DocKey::Run(..)
-            | DocKey::Service(_)
-            | DocKey::Open(_)
-            | DocKey::Refunded(_) => true,
-        };
         let names: BTreeSet<DocKey> = kept.doc_keys().chain(self.state.doc_keys()).collect();
         let differs = |key: &&DocKey| {
-            let (there, here) = (living(&kept, key), living(&self.state, key));
             !matches!(key, DocKey::Book(_) | DocKey::Run(..))
-                && (there || here)
                 && kept.document(key) != self.state.document(key)
         };
         let different = names.iter().filter(differs).count();
         if different > 0 {
             self.problem(format!("{different} documents of the desk are not the entries'"));
+        }
+        // A key whose time is up may be forgotten on one side and not yet on the other.
+        let different = kept.differing_keys(&self.state, now);
+        if different > 0 {
+            self.problem(format!("{different} keys of the desk are not the entries'"));
         }
     }
 

@@ -1,15 +1,17 @@
 //! Documents: the state in pieces, as the desk keeps it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     book::Book,
+    keys::{Changed, Chunk},
     mandate::Service,
     money::Usd,
-    names::{Handle, IdempotencyKey, PaymentId, ServiceId},
-    state::{Bound, OpenPayment, State},
+    names::{Handle, PaymentId, ServiceId},
+    state::{OpenPayment, State},
     tally::{Run, RunTally},
 };
 
@@ -22,8 +24,8 @@ pub enum DocKey {
     Service(ServiceId),
     /// A payment that is not settled.
     Open(PaymentId),
-    /// A caller's key.
-    Key(Handle, IdempotencyKey),
+    /// Callers' keys of one minute, and the number of their chunk.
+    Keys(u32, u64),
     /// What was spent in a run that has a cap.
     Run(Handle, Run),
     /// The sum refunded of a payment.
@@ -40,13 +42,8 @@ pub enum Document {
     Service(Service),
     /// A payment that is not settled.
     Open(OpenPayment),
-    /// A caller's key.
-    Key {
-        /// Whose.
-        agent: Handle,
-        /// What it stands for.
-        bound: Bound,
-    },
+    /// Some callers' keys.
+    Keys(Chunk),
     /// What was spent in a run that has a cap.
     Run {
         /// Whose.
@@ -66,11 +63,8 @@ pub enum Document {
 }
 
 impl State {
-    /// Every document's name.
+    /// Every document's name, but for callers' keys.
     pub fn doc_keys(&self) -> impl Iterator<Item = DocKey> {
-        let keys = self.keys.iter().flat_map(|(agent, keys)| {
-            keys.keys().map(|key| DocKey::Key(agent.clone(), key.clone()))
-        });
         let books = self.books.keys().cloned().map(DocKey::Book);
         let runs = self.books.values().flat_map(|book| {
             book.runs.keys().map(|run| DocKey::Run(book.handle.clone(), run.clone()))
@@ -78,7 +72,7 @@ impl State {
         let services = self.services.keys().cloned().map(DocKey::Service);
         let open = self.open.keys().copied().map(DocKey::Open);
         let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
-        books.chain(runs).chain(services).chain(open).chain(keys).chain(refunded)
+        books.chain(runs).chain(services).chain(open).chain(refunded)
     }
 
     /// One document, or nothing where it is gone.
@@ -95,10 +89,8 @@ impl State {
             }
             DocKey::Service(id) => self.services.get(id).cloned().map(Document::Service),
             DocKey::Open(id) => self.open.get(id).cloned().map(Document::Open),
-            DocKey::Key(agent, key) => {
-                let bound = self.keys.get(agent).and_then(|keys| keys.get(key)).cloned();
-                bound.map(|bound| Document::Key { agent: agent.clone(), bound })
-            }
+            // A chunk is made when it is drained, and never again.
+            DocKey::Keys(..) => None,
             DocKey::Refunded(payment) => {
                 let sum = self.refunded.get(payment).copied();
                 sum.map(|sum| Document::Refunded { payment: *payment, sum })
@@ -106,28 +98,55 @@ impl State {
         }
     }
 
-    /// Puts back a document that the desk kept; a book comes before its runs.
-    pub fn restore(&mut self, document: Document) {
-        match document {
-            Document::Book(book) => {
-                self.books.insert(book.handle.clone(), *book);
-            }
-            Document::Run { agent, run, tally } => {
-                if let Some(book) = self.books.get_mut(&agent) {
-                    book.runs.insert(run, tally);
+    /// What the desk is to be told: every document that changed since this was last asked, or, for
+    /// a desk that knows nothing, every one there is. One that is gone has only a name.
+    pub fn drain(&mut self, all: bool) -> Vec<(DocKey, Option<Document>)> {
+        let touched = mem::take(&mut self.touched);
+        let Changed { new, gone } = self.keys.drain(all);
+        let document = |key: DocKey| {
+            let document = self.document(&key);
+            (key, document)
+        };
+        let mut drained: Vec<_> = if all {
+            self.doc_keys().map(document).collect()
+        } else {
+            touched.into_iter().map(document).collect()
+        };
+        let chunk =
+            |chunk: Chunk| (DocKey::Keys(chunk.minute, chunk.n), Some(Document::Keys(chunk)));
+        drained.extend(new.into_iter().map(chunk));
+        drained.extend(gone.into_iter().map(|(minute, n)| (DocKey::Keys(minute, n), None)));
+        drained
+    }
+
+    /// The state as of `now` that these documents of the desk make; a book comes before its runs.
+    pub fn restored(documents: impl IntoIterator<Item = Document>, now: Timestamp) -> Self {
+        let mut state = Self::default();
+        state.now = state.now.max(now);
+        let mut chunks = Vec::new();
+        for document in documents {
+            match document {
+                Document::Book(book) => {
+                    state.books.insert(book.handle.clone(), *book);
+                }
+                Document::Run { agent, run, tally } => {
+                    if let Some(book) = state.books.get_mut(&agent) {
+                        book.runs.insert(run, tally);
+                    }
+                }
+                Document::Service(service) => {
+                    state.services.insert(service.id.clone(), service);
+                }
+                Document::Open(open) => {
+                    state.open.insert(open.hold.payment, open);
+                }
+                Document::Keys(chunk) => chunks.push(chunk),
+                Document::Refunded { payment, sum } => {
+                    state.refunded.insert(payment, sum);
                 }
             }
-            Document::Service(service) => {
-                self.services.insert(service.id.clone(), service);
-            }
-            Document::Open(open) => {
-                self.open.insert(open.hold.payment, open);
-            }
-            Document::Key { agent, bound } => self.put_key(&agent, bound),
-            Document::Refunded { payment, sum } => {
-                self.refunded.insert(payment, sum);
-            }
         }
-        self.touched.clear();
+        state.keys.restore(chunks);
+        state
     }
 }

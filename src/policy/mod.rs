@@ -18,6 +18,7 @@ pub mod code;
 pub mod denial;
 pub mod documents;
 pub mod entry;
+pub mod keys;
 pub mod mandate;
 pub mod money;
 pub mod names;

@@ -170,6 +170,16 @@ impl PaymentId {
         Self(position << SALT_BITS | u64::from(salt))
     }
 
+    /// The id in one number, as the desk keeps it.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id of that number.
+    pub(super) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The journal position of the payment's first entry.
     pub fn position(self) -> u64 {
         self.0 >> SALT_BITS

@@ -1,6 +1,6 @@
 //! The state that decisions start from: the fold of every entry, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     book::{Book, Counted, Link, Repeat, Standing},
     documents::DocKey,
-    entry::{Binding, By, Draft, Entry, Fact, Hash, Hold},
+    entry::{By, Draft, Entry, Fact, Hash, Hold},
+    keys::{Bound, Keys, Outcome},
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
@@ -37,33 +38,6 @@ pub enum Stage {
     InDoubt,
 }
 
-/// What became of the payment that a key is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The money is set aside.
-    Open,
-    /// So much was taken.
-    Captured(Usd),
-    /// The time was up and nothing was taken.
-    Expired,
-    /// The rail said no.
-    Failed,
-}
-
-/// The payment that a caller's key stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bound {
-    /// The payment.
-    pub payment: PaymentId,
-    /// What it was for.
-    pub service: ServiceId,
-    /// What the caller asked, and until when the key is kept.
-    pub binding: Binding,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
 /// Denials that are counted and not yet written down.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Repeats {
@@ -73,17 +47,27 @@ struct Repeats {
 }
 
 /// Everything that decisions start from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     pub(super) books: BTreeMap<Handle, Book>,
     pub(super) services: BTreeMap<ServiceId, Service>,
     pub(super) open: BTreeMap<PaymentId, OpenPayment>,
-    pub(super) keys: HashMap<Handle, HashMap<IdempotencyKey, Bound>>,
-    expiries: BTreeSet<(Timestamp, Handle, IdempotencyKey)>,
+    pub(super) keys: Keys,
     pub(super) refunded: BTreeMap<PaymentId, Usd>,
     repeats: BTreeMap<Handle, Repeats>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
+}
+
+/// States are equal that decide alike: what the desk has of them, and whether keys whose time is up
+/// are forgotten yet, makes no difference.
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { books, services, open, keys, refunded, repeats, now, touched: _ } = self;
+        (books, services, open) == (&other.books, &other.services, &other.open)
+            && (refunded, repeats, now) == (&other.refunded, &other.repeats, &other.now)
+            && keys.differing(&other.keys, *now) == 0
+    }
 }
 
 impl State {
@@ -121,8 +105,17 @@ impl State {
     ///
     /// A key outlives its time while its payment is open.
     pub fn bound(&self, agent: &Handle, key: &IdempotencyKey, now: Timestamp) -> Option<&Bound> {
-        let bound = self.keys.get(agent)?.get(key)?;
-        (bound.binding.until > now || bound.outcome == Outcome::Open).then_some(bound)
+        self.keys.get(agent, key, now)
+    }
+
+    /// How many keys are kept; some of them may be past their time.
+    pub fn count_keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// How many keys do not stand for the same at `now` in the two states.
+    pub fn differing_keys(&self, other: &Self, now: Timestamp) -> usize {
+        self.keys.differing(&other.keys, now)
     }
 
     /// How much of a payment has come back.
@@ -226,13 +219,13 @@ impl State {
     fn settle(&mut self, agent: &Handle, fact: &Fact) {
         match fact {
             Fact::Held(hold) => {
-                self.bind(agent, hold, Outcome::Open);
+                self.keys.bind(agent, hold, Outcome::Open);
                 let (agent, hold, stage) = (agent.clone(), hold.clone(), Stage::Held);
                 let open = OpenPayment { agent, hold, stage };
                 self.touched.insert(DocKey::Open(open.hold.payment));
                 self.open.insert(open.hold.payment, open);
             }
-            Fact::Paid(hold) => self.bind(agent, hold, Outcome::Captured(hold.amount)),
+            Fact::Paid(hold) => self.keys.bind(agent, hold, Outcome::Captured(hold.amount)),
             Fact::Sent { payment } => self.advance(*payment, Stage::Sent),
             Fact::Doubted { payment } => self.advance(*payment, Stage::InDoubt),
             Fact::Captured { payment, amount } => {
@@ -271,36 +264,6 @@ impl State {
         }
     }
 
-    fn bind(&mut self, agent: &Handle, hold: &Hold, outcome: Outcome) {
-        let Some(binding) = &hold.binding else { return };
-        let bound = Bound {
-            payment: hold.payment,
-            service: hold.service.clone(),
-            binding: binding.clone(),
-            outcome,
-        };
-        self.put_key(agent, bound);
-    }
-
-    pub(super) fn put_key(&mut self, agent: &Handle, bound: Bound) {
-        let key = bound.binding.key.clone();
-        self.forget_key(agent, &key);
-        self.touched.insert(DocKey::Key(agent.clone(), key.clone()));
-        self.expiries.insert((bound.binding.until, agent.clone(), key.clone()));
-        self.keys.entry(agent.clone()).or_default().insert(key, bound);
-    }
-
-    fn forget_key(&mut self, agent: &Handle, key: &IdempotencyKey) {
-        let Some(keys) = self.keys.get_mut(agent) else { return };
-        if let Some(bound) = keys.remove(key) {
-            self.touched.insert(DocKey::Key(agent.clone(), key.clone()));
-            self.expiries.remove(&(bound.binding.until, agent.clone(), key.clone()));
-        }
-        if keys.is_empty() {
-            self.keys.remove(agent);
-        }
-    }
-
     /// Ends an open payment. A voided one frees its key, for nothing was ever sent and the
     /// caller's retry must be able to pay.
     fn close(&mut self, payment: PaymentId, taken: Usd, outcome: Option<Outcome>) {
@@ -309,27 +272,18 @@ impl State {
         if let Some(book) = self.books.get_mut(&agent) {
             book.settle(hold.amount, taken, &Counted::from(&hold));
         }
-        let Some(binding) = &hold.binding else { return };
-        match outcome {
-            Some(outcome) => self.bind(&agent, &hold, outcome),
-            None => self.forget_key(&agent, &binding.key),
+        match (outcome, &hold.binding) {
+            (Some(outcome), _) => self.keys.bind(&agent, &hold, outcome),
+            (None, Some(binding)) => self.keys.free(&agent, &binding.key),
+            (None, None) => {}
         }
     }
 
-    /// Drops keys whose time is up at `now`, at most `most` of them; says how many it dropped.
+    /// Forgets the keys whose time was up when the minute of `now` began, and says how many.
     ///
     /// A key that still guards an open payment is kept.
-    pub fn forget_expired_keys(&mut self, now: Timestamp, most: usize) -> usize {
-        let due = self.expiries.iter().take_while(|(until, ..)| *until <= now);
-        let due = due.filter(|(_, agent, key)| {
-            let bound = self.keys.get(agent).and_then(|keys| keys.get(key));
-            bound.is_some_and(|bound| bound.outcome != Outcome::Open)
-        });
-        let due: Vec<_> = due.take(most).cloned().collect();
-        for (_, agent, key) in &due {
-            self.forget_key(agent, key);
-        }
-        due.len()
+    pub fn forget_expired_keys(&mut self, now: Timestamp) -> usize {
+        self.keys.forget(now)
     }
 
     /// Does in memory what could not be written down, where that takes power from an agent: no
@@ -352,16 +306,6 @@ impl State {
         if let Some(book) = self.books.get_mut(agent) {
             book.link = link;
         }
-    }
-
-    /// The names of the documents that changed since this was last asked.
-    pub fn drain_touched(&mut self) -> BTreeSet<DocKey> {
-        std::mem::take(&mut self.touched)
-    }
-
-    /// Puts back the latest time, which no document carries.
-    pub fn restore_now(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
     }
 }
 

@@ -140,7 +140,10 @@ impl Desk {
         }
         let mut sum = self.sum;
         let mut batch = Batch::default();
-        for (key, value) in changes.documents {
+        for (key, document) in changes.documents {
+            let key = key_bytes(&key);
+            let value = document.map(|document| serde_json::to_vec(&document)).transpose();
+            let value = value.map_err(|error| error.to_string())?;
             let old = self.db.get(&key).map_err(|error| error.to_string())?;
             if let Some(old) = old {
                 sum.change(&key, &old, u64::wrapping_sub);
@@ -204,7 +207,7 @@ fn read(db: &sled::Db) -> Result<Option<Held>, String> {
 pub(crate) struct Changes {
     /// Whether these are all documents there are.
     all: bool,
-    documents: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    documents: Vec<(DocKey, Option<Document>)>,
     store: StoreId,
     head: Head,
     now: Timestamp,
@@ -213,16 +216,7 @@ pub(crate) struct Changes {
 impl Changes {
     /// What was touched since the last time, or everything.
     pub(crate) fn of(state: &mut State, all: bool, journal: &Journal) -> Self {
-        let touched = state.drain_touched();
-        let document = |key: DocKey| {
-            let text = state.document(&key).and_then(|document| serde_json::to_vec(&document).ok());
-            (key_bytes(&key), text)
-        };
-        let documents = if all {
-            state.doc_keys().map(document).collect()
-        } else {
-            touched.into_iter().map(document).collect()
-        };
+        let documents = state.drain(all);
         Self { all, documents, store: journal.store(), head: journal.head(), now: state.now() }
     }
 }
@@ -233,7 +227,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Run(agent, run) => format!("run/{agent}/{run}"),
         DocKey::Service(service) => format!("service/{service}"),
         DocKey::Open(payment) => format!("open/{payment}"),
-        DocKey::Key(agent, key) => format!("key/{agent}/{key}"),
+        DocKey::Keys(minute, n) => format!("keys/{minute:020}/{n:020}"),
         DocKey::Refunded(payment) => format!("refunded/{payment}"),
     };
     text.into_bytes()

@@ -45,7 +45,7 @@ impl Found {
     ) -> Result<Tail, StoreError> {
         let mark = known.as_ref().map(|held| held.mark.clone());
         if let Some(held) = known {
-            put_back(&mut self.state, held);
+            self.state = State::restored(held.documents, held.mark.now);
         }
         let Some((store, origin)) = origin(segments)? else {
             return match &mark {
@@ -78,6 +78,7 @@ impl Found {
         let mut passed = None;
         let walked = walk(segments, place, None, |position, raw| {
             Record::read(segments, position, raw)?.fold(&mut self.state);
+            self.state.forget_expired_keys(self.state.now());
             self.unsure.saw(position, raw);
             self.replayed += 1;
             if anchor.is_some_and(|anchor| anchor.seq == raw.seq()) {
@@ -175,13 +176,6 @@ pub fn look(
     found.look(&segments, held, anchors)?;
     let place = found.place.unwrap_or_else(nowhere);
     Ok(Looked { head: place.head, desk })
-}
-
-fn put_back(state: &mut State, held: Held) {
-    for document in held.documents {
-        state.restore(document);
-    }
-    state.restore_now(held.mark.now);
 }
 
 /// Goes from the first place of the journal to the one behind the record that the desk was last

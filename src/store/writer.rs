@@ -42,8 +42,6 @@ const BATCH_BYTES: usize = 1024 * 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// The most drafts of a tick that go into one record.
 const TICK_DRAFTS: usize = 256;
-/// The most expired keys that are dropped in one tick.
-const TICK_KEYS: usize = 10_000;
 
 pub(crate) struct Writer {
     pub(crate) journal: Journal,
@@ -393,16 +391,21 @@ impl Writer {
         }
     }
 
-    /// Writes down what was only counted, and brings the desk up to date.
-    fn tick(&mut self) {
+    /// Writes down what was only counted and what is owed, and has the anchor name it.
+    fn bring_up_record(&mut self) {
         let now = self.clock.now().max(self.state.now());
         // By the time that the record has seen: a clock that errs for a moment forgets nothing.
-        self.state.forget_expired_keys(self.state.now(), TICK_KEYS);
+        self.state.forget_expired_keys(self.state.now());
         self.settle_up();
         self.write_repeats(now);
         self.flush();
         self.sync();
         self.bring_up_anchor();
+    }
+
+    /// Writes down what was only counted, and brings the desk up to date.
+    fn tick(&mut self) {
+        self.bring_up_record();
         let busy = self.desk.as_ref().is_some_and(DeskThread::is_busy);
         if !busy {
             self.bring_up_desk();
@@ -447,18 +450,13 @@ impl Writer {
             let all = std::mem::take(&mut self.desk_is_blank);
             desk.hand_over(Changes::of(&mut self.state, all, &self.journal));
         } else {
-            self.state.drain_touched();
+            self.state.drain(false);
         }
     }
 
     /// Leaves everything synced and the desk as the journal has it.
     fn finish(mut self) {
-        let now = self.clock.now().max(self.state.now());
-        self.settle_up();
-        self.write_repeats(now);
-        self.flush();
-        self.sync();
-        self.bring_up_anchor();
+        self.bring_up_record();
         if let Some(desk) = &self.desk {
             desk.wait();
         }

@@ -1,5 +1,8 @@
 //! The desk: only ever a copy, and never believed over the journal.
 
+use jiff::SignedDuration;
+use pettycash::policy::entry::{Binding, Hold, VoidCause, Windows};
+
 use super::*;
 
 #[test]
@@ -115,6 +118,19 @@ fn an_older_journal_than_the_desk_seals_the_store() {
     assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
 }
 
+/// The desk as sled has it.
+fn locked(path: &Path) -> sled::Db {
+    // A process that another test starts holds our files, and their locks, until it runs.
+    let db = (0..500).find_map(|_| {
+        let db = sled::open(path).ok();
+        db.or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            None
+        })
+    });
+    db.expect("the lock on the desk")
+}
+
 #[test]
 fn a_desk_whose_documents_do_not_add_up_is_rebuilt() {
     let root = tempfile::tempdir().unwrap();
@@ -142,15 +158,7 @@ fn a_desk_whose_documents_do_not_add_up_is_rebuilt() {
         |db| drop(db.remove("!mark").unwrap()),
     ];
     for (which, trick) in tricks.iter().enumerate() {
-        // A process that another test starts holds our files, and their locks, until it runs.
-        let db = (0..500).find_map(|_| {
-            let db = sled::open(&path).ok();
-            db.or_else(|| {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-                None
-            })
-        });
-        let db = db.expect("the lock on the desk");
+        let db = locked(&path);
         trick(&db);
         db.flush().unwrap();
         drop(db);
@@ -161,4 +169,79 @@ fn a_desk_whose_documents_do_not_add_up_is_rebuilt() {
             store.close().await;
         });
     }
+}
+
+/// A payment with a key that is kept for some minutes.
+fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draft {
+    let until = clock().now().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+    let binding = Binding { key: key.parse().unwrap(), call: None, asked: None, until };
+    let hold = Hold {
+        payment: id,
+        service: "report".parse().unwrap(),
+        payee: "Acme".parse().unwrap(),
+        amount: "0.30".parse().unwrap(),
+        windows: Windows { hour: 0, day: 0, week: 0, month: 0, minute: None },
+        binding: Some(binding),
+        run: None,
+    };
+    Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
+}
+
+#[test]
+fn the_keys_on_the_desk_are_those_of_the_journal_and_none_may_be_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    let clock = clock();
+    let open = || {
+        let options = Options { clock: clock.clone(), ..with_desk(&path) };
+        let store = Store::open(disk.port(), options).unwrap();
+        let state = block_on(state_of(&store));
+        assert_eq!(fold(&disk).0, state);
+        (store, state)
+    };
+    let id = |n| PaymentId::new(n, 0);
+    let void = |payment| {
+        let fact = Fact::Voided { payment, cause: VoidCause::NotSent };
+        Draft { agent: Some(handle("scout")), by: By::Engine, fact }
+    };
+    let at_work = |drafts: Vec<Draft>| {
+        let (store, _) = open();
+        block_on(commit(&store, drafts)).unwrap();
+        block_on(store.close());
+        let (store, state) = open();
+        assert_eq!((store.opened().replayed, store.opened().rebuilt), (0, false));
+        block_on(store.close());
+        state
+    };
+    let bound = |state: &State, key: &str| {
+        let key = key.parse().unwrap();
+        state.bound(&handle("scout"), &key, clock.now()).map(|bound| bound.payment)
+    };
+    at_work(vec![
+        opened("scout"),
+        keyed(id(1), "kept", 900, Fact::Paid),
+        keyed(id(2), "freed", 900, Fact::Held),
+        keyed(id(3), "again", 900, Fact::Held),
+        keyed(id(4), "open", 1, Fact::Held),
+    ]);
+    let again = keyed(id(5), "again", 10, Fact::Paid);
+    let state = at_work(vec![void(id(2)), void(id(3)), again]);
+    let found = ["kept", "freed", "again", "open"].map(|key| bound(&state, key));
+    assert_eq!(found, [Some(id(1)), None, Some(id(5)), Some(id(4))]);
+    clock.advance(SignedDuration::from_mins(60));
+    let state = at_work(vec![credit("scout", 1)]);
+    let found = ["kept", "freed", "again", "open"].map(|key| bound(&state, key));
+    assert_eq!(found, [Some(id(1)), None, None, Some(id(4))]);
+
+    let db = locked(&path);
+    let chunks: Vec<_> = db.scan_prefix("keys/").keys().map(Result::unwrap).collect();
+    assert_eq!(chunks.len(), 3, "what was bound, what was freed, and what is open: {chunks:?}");
+    drop(db.remove(&chunks[1]).unwrap());
+    db.flush().unwrap();
+    drop(db);
+    let (store, rebuilt) = open();
+    assert!(store.opened().rebuilt, "a chunk is missing");
+    assert_eq!(rebuilt, state);
+    block_on(store.close());
 }

@@ -6,6 +6,7 @@ use pettycash::store::{FileDisk, StoreError};
 use tempfile::TempDir;
 
 pub(crate) mod bench;
+pub(crate) mod desk;
 pub(crate) mod dice;
 pub(crate) mod house;
 pub(crate) mod mcp_house;
