@@ -10,7 +10,12 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    filter::{LevelFilter, ParseError, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// The environment's name for how much is told: `trace` to `error`, or a filter by target.
 pub const FILTER_VARIABLE: &str = "PETTYCASH_LOG";
@@ -34,16 +39,27 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let asked = env::var(FILTER_VARIABLE).unwrap_or_default();
-    let parsed = EnvFilter::try_new(if asked.is_empty() { filter } else { &asked });
+    let parsed = targets(if asked.is_empty() { filter } else { &asked });
     let wrong = parsed.is_err();
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(filter));
-    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let filter = parsed.or_else(|_| targets(filter)).unwrap_or_default();
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     let json = env::var(FORMAT_VARIABLE).is_ok_and(|format| format == "json");
     // It fails where something logs already, which then goes on doing so.
-    let _ = if json { layer.json().try_init() } else { layer.with_ansi(colours).try_init() };
+    let _ = if json {
+        lines.json().finish().with(filter).try_init()
+    } else {
+        lines.with_ansi(colours).finish().with(filter).try_init()
+    };
     if wrong {
         tracing::warn!(filter = asked, "{FILTER_VARIABLE} is not a filter and is left out");
     }
+}
+
+/// Levels by target. Filters by span and field are not known: nothing here opens a span, and what
+/// reads them is a quarter of a megabyte of program in every process.
+fn targets(filter: &str) -> Result<Targets, ParseError> {
+    let one_by_one = filter.split(',').map(str::trim).filter(|one| !one.is_empty());
+    one_by_one.collect::<Vec<_>>().join(",").parse()
 }
 
 /// Opens a log file for whoever starts a process that writes to it unbounded, once the file is put
@@ -100,5 +116,30 @@ impl Write for &BoundedLog {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::targets;
+
+    #[test]
+    fn a_level_or_a_list_by_target_is_a_filter() {
+        let warn = targets("warn").unwrap();
+        assert!(warn.would_enable("rmcp", &Level::WARN));
+        assert!(!warn.would_enable("rmcp", &Level::INFO));
+        let some = targets("warn, pettycash=debug,hyper=off,").unwrap();
+        assert!(some.would_enable("pettycash::store", &Level::DEBUG));
+        assert!(some.would_enable("rmcp", &Level::WARN));
+        assert!(!some.would_enable("rmcp", &Level::INFO));
+        assert!(!some.would_enable("hyper", &Level::ERROR));
+        assert!(!targets("off").unwrap().would_enable("pettycash", &Level::ERROR));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_told_apart() {
+        assert!(targets("pettycash=loud").is_err());
     }
 }
