@@ -1,7 +1,9 @@
 //! `pettycash demo`: the main job in one command, with nothing pretended.
 //!
-//! In a throw-away directory the real program serves, the real program operates, and a real MCP
-//! client drives the real MCP server. Every answer is compared with what it should be.
+//! In a throw-away directory the real program serves, the real program operates, and a client
+//! drives the real MCP server. Every answer is compared with what it should be.
+
+mod session;
 
 use std::{
     env, fs,
@@ -12,10 +14,6 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
-use rmcp::{
-    RoleClient, ServiceExt, model::CallToolRequestParams, service::RunningService,
-    transport::TokioChildProcess,
-};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
@@ -29,6 +27,7 @@ use crate::{
     home::{HOME_VARIABLE, Home},
     telemetry,
 };
+use session::Session;
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -92,8 +91,6 @@ struct Stage {
     steps: Vec<Value>,
 }
 
-type Session = RunningService<RoleClient, ()>;
-
 impl Stage {
     /// Starts the server in the directory and waits until it listens.
     async fn set(place: &ThrowAway, output: Output) -> anyhow::Result<Self> {
@@ -134,15 +131,11 @@ impl Stage {
             .await?;
         self.operate(&["top-up", "scout", "0.30"]).await?;
 
-        let transport = TokioChildProcess::new({
-            let mut command = furnished(&self.program, &self.dir);
-            command.args(["mcp", "--agent", "scout"]);
-            command
-        });
-        let session = ().serve(transport.context("start `pettycash mcp`")?).await;
-        let session = session.context("open an MCP session")?;
-        let played = self.play_agent(&session).await;
-        let closed = session.cancel().await;
+        let mut command = furnished(&self.program, &self.dir);
+        let session = Session::open(command.args(["mcp", "--agent", "scout"])).await;
+        let mut session = session.context("open an MCP session")?;
+        let played = self.play_agent(&mut session).await;
+        let closed = session.close().await;
         played?;
         closed.context("close the MCP session")?;
         self.output.words("\nThe ledger, as the operator reads it:")?;
@@ -154,7 +147,7 @@ impl Stage {
         Ok(ledger)
     }
 
-    async fn play_agent(&mut self, session: &Session) -> anyhow::Result<()> {
+    async fn play_agent(&mut self, session: &mut Session) -> anyhow::Result<()> {
         self.output.words("\nThe agent looks at what it may pay.")?;
         self.call(session, "list_services", json!({}), "").await?;
         self.output.words("\nIt pays for a search.")?;
@@ -207,7 +200,7 @@ impl Stage {
 
     async fn pay(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         arguments: Value,
         due: &str,
     ) -> anyhow::Result<Value> {
@@ -217,16 +210,13 @@ impl Stage {
     /// Calls a tool as a model would, and shows what a model would see.
     async fn call(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         tool: &'static str,
         arguments: Value,
         due: &str,
     ) -> anyhow::Result<Value> {
-        let given = arguments.as_object().cloned().unwrap_or_default();
-        let call = CallToolRequestParams::new(tool).with_arguments(given);
-        let result = session.call_tool(call).await.with_context(|| format!("call {tool}"))?;
-        let text = result.content.first().and_then(|content| content.as_text());
-        let text = text.map(|text| text.text.clone()).unwrap_or_default();
+        let text = session.call(tool, &arguments).await;
+        let text = text.with_context(|| format!("call {tool}"))?;
         self.output.words(&format!("  {tool} {arguments}\n    {text}"))?;
         let answer: Value = serde_json::from_str(&text).context("read the answer")?;
         let words = ["outcome", "code", "advice"].map(|word| answer.get(word)?.as_str());
