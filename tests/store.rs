@@ -2,8 +2,10 @@
 
 mod accept;
 mod anchor;
+mod clock;
 mod damage;
 mod desk;
+
 mod files;
 mod pages;
 mod power;

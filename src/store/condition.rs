@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::SignedDuration;
+
 use super::StoreError;
 
 /// How the record is.
@@ -13,6 +15,8 @@ pub struct Condition {
     pub anchored: bool,
     /// How many acts that narrow a budget are in force in memory only.
     pub in_memory: usize,
+    /// How far the clock lies behind the latest entry, where it does: time holds still meanwhile.
+    pub clock_behind: Option<SignedDuration>,
 }
 
 /// Whether the record can be written.
@@ -44,7 +48,12 @@ pub(crate) struct Shared(Arc<Mutex<Condition>>);
 
 impl Shared {
     pub(crate) fn new(recording: Recording, anchored: bool) -> Self {
-        Self(Arc::new(Mutex::new(Condition { recording, anchored, in_memory: 0 })))
+        Self(Arc::new(Mutex::new(Condition {
+            recording,
+            anchored,
+            in_memory: 0,
+            clock_behind: None,
+        })))
     }
 
     pub(crate) fn get(&self) -> Condition {
@@ -53,6 +62,10 @@ impl Shared {
 
     pub(crate) fn set_in_memory(&self, acts: usize) {
         self.lock().in_memory = acts;
+    }
+
+    pub(crate) fn set_clock_behind(&self, behind: Option<SignedDuration>) {
+        self.lock().clock_behind = behind;
     }
 
     pub(crate) fn set(&self, recording: Recording) {

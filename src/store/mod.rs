@@ -11,6 +11,7 @@
 mod accept;
 mod anchor;
 mod archive;
+mod clock_watch;
 mod condition;
 mod desk;
 mod disk;
@@ -19,6 +20,7 @@ mod format;
 mod found;
 mod journal;
 mod open;
+mod owed;
 mod pages;
 pub mod private;
 mod queue;

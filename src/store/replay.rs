@@ -25,8 +25,8 @@ pub struct Replayed {
 /// an agent's entry to the one before, every segment's header.
 ///
 /// It changes nothing, and may run beside a writer. Up to the record `upto` anything that is
-/// missing is damage; what may follow is then not looked at. Where the first segments were moved away, it
-/// begins with the first record that is there.
+/// missing is damage; what may follow is then not looked at. Where the first segments were moved
+/// away, it begins with the first record that is there.
 pub fn replay(
     disk: Arc<dyn Disk>,
     upto: Option<u64>,

@@ -13,11 +13,14 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Purpose, StoreError, accept,
+    Purpose, StoreError,
     anchor::AnchorThread,
+    clock_watch::ClockWatch,
     condition::{Recording, Shared},
     desk::{Changes, DeskThread},
     journal::Journal,
+    open::incident,
+    owed::lowers,
     queue::{Job, Queue, Reply, Step, Turn},
     record::{Line, Record, stamp},
     segments::Segments,
@@ -25,13 +28,7 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
-    policy::{
-        book::Link,
-        entry::{By, Draft, Fact, Incident},
-        names::{Note, PaymentId},
-        operate,
-        state::State,
-    },
+    policy::{book::Link, entry::Draft, names::PaymentId, state::State},
 };
 
 /// The most jobs that share a sync.
@@ -41,7 +38,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// How often counted denials are written down and the desk is brought up to date.
 const TICK: Duration = Duration::from_secs(1);
 /// The most drafts of a tick that go into one record.
-const TICK_DRAFTS: usize = 256;
+pub(super) const TICK_DRAFTS: usize = 256;
 
 pub(crate) struct Writer {
     pub(crate) journal: Journal,
@@ -49,6 +46,7 @@ pub(crate) struct Writer {
     pub(crate) space: Space,
     pub(crate) state: State,
     pub(crate) clock: Clock,
+    pub(crate) watch: ClockWatch,
     /// Keeps ids given before and after a power cut apart.
     pub(crate) salt: u16,
     pub(crate) desk: Option<DeskThread>,
@@ -81,6 +79,7 @@ impl Writer {
             if !queue.take(&mut jobs, BATCH, patience) {
                 break;
             }
+            self.watch_clock();
             for job in jobs.drain(..) {
                 self.step(job);
             }
@@ -91,6 +90,16 @@ impl Writer {
             }
         }
         self.finish();
+    }
+
+    /// Has a jump of the clock written down before whatever is decided by it.
+    fn watch_clock(&mut self) {
+        if let Some(jumped) = self.watch.jump(&self.clock) {
+            self.owed.push(incident(jumped));
+            self.tick_is_due = true;
+        }
+        let behind = self.watch.behind(&self.clock, self.state.now());
+        self.condition.set_clock_behind(behind);
     }
 
     fn step(&mut self, job: Job) {
@@ -132,7 +141,7 @@ impl Writer {
     }
 
     /// Sees to it that a record can follow, before anything is decided.
-    fn prepare(&mut self, purpose: Purpose) -> Result<(), StoreError> {
+    pub(super) fn prepare(&mut self, purpose: Purpose) -> Result<(), StoreError> {
         if self.journal.waiting() >= BATCH_BYTES {
             self.flush();
         }
@@ -160,7 +169,7 @@ impl Writer {
     }
 
     /// Sees to it that there is room for one record; where there is none, nothing was changed.
-    fn make_room(&mut self) -> Result<(), StoreError> {
+    pub(super) fn make_room(&mut self) -> Result<(), StoreError> {
         if self.journal.is_segment_full() {
             // A segment ends with what is written.
             self.flush();
@@ -170,64 +179,6 @@ impl Writer {
             self.journal.rotate()?;
         }
         self.journal.make_room()
-    }
-
-    /// Records what could not be recorded before. There is room for one record, and again after.
-    fn record_owed(&mut self) -> Result<(), StoreError> {
-        while !self.owed.is_empty() {
-            let now = self.clock.now().max(self.state.now());
-            let count = self.owed.len().min(TICK_DRAFTS);
-            let some = self.owed[..count].to_vec();
-            self.record_all(some, now)?;
-            self.owed.drain(..count);
-            self.make_room()?;
-        }
-        self.condition.set_in_memory(0);
-        self.condition.set(Recording::Sound);
-        Ok(())
-    }
-
-    /// Records what the operator accepts, and freezes every active agent with it; synced when it
-    /// returns. It says how many were frozen.
-    pub(crate) fn accept(
-        &mut self,
-        incident: &Incident,
-        note: Option<&Note>,
-    ) -> Result<usize, StoreError> {
-        let (reason, mut frozen) = (accept::reason()?, 0);
-        loop {
-            let mut drafts = operate::freeze_all(&self.state, &reason, note);
-            frozen += drafts.len();
-            // More than one record holds are frozen first, so that the last one tells the whole.
-            let last = drafts.len() < operate::MAX_AT_ONCE;
-            if last {
-                let fact = Fact::Incident(incident.clone());
-                drafts.insert(0, Draft { agent: None, by: By::Operator, fact });
-            }
-            let now = self.clock.now().max(self.state.now());
-            self.prepare(Purpose::Lower)?;
-            self.record_all(drafts, now)?;
-            self.flush();
-            if last {
-                self.sync();
-                return self.poison.clone().map_or(Ok(frozen), Err);
-            }
-        }
-    }
-
-    /// Tries again to record what is owed.
-    fn settle_up(&mut self) {
-        if self.owed.is_empty() || self.poison.is_some() {
-            return;
-        }
-        match self.prepare(Purpose::Lower) {
-            Ok(()) => {
-                self.flush();
-                self.sync();
-                self.bring_up_anchor();
-            }
-            Err(error) => tracing::debug!(%error, "what is owed to the record was not recorded"),
-        }
     }
 
     /// What would be recorded is refused, but for what takes power from an agent: that is done in
@@ -247,20 +198,6 @@ impl Writer {
                 self.after_write.push(answer(Err(error)));
             }
         }
-    }
-
-    /// Does what takes power from an agent without a record, and says whether it was that.
-    fn lower_in_memory(&mut self, drafts: Vec<Draft>) -> bool {
-        let now = self.clock.now().max(self.state.now());
-        let before = self.owed.len();
-        self.owed.extend(drafts.into_iter().filter(lowers));
-        for draft in &self.owed[before..] {
-            tracing::error!(agent = ?draft.agent, "in force in memory only: it is not recorded");
-            self.state.lower_in_memory(draft, now);
-        }
-        self.condition.set_in_memory(self.owed.iter().filter(|draft| lowers(draft)).count());
-        self.tick_is_due = true;
-        self.owed.len() > before
     }
 
     fn take_step(&mut self, purpose: Purpose, step: Step, now: Timestamp) {
@@ -290,7 +227,11 @@ impl Writer {
 
     /// Records `drafts`, and before them, in the same record, the denials that were only counted
     /// for the same agents: a ledger is in the order in which things happened.
-    fn record_all(&mut self, drafts: Vec<Draft>, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn record_all(
+        &mut self,
+        drafts: Vec<Draft>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut all = Vec::new();
         for agent in drafts.iter().filter_map(|draft| draft.agent.as_ref()) {
             all.extend(self.state.take_repeats(Some(agent)));
@@ -327,7 +268,7 @@ impl Writer {
     }
 
     /// Writes the batch, syncs it if anyone waits for that, and answers.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if self.poison.is_none() {
             let written = self.journal.write();
             self.check(written);
@@ -345,7 +286,7 @@ impl Writer {
     }
 
     /// Has the anchor name the last record that is synced, and whoever waits for that answered.
-    fn bring_up_anchor(&mut self) {
+    pub(super) fn bring_up_anchor(&mut self) {
         match &self.anchor {
             Some(anchor) => {
                 let (head, now) = (self.journal.synced(), self.state.now());
@@ -432,7 +373,7 @@ impl Writer {
     }
 
     /// Syncs what nobody waits for.
-    fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         if self.poison.is_none() && !self.journal.is_synced() {
             let synced = self.journal.sync();
             self.check(synced);
@@ -468,11 +409,6 @@ impl Writer {
             desk.finish();
         }
     }
-}
-
-/// Whether a fact takes power from an agent, and can be in force without a record.
-fn lowers(draft: &Draft) -> bool {
-    matches!(draft.fact, Fact::Frozen { .. } | Fact::Revoked { .. } | Fact::MandateSet { .. })
 }
 
 fn answer(replies: &mut Vec<Reply>, outcome: &Result<(), StoreError>) {

@@ -1,0 +1,87 @@
+//! Clocks that are set: forward, back, and a machine that slept.
+
+use jiff::SignedDuration;
+use pettycash::policy::entry::Incident;
+
+use super::*;
+
+/// The entries of a store on which `each` was done to the clock between commits.
+fn entries(each: &[&dyn Fn(&Clock)]) -> Vec<Entry> {
+    let disk = SimDisk::default();
+    let clock = clock();
+    let options = Options { clock: clock.clone(), ..options(SEGMENT_BYTES) };
+    block_on(async {
+        let store = Store::open(disk.port(), options).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        for change in each {
+            change(&clock);
+            commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        }
+        store.close().await;
+    });
+    let (_, records, _) = fold(&disk);
+    records.into_iter().flat_map(|record| record.lines).map(|line| line.entry).collect()
+}
+
+fn jumps(entries: &[Entry]) -> Vec<(String, String)> {
+    let jump = |entry: &Entry| match &entry.fact {
+        Fact::Incident(Incident::ClockJumped { from, to }) => {
+            Some((from.to_string(), to.to_string()))
+        }
+        _ => None,
+    };
+    entries.iter().filter_map(jump).collect()
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+#[test]
+fn a_clock_that_is_set_forward_is_accepted_and_written_down_before_what_follows() {
+    let entries = entries(&[&|clock| clock.set(HOUR)]);
+    let told = ("2026-11-21T10:00:00Z".to_owned(), "2026-11-21T11:00:00Z".to_owned());
+    assert_eq!(jumps(&entries), [told]);
+    assert!(matches!(entries[1].fact, Fact::Incident(_)), "before the credit");
+    assert_eq!(entries[2].at.to_string(), "2026-11-21T11:00:00Z");
+}
+
+#[test]
+fn time_that_passed_is_no_jump_also_while_the_machine_slept() {
+    let day = SignedDuration::from_hours(24);
+    let minute = SignedDuration::from_secs(60);
+    let none = entries(&[
+        &|clock| clock.advance(day),
+        &|clock| clock.set(minute),
+        &|clock| clock.set(-HOUR),
+        &|clock| clock.set(HOUR),
+    ]);
+    assert_eq!(jumps(&none), []);
+}
+
+#[test]
+fn many_small_steps_forward_are_a_jump_too() {
+    let step: &dyn Fn(&Clock) = &|clock| clock.set(SignedDuration::from_secs(25));
+    assert_eq!(jumps(&entries(&[step, step])), []);
+    assert_eq!(jumps(&entries(&[step, step, step])).len(), 1);
+}
+
+#[test]
+fn a_clock_behind_the_record_holds_its_time_still_and_says_so() {
+    let disk = SimDisk::default();
+    let clock = clock();
+    let options = Options { clock: clock.clone(), ..options(SEGMENT_BYTES) };
+    block_on(async {
+        let store = Store::open(disk.port(), options).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        assert_eq!(store.condition().clock_behind, None);
+        clock.set(-HOUR);
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        assert_eq!(store.condition().clock_behind, Some(HOUR));
+        clock.set(HOUR);
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        assert_eq!(store.condition().clock_behind, None);
+        store.close().await;
+    });
+    let (_, records, _) = fold(&disk);
+    let times: Vec<_> = records.iter().map(|record| record.lines[0].entry.at).collect();
+    assert_eq!(times[0], times[1]);
+}
