@@ -5,6 +5,7 @@ mod anchor;
 mod clock;
 mod damage;
 mod desk;
+mod evidence;
 
 mod files;
 mod pages;
