@@ -4,6 +4,7 @@
 mod cli;
 mod contract;
 mod crash;
+mod differential;
 mod engine;
 mod keys;
 mod mcp;
@@ -12,6 +13,7 @@ mod mcp_leaving;
 mod mcp_resume;
 mod processes;
 mod properties;
+mod reference;
 mod scenarios;
 mod store;
 mod support;

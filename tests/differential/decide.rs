@@ -1,0 +1,198 @@
+//! How policy is asked: in the order in which the engine asks it, or through the engine itself.
+
+use std::fmt::Debug;
+
+use jiff::{SignedDuration, Timestamp};
+use pettycash::{
+    engine::Call,
+    policy::{
+        answer::{Outcome, PayAnswer},
+        authorize::{Payment, Wanted, authorize, refuse},
+        denial::{BadField, Denial, Refusal},
+        entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
+        money::Usd,
+        names::PaymentId,
+        operate::{self, Act, Existing, OperateError},
+        settle::{self, SettleError},
+        state::{self, State},
+    },
+};
+use serde_json::json;
+
+use super::{
+    ops::Op,
+    subject::Home,
+    words::{self, No, handle, usd},
+};
+use crate::reference::{Asked, Fate, Settle};
+
+/// What policy said to somebody who asked.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Granted { hold: Hold, available: Usd },
+    Again { payment: PaymentId, outcome: state::Outcome },
+    No(No),
+}
+
+impl Told {
+    fn no(refusal: &Refusal, now: Timestamp) -> Self {
+        Self::No(No::of(&PayAnswer::denied(refusal, None, now)).unwrap())
+    }
+
+    /// What the model is told over a tool.
+    pub(crate) fn by_engine(home: &Home, agent: u8, asked: &Asked) -> Self {
+        let arguments = json!({
+            "service_id": words::service_id(asked.service),
+            "amount_usd": asked.amount.map(|amount| usd(amount).decimal()),
+            "idempotency_key": asked.key.map(words::key),
+        });
+        let run = asked.run.map(words::run);
+        let answer = home.pay(Call { agent: handle(agent), run, call_id: None, arguments });
+        if let Some(no) = No::of(&answer) {
+            return Self::No(no);
+        }
+        let payment = answer.payment_id.unwrap();
+        let again = |outcome| Self::Again { payment, outcome };
+        match answer.refused.outcome.unwrap() {
+            Outcome::Paid if answer.replayed == Some(true) => {
+                again(state::Outcome::Captured(answer.charged_usd.unwrap()))
+            }
+            Outcome::Paid => {
+                let Some(Fact::Paid(hold)) = home.facts(payment).pop() else {
+                    panic!("{payment} is not on record");
+                };
+                assert_eq!(answer.charged_usd, Some(hold.amount));
+                Self::Granted { hold, available: answer.available_usd.unwrap() }
+            }
+            Outcome::InProgress => again(state::Outcome::Open),
+            // Expired or failed: the answer does not tell them apart.
+            _ => again(state::Outcome::Failed),
+        }
+    }
+}
+
+/// What a key's payment came to, in both ways to say it.
+pub(crate) fn is(fate: Fate, taken: i128, outcome: state::Outcome) -> bool {
+    match outcome {
+        state::Outcome::Open => matches!(fate, Fate::Held | Fate::Sent | Fate::Doubted),
+        state::Outcome::Captured(amount) => fate == Fate::Captured && amount == usd(taken),
+        state::Outcome::Expired => fate == Fate::Expired,
+        state::Outcome::Failed => matches!(fate, Fate::Failed | Fate::Expired),
+    }
+}
+
+/// Decides on one payment, as the engine does.
+pub(crate) fn decide(
+    state: &State,
+    agent: u8,
+    asked: &Asked,
+    hold: bool,
+    id: PaymentId,
+    now: Timestamp,
+) -> (Vec<Draft>, Told) {
+    let agent = handle(agent);
+    let Some(book) = state.book(&agent) else {
+        let refusal = Refusal::only(Denial::AgentUnknown { handle: agent });
+        return (Vec::new(), Told::no(&refusal, now));
+    };
+    let (service, amount, run) =
+        (words::service_id(asked.service), asked.amount.map(usd), asked.run.map(words::run));
+    let key = asked.key.map(words::key);
+    let deny = |refusal: Refusal| {
+        let told = Told::no(&refusal, now);
+        let (service, asked) = (Some(service.clone()), amount);
+        let denied = Denied { payment: id, service, asked, refusal, run: run.clone() };
+        let fact = Fact::Denied(Box::new(denied));
+        (vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }], told)
+    };
+    if let Some(bound) = key.as_ref().and_then(|key| state.bound(&agent, key, now)) {
+        let payment = bound.payment;
+        if bound.service != service || bound.binding.asked != amount {
+            return deny(Refusal::only(Denial::IdempotencyKeyReused { payment }));
+        }
+        return (Vec::new(), Told::Again { payment, outcome: bound.outcome });
+    }
+    let wanted = match state.service(&service) {
+        Some(known) if known.price.is_none() && amount.is_none() => {
+            let text = String::new;
+            let bad = BadField {
+                field: "amount_usd".into(),
+                got: text(),
+                expected: text(),
+                example: text(),
+            };
+            return deny(refuse(book, Denial::InvalidRequest(bad)));
+        }
+        Some(known) => Wanted::Known(known.clone()),
+        None => Wanted::Unknown { service: service.clone(), nearest: Vec::new() },
+    };
+    let until = now.checked_add(SignedDuration::from_hours(30 * 24)).unwrap();
+    let binding = key.map(|key| Binding { key, call: None, asked: amount, until });
+    let payment = Payment { id, wanted, amount, binding, run: run.clone() };
+    match authorize(book, &payment, now) {
+        Ok(granted) => {
+            let fact = if hold { Fact::Held } else { Fact::Paid };
+            let draft =
+                Draft { agent: Some(agent.clone()), by: By::Agent, fact: fact(granted.clone()) };
+            // What is left is told from the state with the payment folded in: see `Pair::ask`.
+            (vec![draft], Told::Granted { hold: granted, available: Usd::ZERO })
+        }
+        Err(refusal) => deny(refusal),
+    }
+}
+
+pub(crate) fn settled(
+    state: &State,
+    agent: u8,
+    hold: &Hold,
+    taken: Usd,
+    how: Settle,
+) -> Result<Draft, SettleError> {
+    let payment = hold.payment;
+    match how {
+        Settle::Send => settle::send(state, payment),
+        Settle::Doubt => settle::doubt(state, payment),
+        Settle::Fail => settle::fail(state, payment),
+        Settle::Expire => settle::expire(state, payment),
+        Settle::Void { not_sent: true } => settle::void(state, payment, VoidCause::NotSent),
+        Settle::Void { not_sent: false } => settle::void(state, payment, VoidCause::Recovery),
+        Settle::Capture(amount) => settle::capture(state, payment, usd(amount)),
+        Settle::Refund(amount) => {
+            settle::refund(state, &handle(agent), (hold, taken), usd(amount), None)
+        }
+    }
+}
+
+/// An act of the operator's, as policy decides it.
+pub(crate) fn acted(state: &State, op: &Op, now: Timestamp) -> Result<Act, OperateError> {
+    let reason = || "enough".parse().unwrap();
+    let all =
+        |drafts: Vec<Draft>| Ok(if drafts.is_empty() { Act::Nothing } else { Act::Write(drafts) });
+    match op {
+        Op::Open { agent, terms } => operate::open(state, &handle(*agent), words::mandate(terms)),
+        Op::Mandate { agent, terms } => {
+            operate::set_mandate(state, &handle(*agent), words::mandate(terms), now)
+        }
+        Op::TopUp { agent, amount } => operate::top_up(state, &handle(*agent), usd(*amount), None),
+        Op::Freeze { agent: Some(agent) } => {
+            operate::freeze(state, &handle(*agent), reason(), None)
+        }
+        Op::Freeze { agent: None } => all(operate::freeze_all(state, &reason(), None)),
+        Op::Unfreeze { agent: Some(agent) } => operate::unfreeze(state, &handle(*agent), None),
+        Op::Unfreeze { agent: None } => all(operate::unfreeze_all(state, None)),
+        Op::Revoke { agent } => operate::revoke(state, &handle(*agent), reason(), None),
+        Op::Service { id, price, replace } => {
+            let existing = if *replace { Existing::Replace } else { Existing::Keep };
+            operate::set_service(state, words::service(*id, *price), existing)
+        }
+        Op::Remove { id } => operate::remove_service(state, &words::service_id(*id)),
+        other => unreachable!("{other:?} is no act of the operator's"),
+    }
+}
+
+pub(crate) fn same<T: Debug + PartialEq>(what: &str, expected: &T, came: &T) -> Result<(), String> {
+    if expected == came {
+        return Ok(());
+    }
+    Err(format!("{what}\n  expected {expected:?}\n  came     {came:?}"))
+}

@@ -1,0 +1,385 @@
+//! What may happen to a house, drawn from a seed. An operation names nothing that has to exist, so
+//! that a history stays one when operations are left out.
+
+use std::collections::BTreeSet;
+
+use crate::reference::{CALENDAR, Kind, MOST, Terms};
+
+/// The agents: the last is the whale, whose amounts are as large as can be written down.
+pub(crate) const AGENTS: u8 = 5;
+pub(crate) const WHALE: u8 = AGENTS - 1;
+pub(crate) const SERVICES: u8 = 6;
+const KEYS: u64 = 5;
+const RUNS: u64 = 2;
+const CENT: i128 = 10_000_000;
+
+/// How many operations a history has.
+pub(crate) const LENGTH: usize = 400;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Ask {
+        agent: u8,
+        service: u8,
+        amount: Amount,
+        key: Option<u8>,
+        run: Option<u8>,
+        hold: bool,
+    },
+    /// The `nth` newest ask of a payment that was granted, once more.
+    Again {
+        nth: usize,
+    },
+    /// The `nth` newest payment that can be settled so, or of all.
+    Settle {
+        nth: usize,
+        of_all: bool,
+        how: How,
+    },
+    TopUp {
+        agent: u8,
+        amount: i128,
+    },
+    Freeze {
+        agent: Option<u8>,
+    },
+    Unfreeze {
+        agent: Option<u8>,
+    },
+    Revoke {
+        agent: u8,
+    },
+    /// The terms tell how long they last, not until when.
+    Open {
+        agent: u8,
+        terms: Terms,
+    },
+    Mandate {
+        agent: u8,
+        terms: Terms,
+    },
+    Service {
+        id: u8,
+        price: Option<i128>,
+        replace: bool,
+    },
+    Remove {
+        id: u8,
+    },
+    Clock(Clock),
+    /// Keys whose time is up are forgotten, as the store does now and then.
+    Forget,
+    /// What is done when a record is opened.
+    Recover,
+    /// The record is closed, or the power cut, and it is opened again.
+    Reopen {
+        cut: Option<u64>,
+    },
+}
+
+impl Op {
+    /// The same with terms that begin `now`.
+    pub(crate) fn begun(&self, now: i64) -> Self {
+        let mut begun = self.clone();
+        if let Self::Open { terms, .. } | Self::Mandate { terms, .. } = &mut begun {
+            terms.expires = terms.expires.map(|lasts| now + lasts);
+        }
+        begun
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Amount {
+    None,
+    Of(i128),
+    /// So much more than can be spent, or than the limit for one payment.
+    Edge {
+        more: i128,
+        of_limit: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    Send,
+    Doubt,
+    Fail,
+    Expire,
+    Void {
+        not_sent: bool,
+    },
+    /// All of it, some of it, or more than there is.
+    Capture(i128, i128),
+    Refund(i128, i128),
+}
+
+/// Where the clock is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    By(i64),
+    /// Near the end of a window of the agent's.
+    Window {
+        agent: u8,
+        kind: Kind,
+        off: i64,
+    },
+    /// Near the moment at which its `nth` cap gives room again.
+    Cap {
+        agent: u8,
+        nth: usize,
+        off: i64,
+    },
+    /// Near the end of its mandate.
+    Expiry {
+        agent: u8,
+        off: i64,
+    },
+    /// Thirty days after a payment: keys and runs end.
+    Month {
+        nth: usize,
+        off: i64,
+    },
+}
+
+/// Random numbers that are the same for the same seed (`SplitMix64`).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, many: u64) -> u64 {
+        self.next() % many
+    }
+
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + i64::try_from(self.below(u64::try_from(high - low).unwrap())).unwrap()
+    }
+
+    pub(crate) fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+
+    fn byte(&mut self, many: u8) -> u8 {
+        u8::try_from(self.below(many.into())).unwrap()
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
+    }
+
+    fn near(&mut self) -> i64 {
+        self.pick(&[-1, 0, 0, 1, 60, -60])
+    }
+}
+
+/// Zones, and a moment in each some hours before its clocks do something odd.
+pub(crate) const NIGHTS: [(&str, &str); 15] = [
+    ("UTC", "2026-12-31T22:00:00Z"),
+    ("Europe/Paris", "2027-03-27T22:30:00Z"),
+    ("Europe/Paris", "2027-10-30T21:00:00Z"),
+    ("America/New_York", "2027-03-14T04:30:00Z"),
+    ("America/New_York", "2027-11-07T03:30:00Z"),
+    ("Australia/Lord_Howe", "2027-04-03T13:10:00Z"),
+    ("Australia/Lord_Howe", "2027-10-02T14:10:00Z"),
+    ("Pacific/Apia", "2011-12-30T08:20:00Z"),
+    ("America/St_Johns", "2009-11-01T02:10:00Z"),
+    ("America/St_Johns", "2010-11-07T02:10:00Z"),
+    ("Antarctica/Troll", "2027-03-27T23:00:00Z"),
+    ("Antarctica/Troll", "2027-10-30T23:00:00Z"),
+    ("Asia/Kolkata", "2026-11-30T17:00:00Z"),
+    ("Pacific/Chatham", "2027-04-03T12:30:00Z"),
+    ("Africa/Casablanca", "2027-02-06T23:00:00Z"),
+];
+
+/// When a history begins, and what happens in it.
+pub(crate) fn history(seed: u64) -> (&'static str, Vec<Op>) {
+    let dice = &mut Dice(seed);
+    let (zone, at) = dice.pick(&NIGHTS);
+    let mut ops: Vec<Op> = (0..SERVICES - 1).map(|id| service(dice, id)).collect();
+    for agent in [0, 1, 2, WHALE] {
+        ops.push(Op::Open { agent, terms: terms(dice, agent, zone) });
+        ops.push(Op::TopUp { agent, amount: top_up(dice, agent) });
+    }
+    while ops.len() < LENGTH {
+        let op = op(dice, zone);
+        ops.push(op);
+    }
+    (at, ops)
+}
+
+/// Each agent as often as the others, but the whale, and those who may not be there.
+fn agent(dice: &mut Dice) -> u8 {
+    match dice.below(12) {
+        0 => dice.byte(AGENTS + 1),
+        1 => WHALE,
+        _ => dice.byte(2),
+    }
+}
+
+fn op(dice: &mut Dice, zone: &'static str) -> Op {
+    let agent = agent(dice);
+    match dice.below(1000) {
+        0..400 => ask(dice, agent),
+        400..450 => Op::Again { nth: usize::try_from(dice.below(8)).unwrap() },
+        450..690 => {
+            let (nth, of_all, how) = (usize::from(dice.byte(10)), dice.one_in(4), how(dice));
+            // The same payment is given back again, or one of long ago.
+            let nth = match how {
+                How::Refund(..) if of_all => nth * 2,
+                How::Refund(..) => nth / 4,
+                _ => nth,
+            };
+            Op::Settle { nth, of_all, how }
+        }
+        690..730 => Op::TopUp { agent, amount: top_up(dice, agent) },
+        730..739 => Op::Freeze { agent: Some(agent) },
+        739..785 => Op::Unfreeze { agent: Some(agent) },
+        785..788 => Op::Freeze { agent: None },
+        788..798 => Op::Unfreeze { agent: None },
+        798..801 => Op::Revoke { agent: dice.byte(AGENTS + 1) },
+        801..808 => {
+            let agent = dice.byte(AGENTS);
+            Op::Open { agent, terms: terms(dice, agent, zone) }
+        }
+        808..832 => Op::Mandate { agent, terms: terms(dice, agent, zone) },
+        832..852 => {
+            let id = dice.byte(SERVICES);
+            service(dice, id)
+        }
+        852..858 => Op::Remove { id: dice.byte(SERVICES) },
+        858..980 => Op::Clock(clock(dice, agent)),
+        980..990 => Op::Forget,
+        990..994 => Op::Recover,
+        _ => Op::Reopen { cut: dice.one_in(2).then(|| dice.next()) },
+    }
+}
+
+fn ask(dice: &mut Dice, agent: u8) -> Op {
+    let of_limit = dice.one_in(3);
+    let amount = match dice.below(20) {
+        0..2 => Amount::None,
+        2..6 => Amount::Edge { more: dice.pick(&[-1, 0, 0, 1]), of_limit },
+        6 if agent == WHALE => Amount::Of(MOST - i128::from(dice.byte(2))),
+        6 => Amount::Of(MOST),
+        7..10 if agent == WHALE => Amount::Of(MOST / i128::from(2 + dice.byte(3))),
+        7..10 => Amount::Of(cents(dice, 1, 300)),
+        10..12 => Amount::Of(cents(dice, 1, 60) + i128::from(dice.byte(9))),
+        // Few amounts, so that keys meet the same one again.
+        _ => Amount::Of(CENT * i128::from(1 + dice.byte(3)) * 5),
+    };
+    let few = |dice: &mut Dice, often: u64, many: u64| {
+        dice.one_in(often).then(|| u8::try_from(dice.below(many)).unwrap())
+    };
+    let (service, hold) = (dice.byte(SERVICES), dice.below(5) < 2);
+    Op::Ask { agent, service, amount, key: few(dice, 3, KEYS), run: few(dice, 2, RUNS), hold }
+}
+
+fn how(dice: &mut Dice) -> How {
+    match dice.below(30) {
+        0..6 => How::Send,
+        6..10 => How::Doubt,
+        10..14 => How::Fail,
+        14..16 => How::Expire,
+        16..18 => How::Void { not_sent: false },
+        18..20 => How::Void { not_sent: true },
+        20..22 => How::Capture(0, 0),
+        22..24 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
+        24..27 => How::Refund(0, 0),
+        _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
+    }
+}
+
+fn clock(dice: &mut Dice, agent: u8) -> Clock {
+    const DAY: i64 = 86_400;
+    let off = dice.near();
+    match dice.below(20) {
+        0..4 => Clock::By(dice.between(1, 7_200)),
+        4..6 => Clock::By(dice.between(3_600, 3 * DAY)),
+        6 => Clock::By(dice.between(DAY, 40 * DAY)),
+        7..9 => Clock::By(-dice.between(1, 7_200)),
+        9 => Clock::By(-dice.between(3_600, 40 * DAY)),
+        10..14 => Clock::Window { agent, kind: dice.pick(&CALENDAR[..3]), off },
+        14..16 => Clock::Cap { agent, nth: usize::from(dice.byte(5)), off },
+        16..18 => Clock::Expiry { agent, off },
+        _ => Clock::Month { nth: usize::from(dice.byte(12)), off },
+    }
+}
+
+fn cents(dice: &mut Dice, low: i64, high: i64) -> i128 {
+    i128::from(dice.between(low, high)) * CENT
+}
+
+fn top_up(dice: &mut Dice, agent: u8) -> i128 {
+    match dice.below(12) {
+        0 => 0,
+        1 => MOST,
+        2..8 if agent == WHALE => MOST - cents(dice, 0, 20_000),
+        2..6 => cents(dice, 200, 2_000),
+        _ => cents(dice, 1, 300),
+    }
+}
+
+fn service(dice: &mut Dice, id: u8) -> Op {
+    let price = match dice.below(12) {
+        0 => Some(0),
+        1..5 => Some(cents(dice, 1, 40)),
+        5 => Some(cents(dice, 1, 40) + 1),
+        _ => None,
+    };
+    Op::Service { id, price, replace: !dice.one_in(4) }
+}
+
+fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
+    let mut caps = Vec::new();
+    let hours = [1, 2, 5, 6, 24, 168, 744];
+    for kind in CALENDAR.into_iter().chain([Kind::Lifetime, Kind::Run]) {
+        if dice.one_in(if kind == Kind::Run { 2 } else { 3 }) {
+            caps.push((kind, cap(dice, kind)));
+        }
+    }
+    while dice.one_in(2) {
+        let kind = Kind::Rolling(dice.pick(&hours));
+        caps.push((kind, cap(dice, kind)));
+    }
+    if agent == WHALE {
+        // Nothing comes back to the whale, so with this cap its sums can be written down.
+        caps.retain(|(kind, _)| *kind != Kind::Lifetime);
+        let most = if dice.one_in(2) { MOST } else { MOST - cents(dice, 0, 20_000) };
+        for (_, cap) in &mut caps {
+            *cap = (*cap * CENT * 50).min(MOST);
+        }
+        caps.push((Kind::Lifetime, most));
+    }
+    let other = dice.pick(&NIGHTS).0;
+    let some = |dice: &mut Dice| -> BTreeSet<u8> {
+        let often = if dice.one_in(8) { 3 } else { 99 };
+        (0..SERVICES).filter(|_| dice.one_in(often)).collect()
+    };
+    Terms {
+        prepaid: agent.is_multiple_of(2) != dice.one_in(16),
+        limit: dice.one_in(2).then(|| if agent == WHALE { MOST } else { cents(dice, 10, 80) }),
+        caps,
+        zone: if dice.one_in(2) { zone } else { other },
+        allow: some(dice),
+        deny: some(dice),
+        expires: dice.one_in(5).then(|| dice.between(3_600, 90 * 86_400)),
+    }
+}
+
+fn cap(dice: &mut Dice, kind: Kind) -> i128 {
+    if dice.one_in(60) {
+        return 0;
+    }
+    match kind {
+        Kind::Hour | Kind::Rolling(1..3) | Kind::Run => cents(dice, 20, 200),
+        Kind::Day | Kind::Rolling(_) => cents(dice, 50, 400),
+        Kind::Week | Kind::Month => cents(dice, 100, 900),
+        Kind::Lifetime => cents(dice, 1_000, 6_000),
+    }
+}

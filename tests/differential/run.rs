@@ -1,0 +1,371 @@
+//! One history, lived through twice: by policy and by the reference.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use pettycash::policy::{
+    entry::{Hold, VoidCause},
+    money::Usd,
+    operate::Act,
+    settle,
+};
+
+use super::{
+    decide::{Told, acted, decide, is, same, settled},
+    ops::{Amount, Clock, How, Op, WHALE},
+    subject::Subject,
+    words::{self, No, View, handle, usd},
+};
+use crate::reference::{Asked, Breach, MOST, Model, Payment, Settle, Standing, Verdict};
+
+/// How often each thing happened.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// Policy and the reference side by side.
+pub(crate) struct Pair {
+    subject: Subject,
+    model: Model,
+    /// Each payment of the reference's as policy knows it.
+    holds: Vec<Hold>,
+    counts: Counts,
+}
+
+impl Pair {
+    fn new(subject: fn(&str) -> Subject, at: &str) -> Self {
+        let now = at.parse::<Timestamp>().unwrap().as_second();
+        let mut model = Model::default();
+        model.wall = now;
+        Self { subject: subject(at), model, holds: Vec::new(), counts: Counts::new() }
+    }
+
+    /// Lives through a history up to the first difference: after which operation, and what it is.
+    pub(crate) fn run(
+        subject: fn(&str) -> Subject,
+        at: &str,
+        ops: &[Op],
+    ) -> (Counts, Option<(usize, String)>) {
+        let mut pair = Self::new(subject, at);
+        for (number, op) in ops.iter().enumerate() {
+            if let Err(told) = pair.step(op) {
+                return (pair.counts, Some((number + 1, told)));
+            }
+        }
+        let wrong = pair.check_fold().err().map(|told| (ops.len(), told));
+        (pair.counts, wrong)
+    }
+
+    fn count(&mut self, what: &str) {
+        if let Some(count) = self.counts.get_mut(what) {
+            *count += 1;
+        } else {
+            self.counts.insert(what.to_owned(), 1);
+        }
+    }
+
+    fn step(&mut self, op: &Op) -> Result<(), String> {
+        let (agent, run) = match op {
+            Op::Ask { agent, service, amount, key, run, hold } => {
+                let amount = self.amount(*agent, *run, *amount);
+                let asked = Asked { service: *service, amount, key: *key, run: *run };
+                (self.ask(*agent, &asked, *hold)?, *run)
+            }
+            Op::Again { nth } => match self.model.payments.iter().rev().nth(*nth).cloned() {
+                Some(paid) => (self.ask(paid.agent, &paid.asked, false)?, paid.asked.run),
+                None => return Ok(()),
+            },
+            Op::Settle { nth, of_all, how } => {
+                let Some(number) = self.to_settle(*nth, *of_all, *how) else { return Ok(()) };
+                self.settle(number, *how)?
+            }
+            Op::Clock(clock) => {
+                self.set_clock(*clock);
+                return self.compare_all();
+            }
+            Op::Forget => {
+                if let Subject::Memory(bench) = &mut self.subject {
+                    bench.state.forget_expired_keys(bench.state.now(), 3);
+                    self.count("op forget");
+                }
+                return Ok(());
+            }
+            Op::Recover => {
+                self.recover();
+                return self.compare_all();
+            }
+            Op::Reopen { cut } => {
+                if self.subject.reopen(*cut) {
+                    self.count(if cut.is_some() { "op power cut" } else { "op reopen" });
+                    self.model.recover();
+                    self.look_at_the_time(true)?;
+                }
+                return self.compare_all();
+            }
+            Op::Open { .. }
+            | Op::Mandate { .. }
+            | Op::TopUp { .. }
+            | Op::Freeze { .. }
+            | Op::Unfreeze { .. }
+            | Op::Revoke { .. }
+            | Op::Service { .. }
+            | Op::Remove { .. } => {
+                let agent = self.operate(op)?;
+                let Some(agent) = agent else { return self.compare_all() };
+                (agent, None)
+            }
+        };
+        self.look_at_the_time(false)?;
+        self.compare(agent, None)?;
+        if run.is_some() { self.compare(agent, run) } else { Ok(()) }
+    }
+
+    /// What an amount comes to, if it is relative to what could be spent.
+    fn amount(&self, agent: u8, run: Option<u8>, amount: Amount) -> Option<i128> {
+        let (more, of_limit) = match amount {
+            Amount::None => return None,
+            Amount::Of(amount) => return Some(amount),
+            Amount::Edge { more, of_limit } => (more, of_limit),
+        };
+        let limit = self.model.agents.get(&agent).and_then(|book| book.terms.limit);
+        let known = self.model.agents.contains_key(&agent);
+        let available = || if known { self.model.available(agent, run) } else { 0 };
+        let edge = limit.filter(|_| of_limit).unwrap_or_else(available);
+        Some((edge + more).clamp(1, MOST))
+    }
+
+    /// Asks both for a payment; says who asked, whose book is to be compared.
+    fn ask(&mut self, agent: u8, asked: &Asked, hold: bool) -> Result<u8, String> {
+        if let Subject::Home(_) = &self.subject
+            && asked.key.is_none()
+            && self.model.is_under_way(agent, asked)
+        {
+            // What the engine makes of an equal payment under way is its own affair.
+            return Ok(agent);
+        }
+        let expected = self.model.ask(agent, asked, hold);
+        let asks = asked.clone();
+        let told = match &self.subject {
+            Subject::Home(home) if !hold => Told::by_engine(home, agent, asked),
+            Subject::Home(_) | Subject::Memory(_) => {
+                let told = self
+                    .subject
+                    .commit(move |state, id, now| decide(state, agent, &asks, hold, id, now));
+                self.with_available(told, agent, asked.run)
+            }
+        };
+        self.count(if hold { "op hold" } else { "op pay" });
+        match (expected, told) {
+            (
+                Verdict::Granted { payment, amount, available },
+                Told::Granted { hold, available: left },
+            ) if usd(amount) == hold.amount
+                && usd(available) == left
+                && payment == self.holds.len() =>
+            {
+                self.holds.push(hold);
+                self.count("granted");
+                Ok(agent)
+            }
+            (Verdict::Again { payment, fate, taken }, Told::Again { payment: id, outcome })
+                if self.holds[payment].payment == id && is(fate, taken, outcome) =>
+            {
+                self.count("replayed");
+                Ok(agent)
+            }
+            (Verdict::Denied { breaches, advice, affordable, resets }, Told::No(no))
+                if No::by(breaches.clone(), advice, affordable, resets) == no =>
+            {
+                for breach in &breaches {
+                    self.count_breach(breach);
+                }
+                self.count(&format!("advice {advice}"));
+                Ok(agent)
+            }
+            (expected, told) => Err(format!("{asked:?}\n  expected {expected:?}\n  came {told:?}")),
+        }
+    }
+
+    /// What is left once the payment is folded in.
+    fn with_available(&self, told: Told, agent: u8, run: Option<u8>) -> Told {
+        let Told::Granted { hold, .. } = told else { return told };
+        let available = self.subject.read(move |state, now| {
+            let book = state.book(&handle(agent));
+            book.map_or(Usd::ZERO, |book| book.available(run.map(words::run).as_ref(), now))
+        });
+        Told::Granted { hold, available }
+    }
+
+    fn count_breach(&mut self, breach: &Breach) {
+        self.count(&format!("code {}", breach.code));
+        if let Some(kind) = breach.kind {
+            let kind = format!("{kind:?}").to_lowercase();
+            self.count(&format!("cap {}", kind.split('(').next().unwrap()));
+        }
+    }
+
+    /// Which payment is settled. Nothing comes back to the whale: its sums would not fit.
+    fn to_settle(&self, nth: usize, of_all: bool, how: How) -> Option<usize> {
+        let back = matches!(how, How::Refund(..));
+        let fits = |paid: &Payment| if back { paid.taken > 0 } else { paid.is_open() };
+        let of = self.model.payments.iter().enumerate().filter(|(_, p)| of_all || fits(p));
+        let (number, paid) = of.rev().nth(nth)?;
+        (!back || paid.agent != WHALE).then_some(number)
+    }
+
+    fn settle(&mut self, number: usize, how: How) -> Result<(u8, Option<u8>), String> {
+        let paid = &self.model.payments[number];
+        let (agent, run, amount, taken) = (paid.agent, paid.asked.run, paid.amount, paid.taken);
+        let some = |more: i128, other: i128, all: i128| {
+            if other == 0 { (all + more).clamp(0, MOST) } else { other }
+        };
+        let (word, how) = match how {
+            How::Send => ("send", Settle::Send),
+            How::Doubt => ("doubt", Settle::Doubt),
+            How::Fail => ("fail", Settle::Fail),
+            How::Expire => ("expire", Settle::Expire),
+            How::Void { not_sent } => ("void", Settle::Void { not_sent }),
+            How::Capture(more, other) => ("capture", Settle::Capture(some(more, other, amount))),
+            How::Refund(more, other) => ("refund", Settle::Refund(some(more, other, taken))),
+        };
+        let expected = self.model.settle(number, how);
+        let hold = self.holds[number].clone();
+        let came = self.subject.commit(move |state, _, _| {
+            match settled(state, agent, &hold, usd(taken), how) {
+                Ok(draft) => (vec![draft], Ok(true)),
+                Err(error) => (Vec::new(), Err(words::settle_word(error))),
+            }
+        });
+        self.count(&format!("op {word}{}", if came.is_ok() { "" } else { " refused" }));
+        same(&format!("{how:?} of payment {number}"), &expected, &came).map(|()| (agent, run))
+    }
+
+    /// An act of the operator's; says whose book is to be compared, if it is only one.
+    fn operate(&mut self, op: &Op) -> Result<Option<u8>, String> {
+        let op = &op.begun(self.model.now());
+        let (word, agent, expected) = match op {
+            Op::Open { agent, terms } => ("open", Some(*agent), self.model.open(*agent, terms)),
+            Op::Mandate { agent, terms } => {
+                ("mandate", Some(*agent), self.model.set_terms(*agent, terms))
+            }
+            Op::TopUp { agent, amount } => {
+                ("top up", Some(*agent), self.model.top_up(*agent, *amount))
+            }
+            Op::Freeze { agent: Some(agent) } => {
+                ("freeze", Some(*agent), self.model.freeze(*agent))
+            }
+            Op::Freeze { agent: None } => {
+                ("freeze all", None, Ok(self.model.stand_all(Standing::Frozen)))
+            }
+            Op::Unfreeze { agent: Some(agent) } => {
+                ("unfreeze", Some(*agent), self.model.unfreeze(*agent))
+            }
+            Op::Unfreeze { agent: None } => {
+                ("unfreeze all", None, Ok(self.model.stand_all(Standing::Active)))
+            }
+            Op::Revoke { agent } => ("revoke", Some(*agent), self.model.revoke(*agent)),
+            Op::Service { id, price, replace } => {
+                ("service", None, self.model.set_service(*id, *price, *replace))
+            }
+            Op::Remove { id } => ("remove", None, self.model.remove_service(*id)),
+            other => unreachable!("{other:?} is no act of the operator's"),
+        };
+        let (act, told) = (op.clone(), format!("{op:?}"));
+        let came = self.subject.commit(move |state, _, now| match acted(state, &act, now) {
+            Ok(Act::Write(drafts)) => (drafts, Ok(true)),
+            Ok(Act::Nothing) => (Vec::new(), Ok(false)),
+            Err(error) => (Vec::new(), Err(words::operate_word(&error))),
+        });
+        self.count(&format!("op {word}{}", if came.is_ok() { "" } else { " refused" }));
+        same(&told, &expected, &came).map(|()| agent)
+    }
+
+    fn recover(&mut self) {
+        self.count("op recover");
+        self.model.recover();
+        self.subject.commit(|state, _, _| {
+            let mut drafts = settle::void_unsent(state, None, VoidCause::Recovery);
+            drafts.extend(settle::doubt_sent(state));
+            (drafts, ())
+        });
+    }
+
+    fn set_clock(&mut self, clock: Clock) {
+        let model = &self.model;
+        let open = |agent: u8| model.agents.get(&agent);
+        let (word, at) = match clock {
+            Clock::By(seconds) if seconds < 0 => ("clock back", Some(model.wall + seconds)),
+            Clock::By(seconds) => ("clock forward", Some(model.now() + seconds)),
+            Clock::Window { agent, kind, off } => {
+                ("clock window", open(agent).map(|_| model.window(agent, kind).1 + off))
+            }
+            Clock::Cap { agent, nth, off } => {
+                let cap = open(agent).and_then(|book| book.terms.caps.get(nth));
+                let resets = cap.and_then(|cap| model.room(agent, *cap, None).resets);
+                ("clock cap", resets.map(|at| at + off))
+            }
+            Clock::Expiry { agent, off } => {
+                let expires = open(agent).and_then(|book| book.terms.expires);
+                ("clock expiry", expires.map(|at| at + off))
+            }
+            Clock::Month { nth, off } => {
+                let paid = model.payments.iter().rev().nth(nth);
+                ("clock month", paid.map(|paid| paid.placed + 30 * 86_400 + off))
+            }
+        };
+        if let Some(at) = at {
+            self.count(&format!("op {word}"));
+            self.model.wall = at;
+            self.subject.set_clock(at);
+        }
+    }
+
+    /// The engine's time: where denials are counted before they are written down, it is whichever
+    /// of both times is on record; in memory there is no doubt. A power cut may take a denial's.
+    fn look_at_the_time(&mut self, reopened: bool) -> Result<(), String> {
+        let latest = self.subject.read(|state, _| state.now().as_second());
+        let (expected, now) = (self.model.latest, self.model.now());
+        let doubt = matches!(self.subject, Subject::Home(_));
+        if latest != expected && !(doubt && (reopened || latest <= now)) {
+            return Err(format!("the time on record is {latest}, not {expected}"));
+        }
+        self.model.latest = latest;
+        Ok(())
+    }
+
+    fn compare_all(&mut self) -> Result<(), String> {
+        self.look_at_the_time(false)?;
+        let agents: Vec<u8> = self.model.agents.keys().copied().collect();
+        agents.into_iter().try_for_each(|agent| self.compare(agent, None))
+    }
+
+    /// Holds an agent's book against the reference's, as a caller in `run` sees it.
+    fn compare(&self, agent: u8, run: Option<u8>) -> Result<(), String> {
+        if !self.model.agents.contains_key(&agent) {
+            return Ok(());
+        }
+        let expected = View::by(&self.model, agent, run);
+        let came = self.subject.read(move |state, now| {
+            let run = run.map(words::run);
+            state.book(&handle(agent)).map(|book| View::of(book, run.as_ref(), now))
+        });
+        let caps = &self.model.agents[&agent].terms.caps;
+        same(&format!("agent {agent} in run {run:?} with {caps:?}"), &Some(expected), &came)
+    }
+
+    /// The state is the fold of its entries.
+    fn check_fold(&self) -> Result<(), String> {
+        let Subject::Memory(bench) = &self.subject else { return Ok(()) };
+        let mut state = bench.state.clone();
+        state.drain_touched();
+        // Keys are forgotten by the clock and not by an entry.
+        let mut refolded = bench.refold();
+        refolded.forget_expired_keys(Timestamp::MAX, usize::MAX);
+        state.forget_expired_keys(Timestamp::MAX, usize::MAX);
+        state.drain_touched();
+        refolded.drain_touched();
+        if state == refolded {
+            Ok(())
+        } else {
+            Err("the fold of the entries is not the state".into())
+        }
+    }
+}

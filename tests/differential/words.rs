@@ -1,0 +1,208 @@
+//! The reference's words in policy's, and the other way round.
+
+use jiff::Timestamp;
+use pettycash::policy::{
+    answer::{Outcome, PayAnswer},
+    book::{Book, Standing},
+    denial::Code,
+    mandate::{Cap, Funding, Mandate, Service},
+    money::Usd,
+    names::{Handle, IdempotencyKey, RailName, RunId, ServiceId},
+    operate::OperateError,
+    settle::SettleError,
+    window::{Hours, Period},
+};
+
+use crate::reference::{self, Breach, Kind, Room, Terms};
+
+pub(crate) fn handle(agent: u8) -> Handle {
+    format!("agent-{agent}").parse().unwrap()
+}
+
+pub(crate) fn service_id(id: u8) -> ServiceId {
+    format!("service-{id}").parse().unwrap()
+}
+
+pub(crate) fn key(key: u8) -> IdempotencyKey {
+    format!("key-{key}").parse().unwrap()
+}
+
+pub(crate) fn run(run: u8) -> RunId {
+    format!("run-{run}").parse().unwrap()
+}
+
+pub(crate) fn usd(nanos: i128) -> Usd {
+    Usd::try_from(i64::try_from(nanos).unwrap()).unwrap()
+}
+
+pub(crate) fn second(at: i64) -> Timestamp {
+    Timestamp::from_second(at).unwrap()
+}
+
+pub(crate) fn service(id: u8, price: Option<i128>) -> Service {
+    let (id, payee) = (service_id(id), "Acme".parse().unwrap());
+    Service { id, payee, price: price.map(usd), rail: RailName::iou() }
+}
+
+fn period(kind: Kind) -> Period {
+    match kind {
+        Kind::Hour => Period::Hour,
+        Kind::Day => Period::Day,
+        Kind::Week => Period::Week,
+        Kind::Month => Period::Month,
+        Kind::Lifetime => Period::Lifetime,
+        Kind::Run => Period::Run,
+        Kind::Rolling(hours) => Period::Rolling(Hours::new(u16::try_from(hours).unwrap()).unwrap()),
+    }
+}
+
+fn kind(period: Period) -> Kind {
+    match period {
+        Period::Hour => Kind::Hour,
+        Period::Day => Kind::Day,
+        Period::Week => Kind::Week,
+        Period::Month => Kind::Month,
+        Period::Lifetime => Kind::Lifetime,
+        Period::Run => Kind::Run,
+        Period::Rolling(hours) => Kind::Rolling(hours.get()),
+    }
+}
+
+pub(crate) fn mandate(terms: &Terms) -> Mandate {
+    let cap = |(kind, amount): &(Kind, i128)| Cap { period: period(*kind), amount: usd(*amount) };
+    Mandate {
+        funding: if terms.prepaid { Funding::Prepaid } else { Funding::Allowance },
+        per_call_limit: terms.limit.map(usd),
+        caps: terms.caps.iter().map(cap).collect(),
+        zone: terms.zone.parse().unwrap(),
+        allow: terms.allow.iter().map(|id| service_id(*id)).collect(),
+        deny: terms.deny.iter().map(|id| service_id(*id)).collect(),
+        expires_at: terms.expires.map(second),
+    }
+}
+
+/// Everything about a book that is compared after each step, for a caller in `of`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct View {
+    standing: reference::Standing,
+    balance: Option<i128>,
+    held: i128,
+    available: i128,
+    rooms: Vec<Room>,
+}
+
+impl View {
+    pub(crate) fn of(book: &Book, of: Option<&RunId>, now: Timestamp) -> Self {
+        let nanos = |amount: Usd| i128::from(amount.nanos());
+        let rooms = book.mandate.caps.iter().map(|cap| {
+            let room = book.room(*cap, of, now);
+            let resets = room.resets_at.map(Timestamp::as_second);
+            let (used, held) = (nanos(room.used), nanos(room.held));
+            Room { used, held, left: nanos(room.left), resets }
+        });
+        Self {
+            standing: match &book.standing {
+                Standing::Active => reference::Standing::Active,
+                Standing::Frozen { .. } => reference::Standing::Frozen,
+                Standing::Revoked { .. } => reference::Standing::Revoked,
+            },
+            balance: book.balance().map(nanos),
+            held: nanos(book.held),
+            available: nanos(book.available(of, now)),
+            rooms: rooms.collect(),
+        }
+    }
+
+    pub(crate) fn by(model: &reference::Model, agent: u8, of: Option<u8>) -> Self {
+        let book = &model.agents[&agent];
+        Self {
+            standing: book.standing,
+            balance: model.balance(agent),
+            held: model.held(agent),
+            available: model.available(agent, of),
+            rooms: book.terms.caps.iter().map(|cap| model.room(agent, *cap, of)).collect(),
+        }
+    }
+}
+
+/// A no, as the model is told it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct No {
+    code: String,
+    breaches: Vec<Breach>,
+    advice: String,
+    affordable: Option<i128>,
+    resets: Option<i64>,
+}
+
+fn nanos(amount: Option<Usd>) -> Option<i128> {
+    amount.map(|amount| i128::from(amount.nanos()))
+}
+
+impl No {
+    /// What an answer says, if it is a denial.
+    pub(crate) fn of(answer: &PayAnswer) -> Option<Self> {
+        if answer.refused.outcome != Some(Outcome::Denied) {
+            return None;
+        }
+        let breaches = answer.breached.iter().map(|breach| {
+            let numbers = match breach.code {
+                Code::PriceAboveMaximum => [breach.asked_usd, breach.limit_usd, None, None],
+                Code::PerCallLimitExceeded => [breach.limit_usd, breach.asked_usd, None, None],
+                Code::InsufficientBalance => [breach.funds_usd, breach.asked_usd, None, None],
+                _ => [breach.cap_usd, breach.used_usd, breach.held_usd, breach.asked_usd],
+            };
+            let numbers = numbers.into_iter().filter_map(nanos).collect();
+            Breach { code: breach.code.word(), kind: breach.period.map(kind), numbers }
+        });
+        let word = |advice| serde_json::to_value(advice).unwrap().as_str().unwrap().to_owned();
+        Some(Self {
+            code: answer.refused.code?.word().to_owned(),
+            breaches: breaches.collect(),
+            advice: word(answer.refused.advice?),
+            affordable: nanos(answer.max_affordable_usd),
+            resets: answer.resets_at.map(Timestamp::as_second),
+        })
+    }
+
+    /// What the reference says, in the manner of an answer: a reason without numbers is listed
+    /// only beside others, and a malformed request never.
+    pub(crate) fn by(
+        mut breaches: Vec<Breach>,
+        advice: &str,
+        affordable: Option<i128>,
+        resets: Option<i64>,
+    ) -> Self {
+        let code = breaches[0].code.to_owned();
+        let alone = breaches.len() == 1;
+        breaches.retain(|breach| {
+            breach.code != "invalid_request" && (!alone || !breach.numbers.is_empty())
+        });
+        Self { code, breaches, advice: advice.to_owned(), affordable, resets }
+    }
+}
+
+pub(crate) fn operate_word(error: &OperateError) -> &'static str {
+    match error {
+        OperateError::UnknownAgent(_) => "unknown",
+        OperateError::HandleTaken(_) | OperateError::ServiceTaken(_) => "taken",
+        OperateError::Mandate(_) => "mandate",
+        OperateError::Revoked(_) => "revoked",
+        OperateError::NoBalance(_) => "no_balance",
+        OperateError::Zero => "zero",
+        OperateError::FundingFixed(_) => "funding",
+        OperateError::UnknownService(_) => "unknown_service",
+        OperateError::TooMuch => "too_much",
+    }
+}
+
+pub(crate) fn settle_word(error: SettleError) -> &'static str {
+    match error {
+        SettleError::NotOpen(_) => "not_open",
+        SettleError::MoreThanHeld { .. } => "more_than_held",
+        SettleError::Sent(_) => "sent",
+        SettleError::NotSent(_) => "not_sent",
+        SettleError::Zero => "zero",
+        SettleError::MoreThanCaptured { .. } => "more_than_captured",
+    }
+}

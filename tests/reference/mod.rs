@@ -1,0 +1,450 @@
+//! A second opinion: the rules of the house, written down a second time and as plainly as can be.
+//!
+//! Nothing here is shared with `policy`, and nothing is kept but what happened: the whole history
+//! is a list, and whatever a decision needs is added up from it anew. Amounts are whole
+//! nano-dollars without a bound, times are seconds since 1970.
+
+mod calendar;
+mod operator;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calendar::Calendar;
+pub(crate) use operator::Settle;
+
+/// The most that can be written down.
+pub(crate) const MOST: i128 = i64::MAX as i128;
+const DAY: i64 = 86_400;
+
+/// What a cap adds up over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Hour,
+    Day,
+    Week,
+    Month,
+    Lifetime,
+    Run,
+    /// So many hours.
+    Rolling(i64),
+}
+
+/// The kinds that have windows in the calendar.
+pub(crate) const CALENDAR: [Kind; 4] = [Kind::Hour, Kind::Day, Kind::Week, Kind::Month];
+
+/// What an agent may spend. Services are numbers here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Terms {
+    pub(crate) prepaid: bool,
+    pub(crate) limit: Option<i128>,
+    pub(crate) caps: Vec<(Kind, i128)>,
+    pub(crate) zone: &'static str,
+    pub(crate) allow: BTreeSet<u8>,
+    pub(crate) deny: BTreeSet<u8>,
+    pub(crate) expires: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Active,
+    Frozen,
+    Revoked,
+}
+
+/// Where a payment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Held,
+    Sent,
+    Doubted,
+    Captured,
+    Voided,
+    Expired,
+    Failed,
+}
+
+/// One payment that was allowed.
+#[derive(Clone, Debug)]
+pub(crate) struct Payment {
+    pub(crate) agent: u8,
+    pub(crate) asked: Asked,
+    pub(crate) amount: i128,
+    pub(crate) fate: Fate,
+    pub(crate) taken: i128,
+    pub(crate) back: i128,
+    pub(crate) placed: i64,
+    /// When the windows began in which it was placed, in the order of [`CALENDAR`].
+    opened: [i64; 4],
+    /// The number of the payment that began its run.
+    run_began: usize,
+}
+
+impl Payment {
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.fate, Fate::Held | Fate::Sent | Fate::Doubted)
+    }
+
+    fn held(&self) -> i128 {
+        if self.is_open() { self.amount } else { 0 }
+    }
+
+    fn counts(&self) -> i128 {
+        self.held() + self.taken - self.back
+    }
+}
+
+pub(crate) struct Agent {
+    pub(crate) terms: Terms,
+    pub(crate) standing: Standing,
+    credited: i128,
+    /// After a change of zone: when the windows began that were open, and until when they stay so.
+    kept: Option<[(i64, i64); 4]>,
+    /// How many payments there were when a cap over hours, or per run, was set.
+    since: BTreeMap<Kind, usize>,
+}
+
+/// What a caller asks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) service: u8,
+    pub(crate) amount: Option<i128>,
+    pub(crate) key: Option<u8>,
+    pub(crate) run: Option<u8>,
+}
+
+/// One reason against a payment, with its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Breach {
+    pub(crate) code: &'static str,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) numbers: Vec<i128>,
+}
+
+/// What comes of asking.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is payment so-and-so; this much can be spent now.
+    Granted { payment: usize, amount: i128, available: i128 },
+    /// The key stands for a payment; this became of it.
+    Again { payment: usize, fate: Fate, taken: i128 },
+    Denied {
+        breaches: Vec<Breach>,
+        advice: &'static str,
+        affordable: Option<i128>,
+        resets: Option<i64>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Room {
+    pub(crate) used: i128,
+    pub(crate) held: i128,
+    pub(crate) left: i128,
+    pub(crate) resets: Option<i64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) agents: BTreeMap<u8, Agent>,
+    /// The catalogue: prices by service.
+    pub(crate) services: BTreeMap<u8, Option<i128>>,
+    pub(crate) payments: Vec<Payment>,
+    /// What the clock says.
+    pub(crate) wall: i64,
+    /// The latest time that was written down.
+    pub(crate) latest: i64,
+    calendar: Calendar,
+}
+
+/// How strict an advice is.
+const ADVICE: [&str; 5] = ["fix_request", "shrink", "wait", "ask_operator", "stop"];
+
+impl Model {
+    /// The time that counts: it never goes back.
+    pub(crate) fn now(&self) -> i64 {
+        self.wall.max(self.latest)
+    }
+
+    fn theirs(&self, agent: u8) -> impl DoubleEndedIterator<Item = (usize, &Payment)> {
+        self.payments.iter().enumerate().filter(move |(_, payment)| payment.agent == agent)
+    }
+
+    /// The window of a kind of the calendar that `agent` is in.
+    pub(crate) fn window(&self, agent: u8, kind: Kind) -> (i64, i64) {
+        let book = &self.agents[&agent];
+        let (start, end) = self.calendar.window(book.terms.zone, kind, self.now());
+        let place = CALENDAR.iter().position(|other| *other == kind).unwrap();
+        match book.kept {
+            Some(kept) if self.now() < kept[place].1 => kept[place],
+            Some(kept) => (start.max(kept[place].1), end),
+            None => (start, end),
+        }
+    }
+
+    /// What counts under a cap of `kind` now, payment by payment.
+    fn counted(&self, agent: u8, kind: Kind, run: Option<u8>) -> Vec<&Payment> {
+        let book = &self.agents[&agent];
+        let all = self.theirs(agent);
+        match kind {
+            Kind::Lifetime => all.map(|(_, payment)| payment).collect(),
+            Kind::Run => {
+                let of_run = self.run(agent, run, self.window(agent, Kind::Day).0);
+                let Some(began) = of_run.filter(|_| book.since.contains_key(&Kind::Run)) else {
+                    return Vec::new();
+                };
+                let same = all.filter(|(_, payment)| payment.run_began == began);
+                same.map(|(_, payment)| payment).collect()
+            }
+            Kind::Rolling(hours) => {
+                let now = bucket(self.now(), hours);
+                let since = book.since[&kind];
+                let recent = |payment: &Payment| bucket(payment.placed, hours) >= now - 60;
+                let those = all.filter(|(number, payment)| *number >= since && recent(payment));
+                those.map(|(_, payment)| payment).collect()
+            }
+            Kind::Hour | Kind::Day | Kind::Week | Kind::Month => {
+                let start = self.window(agent, kind).0;
+                let place = CALENDAR.iter().position(|other| *other == kind).unwrap();
+                let same = all.filter(|(_, payment)| payment.opened[place] == start);
+                same.map(|(_, payment)| payment).collect()
+            }
+        }
+    }
+
+    /// The payment that began the run that still goes on, if one does: without a name, the day's.
+    fn run(&self, agent: u8, run: Option<u8>, day: i64) -> Option<usize> {
+        let since = *self.agents[&agent].since.get(&Kind::Run)?;
+        let in_run = |payment: &Payment| {
+            payment.asked.run == run && (run.is_some() || payment.opened[1] == day)
+        };
+        let mut paid = self.theirs(agent).filter(|(n, p)| *n >= since && in_run(p));
+        let (_, last) = paid.next_back()?;
+        let same: Vec<&Payment> =
+            self.theirs(agent).map(|(_, p)| p).filter(|p| p.run_began == last.run_began).collect();
+        let goes_on = same.iter().any(|p| p.is_open()) || self.now() - last.placed < 30 * DAY;
+        goes_on.then_some(last.run_began)
+    }
+
+    /// What is left under a cap, and when time alone gives more.
+    pub(crate) fn room(&self, agent: u8, (kind, cap): (Kind, i128), run: Option<u8>) -> Room {
+        let counted = self.counted(agent, kind, run);
+        let held: i128 = counted.iter().map(|payment| payment.held()).sum();
+        let used: i128 = counted.iter().map(|payment| payment.taken - payment.back).sum();
+        let resets = match kind {
+            Kind::Lifetime => None,
+            Kind::Run => run.is_none().then(|| self.window(agent, Kind::Day).1),
+            Kind::Rolling(hours) => {
+                let costly = counted.iter().filter(|payment| payment.counts() > 0);
+                costly.map(|payment| leaves(payment, hours)).min()
+            }
+            Kind::Hour | Kind::Day | Kind::Week | Kind::Month => Some(self.window(agent, kind).1),
+        };
+        Room { used, held, left: (cap - used - held).max(0), resets }
+    }
+
+    /// When `asked` fits under a cap that it does not fit under now.
+    fn fits(&self, agent: u8, cap: (Kind, i128), asked: i128, run: Option<u8>) -> Option<i64> {
+        let Kind::Rolling(hours) = cap.0 else { return self.room(agent, cap, run).resets };
+        let counted = self.counted(agent, cap.0, run);
+        let mut moments: Vec<i64> = counted.iter().map(|p| leaves(p, hours)).collect();
+        moments.sort_unstable();
+        moments.into_iter().find(|moment| {
+            let stays = counted.iter().filter(|p| leaves(p, hours) > *moment);
+            stays.map(|p| p.counts()).sum::<i128>() + asked <= cap.1
+        })
+    }
+
+    pub(crate) fn balance(&self, agent: u8) -> Option<i128> {
+        let book = &self.agents[&agent];
+        let spent: i128 = self.theirs(agent).map(|(_, p)| p.taken - p.back).sum();
+        book.terms.prepaid.then_some(book.credited - spent)
+    }
+
+    /// What is there for another payment. All that was ever taken must fit into what can be
+    /// written down.
+    fn funds(&self, agent: u8) -> Option<i128> {
+        let taken: i128 = self.theirs(agent).map(|(_, payment)| payment.taken).sum();
+        let most = |balance: i128| balance.min(MOST - taken) - self.held(agent);
+        self.balance(agent).map(most)
+    }
+
+    pub(crate) fn held(&self, agent: u8) -> i128 {
+        self.theirs(agent).map(|(_, payment)| payment.held()).sum()
+    }
+
+    pub(crate) fn available(&self, agent: u8, run: Option<u8>) -> i128 {
+        let book = &self.agents[&agent];
+        let over = book.terms.expires.is_some_and(|at| self.now() >= at);
+        if book.standing != Standing::Active || over {
+            return 0;
+        }
+        let caps = book.terms.caps.iter().map(|cap| self.room(agent, *cap, run).left);
+        caps.chain(self.funds(agent)).min().unwrap()
+    }
+
+    /// The payment that a key stands for: for 30 days and while it is open, but not once voided.
+    pub(crate) fn bound(&self, agent: u8, key: u8) -> Option<usize> {
+        let mut named = self.theirs(agent).filter(|(_, payment)| payment.asked.key == Some(key));
+        let (number, last) = named.next_back()?;
+        let fresh = self.now() < last.placed + 30 * DAY && last.fate != Fate::Voided;
+        (fresh || last.is_open()).then_some(number)
+    }
+
+    /// Whether an equal payment is not settled.
+    pub(crate) fn is_under_way(&self, agent: u8, asked: &Asked) -> bool {
+        let mut open = self.theirs(agent).filter(|(_, payment)| payment.is_open());
+        open.any(|(_, payment)| payment.asked.service == asked.service)
+    }
+
+    /// Decides, and writes down what was decided: a hold, or a payment made in one step.
+    pub(crate) fn ask(&mut self, agent: u8, asked: &Asked, hold: bool) -> Verdict {
+        if !self.agents.contains_key(&agent) {
+            return denied(vec![plain("agent_unknown")], "stop");
+        }
+        if let Some(number) = asked.key.and_then(|key| self.bound(agent, key)) {
+            let Payment { asked: first, fate, taken, .. } = &self.payments[number];
+            if (first.service, first.amount) == (asked.service, asked.amount) {
+                return Verdict::Again { payment: number, fate: *fate, taken: *taken };
+            }
+            self.latest = self.now();
+            return denied(vec![plain("idempotency_key_reused")], "fix_request");
+        }
+        let verdict = self.weigh(agent, asked);
+        self.latest = self.now();
+        let Verdict::Granted { payment, amount, .. } = verdict else { return verdict };
+        let opened = CALENDAR.map(|kind| self.window(agent, kind).0);
+        let placed = self.now();
+        let run_began = self.run(agent, asked.run, opened[1]).unwrap_or(payment);
+        let (fate, taken) = if hold { (Fate::Held, 0) } else { (Fate::Captured, amount) };
+        let asked = asked.clone();
+        let run = asked.run;
+        self.payments.push(Payment {
+            agent,
+            asked,
+            amount,
+            fate,
+            taken,
+            back: 0,
+            placed,
+            opened,
+            run_began,
+        });
+        Verdict::Granted { payment, amount, available: self.available(agent, run) }
+    }
+
+    /// What speaks against a payment whatever it costs, with the advice for each.
+    fn outright(&self, agent: u8, asked: &Asked) -> Vec<(Breach, &'static str)> {
+        let Agent { terms, standing, .. } = &self.agents[&agent];
+        let mut against = Vec::new();
+        match standing {
+            Standing::Active => {}
+            Standing::Frozen => against.push((plain("agent_frozen"), "ask_operator")),
+            Standing::Revoked => against.push((plain("agent_revoked"), "stop")),
+        }
+        let price = self.services.get(&asked.service);
+        if price == Some(&None) && asked.amount.is_none() {
+            against.push((plain("invalid_request"), "fix_request"));
+            return against;
+        }
+        if terms.expires.is_some_and(|at| self.now() >= at) {
+            against.push((plain("mandate_expired"), "ask_operator"));
+        }
+        let named = terms.allow.is_empty() || terms.allow.contains(&asked.service);
+        if price.is_none() {
+            against.push((plain("service_unknown"), "fix_request"));
+        } else if !named || terms.deny.contains(&asked.service) {
+            against.push((plain("service_not_allowed"), "ask_operator"));
+        }
+        if let (Some(Some(price)), Some(most)) = (price, asked.amount)
+            && *price > most
+        {
+            let (code, numbers) = ("price_above_maximum", vec![*price, most]);
+            against.push((Breach { code, kind: None, numbers }, "fix_request"));
+        }
+        against
+    }
+
+    /// Every bound on what may be spent: its code, its cap, what it leaves, and its numbers.
+    fn bounds(&self, agent: u8, run: Option<u8>) -> Vec<Bound> {
+        let terms = &self.agents[&agent].terms;
+        let mut bounds = Vec::new();
+        if let Some(limit) = terms.limit {
+            bounds.push(("per_call_limit_exceeded", None, limit, vec![limit]));
+        }
+        for cap in &terms.caps {
+            let Room { used, held, left, .. } = self.room(agent, *cap, run);
+            bounds.push(("cap_exceeded", Some(*cap), left, vec![cap.1, used, held]));
+        }
+        if let Some(funds) = self.funds(agent) {
+            bounds.push(("insufficient_balance", None, funds, vec![funds]));
+        }
+        bounds
+    }
+
+    fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
+        let (mut breaches, mut advised): (Vec<_>, Vec<_>) =
+            self.outright(agent, asked).into_iter().unzip();
+        let only_money = breaches.is_empty();
+        let price = self.services.get(&asked.service);
+        let fixed = price.copied().flatten();
+        let Some(cost) = fixed.or(asked.amount).filter(|_| price.is_some()) else {
+            return settled(breaches, &advised, None, None);
+        };
+        let bounds = self.bounds(agent, asked.run);
+        let affordable = bounds.iter().map(|(_, _, left, _)| *left).min().unwrap_or(0);
+        let shrinks = fixed.is_none() && affordable > 0 && only_money;
+        let (mut resets, mut time_cures) = (None, only_money);
+        for (code, cap, _, numbers) in bounds.into_iter().filter(|(_, _, left, _)| cost > *left) {
+            let moment = cap.filter(|cap| cost <= cap.1);
+            let moment = moment.and_then(|cap| self.fits(agent, cap, cost, asked.run));
+            time_cures &= moment.is_some();
+            resets = resets.max(moment);
+            advised.push(match moment {
+                _ if shrinks => "shrink",
+                Some(_) => "wait",
+                None => "ask_operator",
+            });
+            let numbers = numbers.into_iter().chain([cost]).collect();
+            breaches.push(Breach { code, kind: cap.map(|(kind, _)| kind), numbers });
+        }
+        if breaches.is_empty() {
+            let payment = self.payments.len();
+            return Verdict::Granted { payment, amount: cost, available: 0 };
+        }
+        let (affordable, resets) =
+            (Some(affordable).filter(|_| shrinks), resets.filter(|_| time_cures));
+        settled(breaches, &advised, affordable, resets)
+    }
+}
+
+type Bound = (&'static str, Option<(Kind, i128)>, i128, Vec<i128>);
+
+fn plain(code: &'static str) -> Breach {
+    Breach { code, kind: None, numbers: Vec::new() }
+}
+
+fn denied(breaches: Vec<Breach>, advice: &'static str) -> Verdict {
+    Verdict::Denied { breaches, advice, affordable: None, resets: None }
+}
+
+/// The strictest advice wins; a time is told only where waiting is of use.
+fn settled(
+    breaches: Vec<Breach>,
+    advised: &[&'static str],
+    affordable: Option<i128>,
+    resets: Option<i64>,
+) -> Verdict {
+    let advice = ADVICE.iter().rev().find(|advice| advised.contains(advice)).unwrap();
+    let resets = resets.filter(|_| ["wait", "shrink"].contains(advice));
+    Verdict::Denied { breaches, advice, affordable, resets }
+}
+
+/// The stretch of a sixtieth of so many hours that a moment lies in.
+fn bucket(at: i64, hours: i64) -> i64 {
+    at.div_euclid(60 * hours)
+}
+
+/// When a payment no longer counts in the last so many hours.
+fn leaves(payment: &Payment, hours: i64) -> i64 {
+    (bucket(payment.placed, hours) + 61) * 60 * hours
+}

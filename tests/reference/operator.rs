@@ -1,0 +1,217 @@
+//! The second opinion on settling, and on the operator's acts. An error is told in a word.
+
+use super::{Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms};
+
+/// Whether something changed, or why it may not.
+pub(crate) type Done = Result<bool, &'static str>;
+
+/// How a payment is settled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Settle {
+    Send,
+    Doubt,
+    Fail,
+    Expire,
+    Void { not_sent: bool },
+    Capture(i128),
+    Refund(i128),
+}
+
+impl Model {
+    /// Something was written down.
+    fn done(&mut self) -> bool {
+        self.latest = self.now();
+        true
+    }
+
+    pub(crate) fn settle(&mut self, payment: usize, how: Settle) -> Done {
+        let paid = &mut self.payments[payment];
+        if let Settle::Refund(amount) = how {
+            if amount == 0 {
+                return Err("zero");
+            }
+            if amount > paid.taken - paid.back {
+                return Err("more_than_captured");
+            }
+            paid.back += amount;
+            return Ok(self.done());
+        }
+        let (held, sent) = (paid.fate == Fate::Held, paid.is_open() && paid.fate != Fate::Held);
+        let fate = match how {
+            _ if !held && !sent => return Err("not_open"),
+            Settle::Send | Settle::Expire | Settle::Void { not_sent: false } if sent => {
+                return Err("sent");
+            }
+            Settle::Doubt | Settle::Fail if held => return Err("not_sent"),
+            Settle::Capture(amount) if amount > paid.amount => return Err("more_than_held"),
+            Settle::Send => Fate::Sent,
+            Settle::Doubt => Fate::Doubted,
+            Settle::Fail => Fate::Failed,
+            Settle::Expire => Fate::Expired,
+            Settle::Void { .. } => Fate::Voided,
+            Settle::Capture(amount) => {
+                paid.taken = amount;
+                Fate::Captured
+            }
+            Settle::Refund(_) => unreachable!("above"),
+        };
+        paid.fate = fate;
+        Ok(self.done())
+    }
+
+    pub(crate) fn open(&mut self, agent: u8, terms: &Terms) -> Done {
+        check(terms)?;
+        if self.agents.contains_key(&agent) {
+            return Err("taken");
+        }
+        let (standing, since) = (Standing::Active, std::collections::BTreeMap::new());
+        let book = Agent { terms: terms.clone(), standing, credited: 0, kept: None, since };
+        self.agents.insert(agent, book);
+        self.count_anew(agent);
+        Ok(self.done())
+    }
+
+    /// Caps over hours and per run count from the moment they are set.
+    fn count_anew(&mut self, agent: u8) {
+        let payments = self.payments.len();
+        let book = self.agents.get_mut(&agent).unwrap();
+        let from_now = |kind: &Kind| matches!(kind, Kind::Run | Kind::Rolling(_));
+        let kinds: Vec<Kind> =
+            book.terms.caps.iter().map(|(kind, _)| *kind).filter(from_now).collect();
+        book.since.retain(|kind, _| kinds.contains(kind));
+        for kind in kinds {
+            book.since.entry(kind).or_insert(payments);
+        }
+    }
+
+    fn living(&self, agent: u8) -> Result<Standing, &'static str> {
+        match self.agents.get(&agent).map(|book| book.standing) {
+            None => Err("unknown"),
+            Some(Standing::Revoked) => Err("revoked"),
+            Some(standing) => Ok(standing),
+        }
+    }
+
+    pub(crate) fn set_terms(&mut self, agent: u8, terms: &Terms) -> Done {
+        check(terms)?;
+        self.living(agent)?;
+        let old = &self.agents[&agent].terms;
+        if old.prepaid != terms.prepaid {
+            return Err("funding");
+        }
+        if old == terms {
+            return Ok(false);
+        }
+        let kept = (old.zone != terms.zone).then(|| {
+            CALENDAR.map(|kind| {
+                let (start, end) = self.window(agent, kind);
+                let (before, after) = self.calendar.window(terms.zone, kind, end);
+                let nearest = if after - end < end - before { after } else { before };
+                (start, if nearest > self.now() { nearest } else { end })
+            })
+        });
+        let book = self.agents.get_mut(&agent).unwrap();
+        book.kept = kept.or(book.kept);
+        book.terms = terms.clone();
+        self.count_anew(agent);
+        Ok(self.done())
+    }
+
+    pub(crate) fn top_up(&mut self, agent: u8, amount: i128) -> Done {
+        self.living(agent)?;
+        let book = self.agents.get_mut(&agent).unwrap();
+        if !book.terms.prepaid {
+            return Err("no_balance");
+        }
+        if amount == 0 {
+            return Err("zero");
+        }
+        if book.credited + amount > MOST {
+            return Err("too_much");
+        }
+        book.credited += amount;
+        Ok(self.done())
+    }
+
+    pub(crate) fn freeze(&mut self, agent: u8) -> Done {
+        self.stand(agent, Standing::Frozen)
+    }
+
+    pub(crate) fn unfreeze(&mut self, agent: u8) -> Done {
+        self.stand(agent, Standing::Active)
+    }
+
+    fn stand(&mut self, agent: u8, standing: Standing) -> Done {
+        if self.living(agent)? == standing {
+            return Ok(false);
+        }
+        self.agents.get_mut(&agent).unwrap().standing = standing;
+        Ok(self.done())
+    }
+
+    /// Freezes every active agent, or lets every frozen one pay again.
+    pub(crate) fn stand_all(&mut self, standing: Standing) -> bool {
+        let mut changed = false;
+        for agent in self.agents.keys().copied().collect::<Vec<_>>() {
+            changed |= self.stand(agent, standing).unwrap_or(false);
+        }
+        changed
+    }
+
+    /// For ever: what it holds and has not sent is released.
+    pub(crate) fn revoke(&mut self, agent: u8) -> Done {
+        match self.living(agent) {
+            Err("revoked") => return Ok(false),
+            standing => standing?,
+        };
+        self.agents.get_mut(&agent).unwrap().standing = Standing::Revoked;
+        self.void_unsent(Some(agent));
+        Ok(self.done())
+    }
+
+    /// After a stop: what was not sent is released, what was sent is in doubt.
+    pub(crate) fn recover(&mut self) {
+        self.void_unsent(None);
+        let now = self.now();
+        for payment in self.payments.iter_mut().filter(|payment| payment.fate == Fate::Sent) {
+            payment.fate = Fate::Doubted;
+            self.latest = now;
+        }
+    }
+
+    fn void_unsent(&mut self, agent: Option<u8>) {
+        let now = self.now();
+        let unsent = self.payments.iter_mut().filter(|payment| payment.fate == Fate::Held);
+        for payment in unsent.filter(|payment| agent.is_none_or(|agent| payment.agent == agent)) {
+            payment.fate = Fate::Voided;
+            self.latest = now;
+        }
+    }
+
+    pub(crate) fn set_service(&mut self, id: u8, price: Option<i128>, replace: bool) -> Done {
+        if price == Some(0) {
+            return Err("zero");
+        }
+        match self.services.get(&id) {
+            Some(present) if *present == price => return Ok(false),
+            Some(_) if !replace => return Err("taken"),
+            Some(_) | None => self.services.insert(id, price),
+        };
+        Ok(self.done())
+    }
+
+    pub(crate) fn remove_service(&mut self, id: u8) -> Done {
+        self.services.remove(&id).ok_or("unknown_service")?;
+        Ok(self.done())
+    }
+}
+
+/// What no mandate may be.
+fn check(terms: &Terms) -> Result<(), &'static str> {
+    let kinds = || terms.caps.iter().map(|(kind, _)| *kind);
+    let twice = kinds().enumerate().any(|(n, kind)| kinds().skip(n + 1).any(|k| k == kind));
+    let bounded = terms.prepaid || kinds().any(|kind| kind != Kind::Run);
+    let rolling = kinds().filter(|kind| matches!(kind, Kind::Rolling(_))).count();
+    let zero = terms.limit == Some(0) || terms.caps.iter().any(|(_, cap)| *cap == 0);
+    if bounded && rolling <= 2 && !zero && !twice { Ok(()) } else { Err("mandate") }
+}
