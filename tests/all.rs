@@ -11,6 +11,8 @@ mod mcp;
 mod mcp_framing;
 mod mcp_leaving;
 mod mcp_resume;
+#[cfg(feature = "planted")]
+mod planted;
 mod processes;
 mod properties;
 mod reference;

@@ -130,6 +130,31 @@ fn live_many(subject: fn(&str) -> Subject, seed: u64, many: u64) -> Counts {
     all
 }
 
+/// How many operations go by until policy and the reference differ, if they do within `bound`:
+/// once for each of several seeds.
+#[cfg(feature = "planted")]
+pub(crate) fn until_difference(began: u64, seeds: u64, bound: usize) -> Vec<Option<usize>> {
+    let one = |nth: u64| {
+        let mut gone = 0;
+        for number in 0.. {
+            if gone >= bound {
+                return None;
+            }
+            let (at, ops) = history(began.wrapping_add(nth << 32).wrapping_add(number));
+            let (_, wrong) = Pair::run(Subject::in_memory, at, &ops);
+            if let Some((operations, _)) = wrong {
+                return Some(gone + operations);
+            }
+            gone += ops.len();
+        }
+        None
+    };
+    thread::scope(|scope| {
+        let searches: Vec<_> = (0..seeds).map(|nth| scope.spawn(move || one(nth))).collect();
+        searches.into_iter().map(|search| search.join().unwrap()).collect()
+    })
+}
+
 /// The seed of this run: another one each time, unless it is given.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("a number"));

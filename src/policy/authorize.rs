@@ -6,9 +6,10 @@ use super::{
     book::{Book, Room, Standing},
     denial::{Denial, Refusal},
     entry::{Binding, Hold},
-    mandate::Service,
+    mandate::{Cap, Service},
     money::Usd,
     names::{PaymentId, RunId, ServiceId},
+    planted::{self, Bug},
 };
 
 /// A payment that is asked for, with the catalogue's answer to its service.
@@ -43,6 +44,9 @@ pub enum Wanted {
 impl Payment {
     /// What it costs: the catalogue's price, or what the caller asked.
     pub fn cost(&self) -> Usd {
+        if planted::is(Bug::MaximumIsCharged) {
+            return self.amount.or(self.price()).unwrap_or(Usd::ZERO);
+        }
         self.price().or(self.amount).unwrap_or(Usd::ZERO)
     }
 
@@ -78,7 +82,8 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     let mut affordable = Usd::ZERO;
 
     denials.extend(standing(book));
-    if let Some(at) = mandate.expires_at.filter(|at| now >= *at) {
+    let late = planted::is(Bug::ExpiryIsLate);
+    if let Some(at) = mandate.expires_at.filter(|at| now > *at || now == *at && !late) {
         denials.push(Denial::MandateExpired { at });
     }
     if let Wanted::Unknown { service, nearest } = &payment.wanted {
@@ -108,6 +113,9 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();
+            if planted::is(Bug::FirstBreachOnly) {
+                denials.truncate(1);
+            }
             Err(Refusal { denials, asked, affordable, fixed_price })
         }
     }
@@ -117,6 +125,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
 fn standing(book: &Book) -> Option<Denial> {
     match &book.standing {
         Standing::Active => None,
+        Standing::Frozen { .. } if planted::is(Bug::FrozenPays) => None,
         Standing::Frozen { reason, .. } => Some(Denial::AgentFrozen { reason: reason.clone() }),
         Standing::Revoked { reason, .. } => Some(Denial::AgentRevoked { reason: reason.clone() }),
     }
@@ -128,6 +137,21 @@ pub fn refuse(book: &Book, denial: Denial) -> Refusal {
     Refusal { denials, asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
 }
 
+/// Whether what is asked is more than a cap leaves.
+fn passes(asked: Usd, cap: Cap, room: &Room) -> bool {
+    if planted::is(Bug::CapPassedByANano) {
+        return asked.nanos().saturating_sub(1) > room.left.nanos();
+    }
+    if planted::is(Bug::CapRefusesExact) {
+        return asked >= room.left;
+    }
+    if planted::is(Bug::SumHeldAtTheMost) {
+        let spent = room.used.saturating_plus(room.held);
+        return spent.saturating_plus(asked) > cap.amount;
+    }
+    asked > room.left
+}
+
 /// Holds the amount against the limit, every cap and the balance; says the most they allow.
 fn weigh(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denial>) -> Usd {
     let mandate = &book.mandate;
@@ -136,14 +160,14 @@ fn weigh(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denia
 
     if let Some(limit) = mandate.per_call_limit {
         affordable = affordable.min(limit);
-        if asked > limit {
+        if asked > limit || planted::is(Bug::LimitRefusesExact) && asked == limit {
             denials.push(Denial::PerCallLimitExceeded { limit });
         }
     }
     for cap in &mandate.caps {
         let room = book.room(*cap, run, now);
         affordable = affordable.min(room.left);
-        if asked > room.left {
+        if passes(asked, *cap, &room) {
             let Room { used, held, .. } = room;
             let resets_at = book.frees(*cap, asked, run, now);
             denials.push(Denial::CapExceeded { cap: *cap, used, held, resets_at });

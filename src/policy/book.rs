@@ -11,6 +11,7 @@ use super::{
     mandate::{Cap, Funding, Mandate},
     money::Usd,
     names::{Handle, Note, PaymentId, Reason, RunId},
+    planted::{self, Bug},
     tally::{Dimension, Rolling, Run, RunTally, Sums, Tally, TallyKey, minute},
     window::{Hours, Period, Window, Zone},
 };
@@ -168,6 +169,9 @@ impl Book {
     /// Credited, less what was captured and did not come back; nothing for an allowance.
     pub fn balance(&self) -> Option<Usd> {
         match self.mandate.funding {
+            Funding::Prepaid if planted::is(Bug::BalanceOverflows) => {
+                Some(self.credited.saturating_plus(self.refunded).less(self.captured))
+            }
             Funding::Prepaid => Some(self.credited.less(self.captured.less(self.refunded))),
             Funding::Allowance => None,
         }
@@ -177,7 +181,8 @@ impl Book {
     /// nothing for an allowance.
     pub fn funds(&self) -> Option<Usd> {
         let writable = Usd::MAX.less(self.captured);
-        self.balance().map(|balance| balance.min(writable).less(self.held))
+        let held = if planted::is(Bug::BalanceIgnoresHolds) { Usd::ZERO } else { self.held };
+        self.balance().map(|balance| balance.min(writable).less(held))
     }
 
     /// What can be spent now in `run`, balance and every cap considered.
@@ -185,6 +190,7 @@ impl Book {
         let caps = self.mandate.caps.iter().map(|cap| self.room(*cap, run, now).left);
         let least = caps.chain(self.funds()).min().unwrap_or(Usd::ZERO);
         let expired = self.mandate.expires_at.is_some_and(|at| now >= at);
+        let expired = expired && !planted::is(Bug::AvailableAfterExpiry);
         match self.standing {
             Standing::Active if !expired => least,
             Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
@@ -194,7 +200,8 @@ impl Book {
     /// What is used, held and left under `cap` at `now`.
     pub fn room(&self, cap: Cap, run: Option<&RunId>, now: Timestamp) -> Room {
         let (Sums { used, held }, resets_at) = self.spent_under(cap.period, run, now);
-        let left = cap.amount.less(used.saturating_plus(held));
+        let counted = if planted::is(Bug::HoldNotCounted) { Usd::ZERO } else { held };
+        let left = cap.amount.less(used.saturating_plus(counted));
         Room { used, held, left, resets_at }
     }
 
@@ -253,7 +260,9 @@ impl Book {
             let next = Window::containing(end, period, zone);
             let away = |at: Timestamp| end.duration_since(at).abs();
             let after = next.end.unwrap_or(Timestamp::MAX);
-            let nearest = if away(after) < away(next.start) { after } else { next.start };
+            let other = planted::is(Bug::ZoneChangeFarthest);
+            let is_after = (away(after) < away(next.start)) != other;
+            let nearest = if is_after { after } else { next.start };
             if nearest > now { nearest } else { end }.as_second()
         };
         let until = Windows {
@@ -327,7 +336,7 @@ impl Book {
             if tally.window < id {
                 *tally = Tally::empty(id);
             }
-            if tally.window == id {
+            if tally.window == id || planted::is(Bug::OldWindowChangesNew) {
                 change(&mut tally.used, &mut tally.held);
             }
         }
@@ -340,7 +349,7 @@ impl Book {
         }
         if self.runs_since.is_some_and(|since| placed > since)
             && let Some(RunTally { sums, since, .. }) = self.runs.get_mut(&counted.in_run())
-            && placed >= *since
+            && (placed >= *since || planted::is(Bug::RunRefundsOlder))
         {
             change(&mut sums.used, &mut sums.held);
         }
@@ -364,6 +373,8 @@ impl Book {
 
     /// Folds in the end of a hold: `taken` of it captured, the rest returned.
     pub(super) fn settle(&mut self, held: Usd, taken: Usd, counted: &Counted<'_>) {
+        let partly = planted::is(Bug::CaptureLeavesHold) && !taken.is_zero();
+        let held = if partly { taken } else { held };
         self.held = self.held.less(held);
         self.captured = self.captured.saturating_plus(taken);
         self.each_sum(counted, |used, held_there| {
@@ -379,7 +390,8 @@ impl Book {
 
     /// Folds in captured money that came back.
     pub(super) fn refund(&mut self, amount: Usd, counted: &Counted<'_>) {
-        self.refunded = self.refunded.saturating_plus(amount);
+        let twice = if planted::is(Bug::RefundCountedTwice) { amount } else { Usd::ZERO };
+        self.refunded = self.refunded.saturating_plus(amount).saturating_plus(twice);
         self.each_sum(counted, |used, _| *used = used.less(amount));
     }
 
@@ -396,7 +408,15 @@ impl Book {
     pub(super) fn set_mandate(&mut self, mandate: &Mandate, moved: Option<Moved>, position: u64) {
         self.mandate = mandate.clone();
         self.moved = moved.or(self.moved);
-        self.rolling.retain(|hours, _| mandate.rolling().any(|kept| kept == *hours));
+        if planted::is(Bug::ZoneChangeAtOnce) {
+            self.moved = None;
+        }
+        if planted::is(Bug::ZoneChangeResets) && moved.is_some() {
+            self.tallies.clear();
+        }
+        if !planted::is(Bug::RollingNotRestarted) {
+            self.rolling.retain(|hours, _| mandate.rolling().any(|kept| kept == *hours));
+        }
         for hours in mandate.rolling() {
             self.rolling.entry(hours).or_insert_with(|| Rolling::since(position));
         }
@@ -431,5 +451,6 @@ impl Book {
 
 /// The run that a payment counts in.
 fn named(run: Option<&RunId>, day: i64) -> Run {
+    let run = run.filter(|_| !planted::is(Bug::RunIgnoresName));
     run.cloned().map_or(Run::Day(day), Run::Named)
 }

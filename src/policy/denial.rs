@@ -9,6 +9,7 @@ use super::{
     mandate::Cap,
     money::Usd,
     names::{Handle, PaymentId, Reason, RunId, ServiceId},
+    planted::{self, Bug},
 };
 
 /// What is wrong with an argument, and what would be right.
@@ -260,7 +261,8 @@ impl Refusal {
     pub fn advice(&self) -> Advice {
         let can_shrink = self.can_shrink();
         let each = self.denials.iter().map(|denial| denial.advice(self.asked, can_shrink));
-        each.max().unwrap_or(Advice::Wait)
+        let one = if planted::is(Bug::MildestAdvice) { each.min() } else { each.max() };
+        one.unwrap_or(Advice::Wait)
     }
 
     /// Whether a smaller amount would be paid.
@@ -303,6 +305,9 @@ impl Refusal {
             | Denial::InsufficientBalance { .. } => None,
         });
         let all: Option<Vec<Timestamp>> = resets.collect();
+        if planted::is(Bug::EarliestReset) {
+            return all.and_then(|resets| resets.into_iter().min());
+        }
         all.and_then(|resets| resets.into_iter().max())
     }
 }

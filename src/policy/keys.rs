@@ -19,6 +19,7 @@ use super::{
     entry::{Binding, Hold},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
+    planted::{self, Bug},
 };
 
 /// The most keys of one chunk, so that its document stays below 4 KiB.
@@ -92,11 +93,14 @@ impl Bound {
 
     /// A key outlives its time while its payment is open.
     fn lives(&self, now: Timestamp) -> bool {
-        self.until > now.as_microsecond() || self.outcome == Outcome::Open
+        let late = planted::is(Bug::KeyKeptTooLong) && self.until == now.as_microsecond();
+        let open = self.outcome == Outcome::Open && !planted::is(Bug::KeyEndsWhileOpen);
+        self.until > now.as_microsecond() || open || late
     }
 }
 
 fn asked(service: &ServiceId, amount: Option<Usd>) -> u64 {
+    let amount = amount.filter(|_| !planted::is(Bug::KeyForgetsAmount));
     let amount = amount.map(Usd::decimal).unwrap_or_default();
     let [asked, ..] = digest(&[service.as_str(), &amount]);
     asked

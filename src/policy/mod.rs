@@ -23,6 +23,7 @@ pub mod mandate;
 pub mod money;
 pub mod names;
 pub mod operate;
+pub mod planted;
 pub mod settle;
 pub mod state;
 pub mod tally;

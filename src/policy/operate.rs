@@ -8,6 +8,7 @@ use super::{
     mandate::{Funding, Mandate, MandateError, Service},
     money::Usd,
     names::{Handle, Note, Reason, ServiceId},
+    planted::{self, Bug},
     settle,
     state::State,
 };
@@ -146,6 +147,9 @@ pub fn freeze(
 /// If there is no such agent, or it is revoked.
 pub fn unfreeze(state: &State, agent: &Handle, note: Option<Note>) -> Result<Act, OperateError> {
     match book(state, agent)?.standing {
+        Standing::Revoked { .. } if planted::is(Bug::UnfreezeRevives) => {
+            Ok(Act::Write(vec![operator(Some(agent), Fact::Unfrozen { note })]))
+        }
         Standing::Revoked { .. } => Err(OperateError::Revoked(agent.clone())),
         Standing::Active => Ok(Act::Nothing),
         Standing::Frozen { .. } => {

@@ -7,6 +7,7 @@ use super::{
     entry::{By, Draft, Fact, Hold, VoidCause},
     money::Usd,
     names::{Handle, Note, PaymentId},
+    planted::{self, Bug},
     state::{OpenPayment, Stage, State},
 };
 
@@ -69,7 +70,8 @@ pub fn capture(state: &State, payment: PaymentId, amount: Usd) -> Result<Draft, 
 /// If the payment is not open, or was sent and `cause` is no such proof.
 pub fn void(state: &State, payment: PaymentId, cause: VoidCause) -> Result<Draft, SettleError> {
     let OpenPayment { agent, stage, .. } = open(state, payment)?;
-    if *stage != Stage::Held && cause != VoidCause::NotSent {
+    let held = *stage == Stage::Held || planted::is(Bug::SentIsVoided);
+    if !held && cause != VoidCause::NotSent {
         return Err(SettleError::Sent(payment));
     }
     Ok(engine(agent, Fact::Voided { payment, cause }))
@@ -159,7 +161,8 @@ pub const MAX_VOIDS: usize = 256;
 /// Holds of which nothing was sent, as they must be released after a stop or on revocation: at
 /// most [`MAX_VOIDS`], so that one record holds them; ask again until there are none.
 pub fn void_unsent(state: &State, agent: Option<&Handle>, cause: VoidCause) -> Vec<Draft> {
-    let unsent = state.all_open().filter(|open| open.stage == Stage::Held);
+    let every = planted::is(Bug::RevokeVoidsSent) && cause == VoidCause::Revoked;
+    let unsent = state.all_open().filter(|open| open.stage == Stage::Held || every);
     let theirs = unsent.filter(|open| agent.is_none_or(|agent| open.agent == *agent));
     theirs
         .take(MAX_VOIDS)

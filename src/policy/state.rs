@@ -13,6 +13,7 @@ use super::{
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
+    planted::{self, Bug},
 };
 
 /// A payment that is not settled.
@@ -164,7 +165,9 @@ impl State {
 
     /// Folds in one entry whose record stands at `position` of the journal.
     pub fn apply(&mut self, entry: &Entry, position: u64, hash: Hash) {
-        self.now = self.now.max(entry.at);
+        if !planted::is(Bug::TimeGoesBack) || !matches!(entry.fact, Fact::Denied(_)) {
+            self.now = self.now.max(entry.at);
+        }
         match &entry.agent {
             Some(agent) => self.apply_to(agent, entry, position, hash),
             None => self.apply_to_catalogue(&entry.fact),
@@ -178,7 +181,9 @@ impl State {
         }
         if let Fact::ServiceRemoved { service } = fact {
             self.touched.insert(DocKey::Service(service.clone()));
-            self.services.remove(service);
+            if !planted::is(Bug::RemovedIsPaid) {
+                self.services.remove(service);
+            }
         }
     }
 
@@ -239,7 +244,9 @@ impl State {
                 self.close(*payment, Usd::ZERO, Some(Outcome::Failed));
             }
             Fact::Refunded { payment, amount, .. } => {
-                let sum = self.refunded(*payment).saturating_plus(*amount);
+                let before = self.refunded(*payment);
+                let before = if planted::is(Bug::RefundsNotSummed) { Usd::ZERO } else { before };
+                let sum = before.saturating_plus(*amount);
                 self.touched.insert(DocKey::Refunded(*payment));
                 self.refunded.insert(*payment, sum);
             }
@@ -267,12 +274,26 @@ impl State {
     /// Ends an open payment. A voided one frees its key, for nothing was ever sent and the
     /// caller's retry must be able to pay.
     fn close(&mut self, payment: PaymentId, taken: Usd, outcome: Option<Outcome>) {
-        let Some(OpenPayment { agent, hold, .. }) = self.open.remove(&payment) else { return };
+        let Some(open) = self.open.remove(&payment) else { return };
+        if planted::is(Bug::VoidedTwice) && outcome.is_none() {
+            self.open.insert(payment, open.clone());
+        }
+        let OpenPayment { agent, mut hold, .. } = open;
         self.touched.insert(DocKey::Open(payment));
-        if let Some(book) = self.books.get_mut(&agent) {
+        let keeps = planted::is(Bug::FailureKeepsHold) && outcome == Some(Outcome::Failed);
+        if let Some(book) = self.books.get_mut(&agent).filter(|_| !keeps) {
+            if planted::is(Bug::WindowOfCapture) {
+                hold.windows = book.windows(self.now);
+            }
             book.settle(hold.amount, taken, &Counted::from(&hold));
         }
         match (outcome, &hold.binding) {
+            (Some(Outcome::Captured(_)), Some(binding)) if planted::is(Bug::KeyFreedAtCapture) => {
+                self.keys.free(&agent, &binding.key);
+            }
+            (None, Some(_)) if planted::is(Bug::KeyKeptAfterVoid) => {
+                self.keys.bind(&agent, &hold, Outcome::Expired);
+            }
             (Some(outcome), _) => self.keys.bind(&agent, &hold, outcome),
             (None, Some(binding)) => self.keys.free(&agent, &binding.key),
             (None, None) => {}
@@ -380,7 +401,7 @@ fn stand(book: &mut Book, fact: &Fact, at: Timestamp) {
         if !revoked {
             book.standing = Standing::Frozen { reason: reason.clone(), note: note.clone(), at };
         }
-    } else if frozen {
+    } else if frozen || planted::is(Bug::UnfreezeRevives) {
         book.standing = Standing::Active;
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     money::Usd,
     names::RunId,
+    planted::{self, Bug},
     window::{Hours, Period},
 };
 
@@ -112,8 +113,12 @@ impl Rolling {
 
     /// The buckets that count at `now`, oldest first.
     fn counted(&self, hours: Hours, now: Timestamp) -> impl Iterator<Item = (i64, Sums)> {
-        let oldest = minute(now).div_euclid(hours.get()).saturating_sub(BUCKETS);
-        self.buckets.range(oldest..).map(|(bucket, sums)| (*bucket, *sums))
+        let back = BUCKETS.saturating_sub(i64::from(planted::is(Bug::RollingTooShort)));
+        let oldest = minute(now).div_euclid(hours.get()).saturating_sub(back);
+        let forgets = planted::is(Bug::RollingForgetsHeld);
+        let kept =
+            move |sums: Sums| Sums { held: if forgets { Usd::ZERO } else { sums.held }, ..sums };
+        self.buckets.range(oldest..).map(move |(bucket, sums)| (*bucket, kept(*sums)))
     }
 
     /// What counts at `now`.
@@ -202,6 +207,7 @@ impl RunTally {
 
     /// Whether the run still goes on at `now`.
     pub(super) fn lives(&self, now: Timestamp) -> bool {
-        !self.sums.held.is_zero() || now.duration_since(self.last) < RUN_KEPT
+        let holds = !self.sums.held.is_zero() && !planted::is(Bug::RunForgottenWhileHeld);
+        holds || now.duration_since(self.last) < RUN_KEPT
     }
 }

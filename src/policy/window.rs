@@ -13,6 +13,8 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::planted::{self, Bug};
+
 /// The kind of window a cap is counted in, from the narrowest to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -225,7 +227,11 @@ impl Window {
     /// At the far ends of the calendar, where the next boundary cannot be written down, it is
     /// all of time: a window that never ends refuses more, never less.
     pub fn containing(at: Timestamp, period: Period, zone: &Zone) -> Self {
+        let zone = if planted::is(Bug::ZoneIgnored) { &Zone::utc() } else { zone };
         let bounds = match period {
+            Period::Month if planted::is(Bug::MonthIsADay) => {
+                return Self::containing(at, Period::Day, zone);
+            }
             Period::Hour => hour(at, &zone.0),
             Period::Day => civil(at, &zone.0, Some, |start| start.checked_add(1.day()).ok()),
             Period::Week => civil(at, &zone.0, monday, |start| start.checked_add(1.week()).ok()),
@@ -268,7 +274,7 @@ fn civil(
     let midnight = |date: Date| date.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp());
     let mut opens = first(at.to_zoned(zone.clone()).date())?;
     let mut closes = next(opens)?;
-    if midnight(closes)? <= at {
+    if midnight(closes)? <= at && !planted::is(Bug::DateTwice) {
         opens = closes;
         closes = next(opens)?;
     }
@@ -284,6 +290,9 @@ fn hour(at: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
         .ok()?;
     let floor = offset.to_timestamp(floor).ok()?;
     let ceiling = floor.checked_add(1.hour()).ok()?;
+    if planted::is(Bug::HourNotCut) {
+        return Some((floor, ceiling));
+    }
     let start =
         change(zone.preceding(at.checked_add(1.nanosecond()).ok()?), zone, offset, floor, at);
     let end = change(zone.following(at), zone, offset, at, ceiling);

@@ -1,0 +1,94 @@
+//! Mistakes on purpose: the suite must find every one of them.
+//!
+//! Only the feature `planted` makes them, one at a time and as a test chooses; without it nothing
+//! of them is left in the program.
+
+#[cfg(all(feature = "planted", not(debug_assertions)))]
+compile_error!("`planted` is for tests: no release may have it");
+
+macro_rules! bugs {
+    ($($name:ident: $doc:literal),* $(,)?) => {
+        /// A mistake that can be made on purpose.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Bug {
+            $(#[doc = $doc] $name,)*
+        }
+
+        impl Bug {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+bugs! {
+    HoldNotCounted: "A hold does not count under a cap.",
+    CapPassedByANano: "A payment may pass a cap by a nano-dollar.",
+    CapRefusesExact: "A payment that brings the sum exactly to a cap is refused.",
+    SumHeldAtTheMost: "A sum that does not fit is held at the most there is, and compared so.",
+    LimitRefusesExact: "A payment of exactly the limit is refused.",
+    BalanceIgnoresHolds: "What is held can be spent once more.",
+    BalanceOverflows: "What comes back is lost where the balance was full.",
+    FrozenPays: "A frozen agent may pay.",
+    UnfreezeRevives: "A revoked agent can be unfrozen.",
+    RevokeVoidsSent: "A revocation releases what was sent.",
+    SentIsVoided: "What was sent can be voided without proof.",
+    ExpiryIsLate: "A mandate still holds at the instant it ends.",
+    AvailableAfterExpiry: "What can be spent is told as if a mandate never ended.",
+    AllowBeatsDeny: "A service that is allowed and denied may be paid.",
+    RemovedIsPaid: "A service that was removed can be paid.",
+    MaximumIsCharged: "A priced service costs what the caller was willing to pay.",
+    VoidedTwice: "A voided hold can be voided again.",
+    CaptureLeavesHold: "What a capture leaves of a hold stays held.",
+    FailureKeepsHold: "A payment that failed keeps its hold.",
+    RefundCountedTwice: "What comes back comes back twice.",
+    RefundsNotSummed: "More comes back than was taken, in parts.",
+    OldWindowChangesNew: "What becomes of an older window's payment changes the newest.",
+    WindowOfCapture: "A capture counts in the windows of its own moment.",
+    MonthIsADay: "The month is counted as a day.",
+    ZoneIgnored: "Windows are those of UTC.",
+    HourNotCut: "An hour is not cut where the offset changes.",
+    DateTwice: "A date that occurs twice opens two windows.",
+    ZoneChangeResets: "A new zone forgets what was spent.",
+    ZoneChangeAtOnce: "A new zone takes effect at once.",
+    ZoneChangeFarthest: "After a change of zone a window ends at the farther boundary.",
+    RollingTooShort: "A rolling window is a bucket too short.",
+    RollingForgetsHeld: "A hold does not count in a rolling window.",
+    RollingNotRestarted: "A rolling cap that was taken away goes on where it was.",
+    RunIgnoresName: "All runs are one.",
+    RunForgottenWhileHeld: "A run is forgotten while it holds money.",
+    RunRefundsOlder: "A refund of an older run gives room in the newer one of its name.",
+    KeyFreedAtCapture: "A key can pay again once its payment is captured.",
+    KeyEndsWhileOpen: "A key ends while its payment is open.",
+    KeyKeptAfterVoid: "A key stands for a payment that was voided.",
+    KeyForgetsAmount: "A key stands for any amount.",
+    KeyKeptTooLong: "A key is kept at the instant it ends.",
+    TimeGoesBack: "After a denial the time that counts goes back with the clock.",
+    MildestAdvice: "The mildest advice wins.",
+    EarliestReset: "A wait is told for the first cap that opens, not the last.",
+    FirstBreachOnly: "Only the first reason is told.",
+}
+
+/// The mistake that is made now, by its number; none is beyond them all.
+#[cfg(feature = "planted")]
+static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(u8::MAX);
+
+/// Makes a mistake, or none, from now on.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    let number = bug.map_or(u8::MAX, |bug| bug as u8);
+    PLANTED.store(number, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Whether this mistake is to be made.
+#[cfg(feature = "planted")]
+pub(super) fn is(bug: Bug) -> bool {
+    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == bug as u8
+}
+
+/// Whether this mistake is to be made: never.
+#[cfg(not(feature = "planted"))]
+pub(super) const fn is(_: Bug) -> bool {
+    false
+}
