@@ -20,3 +20,4 @@ mod scenarios;
 mod store;
 mod support;
 mod tidy;
+mod time;
