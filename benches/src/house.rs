@@ -6,7 +6,11 @@ use anyhow::{Context, Result, ensure};
 use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
-    policy::names::{Handle, IdempotencyKey},
+    policy::{
+        entry::By,
+        names::{Handle, IdempotencyKey},
+    },
+    rails::Rails,
     store::{FileDisk, Opened, Options, Store},
 };
 use serde_json::{Value, json};
@@ -31,7 +35,7 @@ impl House {
         let options = Options::new(clock.clone(), dir.join("desk"));
         let options = Options { anchor: Some(anchor), ..options };
         let store = Store::open(disk, options)?;
-        let engine = Engine::open(store.clone(), clock).await?;
+        let engine = Engine::open(store.clone(), Rails::default(), clock).await?;
         Ok(Self { engine, store })
     }
 
@@ -65,7 +69,8 @@ impl House {
         call_id: Option<IdempotencyKey>,
         arguments: Value,
     ) -> Result<Value> {
-        let call = Call { agent: agent.clone(), run: None, call_id, arguments };
+        let (agent, by) = (agent.clone(), By::Agent);
+        let call = Call { agent, by, run: None, call_id, arguments };
         self.engine.call(tool, call).await.context("no such tool")
     }
 

@@ -10,11 +10,12 @@ use pettycash::{
         authorize::{Payment, Wanted, authorize, refuse},
         denial::{BadField, Denial, Refusal},
         entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
+        keys,
         money::Usd,
         names::PaymentId,
         operate::{self, Act, Existing, OperateError},
         settle::{self, SettleError},
-        state::{self, State},
+        state::State,
     },
 };
 use serde_json::json;
@@ -30,7 +31,7 @@ use crate::reference::{Asked, Fate, Settle};
 #[derive(Debug)]
 pub(crate) enum Told {
     Granted { hold: Hold, available: Usd },
-    Again { payment: PaymentId, outcome: state::Outcome },
+    Again { payment: PaymentId, outcome: keys::Outcome },
     No(No),
 }
 
@@ -47,7 +48,8 @@ impl Told {
             "idempotency_key": asked.key.map(words::key),
         });
         let run = asked.run.map(words::run);
-        let answer = home.pay(Call { agent: handle(agent), run, call_id: None, arguments });
+        let answer =
+            home.pay(Call { agent: handle(agent), by: By::Agent, run, call_id: None, arguments });
         if let Some(no) = No::of(&answer) {
             return Self::No(no);
         }
@@ -55,7 +57,7 @@ impl Told {
         let again = |outcome| Self::Again { payment, outcome };
         match answer.refused.outcome.unwrap() {
             Outcome::Paid if answer.replayed == Some(true) => {
-                again(state::Outcome::Captured(answer.charged_usd.unwrap()))
+                again(keys::Outcome::Captured(answer.charged_usd.unwrap()))
             }
             Outcome::Paid => {
                 let Some(Fact::Paid(hold)) = home.facts(payment).pop() else {
@@ -64,20 +66,20 @@ impl Told {
                 assert_eq!(answer.charged_usd, Some(hold.amount));
                 Self::Granted { hold, available: answer.available_usd.unwrap() }
             }
-            Outcome::InProgress => again(state::Outcome::Open),
+            Outcome::InProgress | Outcome::InDoubt => again(keys::Outcome::Open),
             // Expired or failed: the answer does not tell them apart.
-            _ => again(state::Outcome::Failed),
+            _ => again(keys::Outcome::Failed),
         }
     }
 }
 
 /// What a key's payment came to, in both ways to say it.
-pub(crate) fn is(fate: Fate, taken: i128, outcome: state::Outcome) -> bool {
+pub(crate) fn is(fate: Fate, taken: i128, outcome: keys::Outcome) -> bool {
     match outcome {
-        state::Outcome::Open => matches!(fate, Fate::Held | Fate::Sent | Fate::Doubted),
-        state::Outcome::Captured(amount) => fate == Fate::Captured && amount == usd(taken),
-        state::Outcome::Expired => fate == Fate::Expired,
-        state::Outcome::Failed => matches!(fate, Fate::Failed | Fate::Expired),
+        keys::Outcome::Open => matches!(fate, Fate::Held | Fate::Sent | Fate::Doubted),
+        keys::Outcome::Captured(amount) => fate == Fate::Captured && amount == usd(taken),
+        keys::Outcome::Expired => fate == Fate::Expired,
+        keys::Outcome::Failed => matches!(fate, Fate::Failed | Fate::Expired),
     }
 }
 
@@ -107,7 +109,7 @@ pub(crate) fn decide(
     };
     if let Some(bound) = key.as_ref().and_then(|key| state.bound(&agent, key, now)) {
         let payment = bound.payment;
-        if bound.service != service || bound.binding.asked != amount {
+        if !bound.is_for(&service, amount) {
             return deny(Refusal::only(Denial::IdempotencyKeyReused { payment }));
         }
         return (Vec::new(), Told::Again { payment, outcome: bound.outcome });

@@ -7,7 +7,8 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::{answer::PayAnswer, entry::Draft, names::PaymentId, state::State},
-    store::{Decision, Options, Store},
+    rails::Rails,
+    store::{Decision, Options, Purpose, Store},
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -33,10 +34,11 @@ pub(crate) struct Home {
 const SEGMENT_BYTES: u64 = 128 * 1024;
 
 fn open(runtime: &Runtime, disk: &SimDisk, beside: &Path, clock: &Clock) -> (Store, Engine) {
-    let options = Options::new(clock.clone(), beside.join("desk"));
-    let options = Options { segment_bytes: SEGMENT_BYTES, ..options };
+    let kept = Some(beside.join("desk"));
+    let options =
+        Options { segment_bytes: SEGMENT_BYTES, desk: kept, ..Options::bare(clock.clone()) };
     let store = Store::open(disk.port(), options).expect("the store");
-    let engine = runtime.block_on(Engine::open(store.clone(), clock.clone()));
+    let engine = runtime.block_on(Engine::open(store.clone(), Rails::default(), clock.clone()));
     (store, engine.expect("the engine"))
 }
 
@@ -103,7 +105,7 @@ impl Subject {
                 answer
             }
             Self::Home(home) => {
-                let decided = home.store.commit(|state, id, now| {
+                let decided = home.store.commit(Purpose::Record, |state, id, now| {
                     let (drafts, answer) = decide(state, id, now);
                     if drafts.is_empty() {
                         return Decision::Answer(answer);

@@ -290,12 +290,6 @@ impl Model {
         (fresh || last.is_open()).then_some(number)
     }
 
-    /// Whether an equal payment is not settled.
-    pub(crate) fn is_under_way(&self, agent: u8, asked: &Asked) -> bool {
-        let mut open = self.theirs(agent).filter(|(_, payment)| payment.is_open());
-        open.any(|(_, payment)| payment.asked.service == asked.service)
-    }
-
     /// Decides, and writes down what was decided: a hold, or a payment made in one step.
     pub(crate) fn ask(&mut self, agent: u8, asked: &Asked, hold: bool) -> Verdict {
         if !self.agents.contains_key(&agent) {

@@ -96,7 +96,7 @@ fn template(root: &Path) -> (Files, Files, State, Vec<Record>) {
     }
     let mut state = State::default();
     let records = records(root, &mut state).unwrap();
-    state.drain_touched();
+    state.drain(false);
     (older, files(root), state, records)
 }
 
