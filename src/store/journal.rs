@@ -5,14 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     StoreError,
     format::{Head, MAX_BODY, RECORD_HEADER, Raw, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
-    segments::{Segments, ZEROS},
+    segments::{self, Segments, ZEROS},
     walk::{self, Place, Tail},
 };
 
 /// How far a segment grows at a time.
 ///
 /// Zeros are written ahead of the records, so that a sync has the data to write and no length.
-const STEP: u64 = ZEROS.len() as u64;
+const STEP: u64 = segments::STEP as u64;
 /// The zeros there must be ahead before a record is begun; so a full disk shows before anything
 /// was decided.
 const AHEAD: u64 = (RECORD_HEADER + MAX_BODY) as u64;

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, LazyLock, PoisonError, RwLock},
 };
 
 use super::{
@@ -17,8 +17,11 @@ use super::{
 /// How much is read at first where one record is looked for: nearly all are shorter.
 const GUESS: usize = 2 * 1024;
 
-/// What files grow by, and what torn bytes are written over with.
-pub(crate) static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+/// What files grow by at a time, in bytes.
+pub(crate) const STEP: usize = 1024 * 1024;
+/// What files grow by, and what torn bytes are written over with. From the heap, where zeros that
+/// are only read take no memory; in the program they would be a file's pages like any other.
+pub(crate) static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; STEP]);
 
 /// The segments of a journal, in order.
 pub(crate) struct Segments {
@@ -107,7 +110,7 @@ impl Segments {
     pub(crate) fn blank(&self, base: u64, from: u64, to: u64) -> Result<(), StoreError> {
         let mut at = from;
         while at < to {
-            let zeros = usize::try_from(to - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            let zeros = usize::try_from(to - at).unwrap_or(STEP).min(STEP);
             self.write(base, at, &ZEROS[..zeros])?;
             at += zeros as u64;
         }

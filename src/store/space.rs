@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StoreError, disk::Disk, segments::ZEROS};
+use super::{StoreError, disk::Disk, segments::STEP};
 use crate::clock;
 
 /// New payments are refused while less than this is free.
@@ -83,7 +83,7 @@ impl Space {
         if missing == 0 || free < self.low_water.saturating_add(missing) {
             return;
         }
-        let step = usize::try_from(missing).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        let step = usize::try_from(missing).unwrap_or(STEP).min(STEP);
         let made = if self.filled == 0 { self.disk.create(NAME) } else { Ok(()) };
         let made = made.or_else(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Ok(()),
