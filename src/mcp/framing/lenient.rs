@@ -118,11 +118,13 @@ impl Scan {
     }
 
     fn finish(&mut self) {
-        let id = serde_json::from_slice(&self.token).ok();
-        self.found = id.filter(|id| match id {
-            RequestId::Number(_) => true,
-            RequestId::String(text) => text.len() <= MAX_ID,
-        });
+        // Not as an id at once: that takes a fraction, even one too small to be told from zero.
+        self.found = if self.token.first() == Some(&b'"') {
+            let text = serde_json::from_slice::<String>(&self.token).ok();
+            text.filter(|text| text.len() <= MAX_ID).map(|text| RequestId::String(text.into()))
+        } else {
+            serde_json::from_slice(&self.token).ok().map(RequestId::Number)
+        };
         self.waits = Waits::Never;
     }
 }
