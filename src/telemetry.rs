@@ -43,6 +43,9 @@ where
     let wrong = parsed.is_err();
     let filter = parsed.or_else(|_| targets(filter)).unwrap_or_default();
     let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
+    // It would tell stderr of a line that could not be written, and panic where stderr is just as
+    // full: what cannot be logged must never keep anything from being done.
+    let lines = lines.log_internal_errors(false);
     let json = env::var(FORMAT_VARIABLE).is_ok_and(|format| format == "json");
     // It fails where something logs already, which then goes on doing so.
     let _ = if json {

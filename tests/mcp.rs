@@ -264,6 +264,21 @@ fn a_call_that_no_tool_could_take_is_answered_and_so_is_one_that_is_far_too_long
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_logged_is_answered_all_the_same() {
+    let house = House::furnished();
+    let mut command = Command::new("sh");
+    let script = "PETTYCASH_LOG=trace exec \"$0\" mcp --agent scout 2>/dev/full";
+    house.furnish(command.args(["-c", script]).arg(env!("CARGO_BIN_EXE_pettycash")));
+    let mut client = Raw::start(&mut command);
+    client.initialize("2025-11-25");
+    assert_eq!(client.request("resources/list", json!({}))["error"]["code"], -32601);
+    assert_eq!(client.pay(json!({"service_id": "search"}))["outcome"], "paid");
+    let (status, _) = client.end();
+    assert!(status.success());
+}
+
+#[test]
 fn a_flood_of_calls_is_answered_where_few_files_may_be_open() {
     const CALLS: usize = 300;
     let house = House::furnished();
