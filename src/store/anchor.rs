@@ -122,40 +122,40 @@ pub(crate) struct Anchor {
     store: StoreId,
     turn: u64,
     /// The last record it names.
-    seq: Option<u64>,
+    named: Option<Head>,
 }
 
 impl Anchor {
     /// Takes up the anchor that was found, and makes it if there is none.
     pub(crate) fn resume(disk: Arc<dyn Disk>, store: StoreId, found: &Found) -> io::Result<Self> {
         let name = name(store);
-        let (turn, seq) = match found {
-            Found::Held(slot) => (slot.turn + 1, Some(slot.head.seq)),
+        let (turn, named) = match found {
+            Found::Held(slot) => (slot.turn + 1, Some(slot.head)),
             Found::Missing => {
                 disk.create(&name)?;
                 (0, None)
             }
             Found::Unreadable(_) => (0, None),
         };
-        if seq.is_none() {
+        if named.is_none() {
             // Both slots get their blocks now, so that a full disk does not stop the anchor.
             disk.write(&name, 0, &[0; 2 * SLOT])?;
             disk.sync(&name)?;
         }
-        Ok(Self { disk, name, store, turn, seq })
+        Ok(Self { disk, name, store, turn, named })
     }
 
     /// Names `head`, which must be synced. A slot that could not be written is tried again the
     /// next time; the other one stands.
     pub(crate) fn write(&mut self, head: Head, at: Timestamp) -> io::Result<()> {
-        if self.seq == Some(head.seq) {
+        if self.named == Some(head) {
             return Ok(());
         }
         let slot = encode(&Slot { head, at, turn: self.turn }, self.store);
         self.disk.write(&self.name, self.turn % 2 * SLOT as u64, &slot)?;
         self.disk.sync(&self.name)?;
         self.turn += 1;
-        self.seq = Some(head.seq);
+        self.named = Some(head);
         Ok(())
     }
 }

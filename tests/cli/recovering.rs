@@ -54,6 +54,22 @@ fn an_older_copy_goes_on_with_every_agent_frozen() {
 }
 
 #[test]
+fn an_older_copy_by_one_record_verifies_once_it_is_accepted() {
+    let desk = Desk::new();
+    desk.ok("agent create intern");
+    desk.end_serve();
+    let (journal, aside) = (desk.home().join("journal"), desk.home().join("older"));
+    copy(&journal, &aside);
+    desk.ok("top-up intern 2.00");
+    desk.end_serve();
+    copy(&aside, &journal);
+    desk.ok("recover accept-rollback --yes");
+    // What tells of it has the number of the record that was lost.
+    assert_eq!(desk.ok("verify"), "");
+    assert_eq!(desk.json("agent show intern --json")["balance_usd"], "0.00");
+}
+
+#[test]
 fn a_recovery_says_what_is_lost_and_must_be_meant() {
     let desk = rolled_back();
     for line in ["recover accept-rollback", "recover cut"] {
