@@ -70,8 +70,9 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     };
     wait(async {
         let found = look(home).await;
-        if let Some(RecordHealth { condition: Condition::Sound, .. }) = found {
-            return Err(anyhow!("the record is sound as it is: there is nothing to accept"));
+        // Ending a `serve` that is not sealed would undo what it has in force in memory only.
+        if found.as_ref().is_some_and(|found| found.condition != Condition::Sealed) {
+            return Err(anyhow!("the record is not sealed: there is nothing to accept"));
         }
         if !yes {
             agreed(what, found.and_then(|found| found.detail).as_deref())?;

@@ -58,6 +58,11 @@ async fn check(
     while Instant::now() < until {
         if let Some(sockets) = owner::find(home).await {
             if let Ok(books) = owner::operator_at(sockets).books().await {
+                if books.ahead {
+                    let note = "note: the record cannot be written, so the books of the running \
+                                `serve` are not held against it; see `pettycash doctor`";
+                    writeln!(io::stderr(), "{note}")?;
+                }
                 return Ok(verify_beside(&places, &books));
             }
         } else if let Some(nobody_starts) = try_start_lock(home)?

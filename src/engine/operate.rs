@@ -16,7 +16,7 @@ use crate::{
             PaymentTerms, Revocation, Services, TopUp, Unfreezing,
         },
     },
-    store::{Decision, Purpose, StoreError},
+    store::{Decision, Purpose, Recording, StoreError},
 };
 
 /// How many records an act on all agents may take: more agents than a machine has room for.
@@ -210,7 +210,14 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn books(&self) -> Result<Books, EngineError> {
-        let read = |state: &State, head| Books { head, books: state.books().cloned().collect() };
+        let condition = self.store.condition();
+        let ahead =
+            condition.in_memory > 0 || matches!(condition.recording, Recording::Poisoned { .. });
+        let read = move |state: &State, head| Books {
+            head,
+            books: state.books().cloned().collect(),
+            ahead,
+        };
         Ok(self.store.read(read).await?)
     }
 

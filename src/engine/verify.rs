@@ -57,6 +57,7 @@ impl From<StoreError> for VerifyError {
         match error {
             StoreError::InUse { .. } => Self::InUse,
             StoreError::Damaged { .. }
+            | StoreError::Beheaded { .. }
             | StoreError::OlderThanDesk { .. }
             | StoreError::OlderThanAnchor { .. }
             | StoreError::UnknownFormat { .. } => Self::Broken(error),
@@ -78,7 +79,7 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
         None => None,
     };
     let head = serving.head;
-    if head.seq == 0 {
+    if head.seq == 0 && !serving.ahead {
         check.compare("the running `serve`", &serving.books);
     }
     // Both were synced, so whatever is missing up to there is damage. What follows may be half
@@ -87,7 +88,9 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
     store::replay(disk, Some(upto), |record| {
         check.record(record);
         if record.seq == head.seq {
-            check.compare("the running `serve`", &serving.books);
+            if !serving.ahead {
+                check.compare("the running `serve`", &serving.books);
+            }
             if record.hash != head.hash {
                 let problem = "is not the one that the running `serve` wrote";
                 check.problem(format!("record {} {problem}", head.seq));

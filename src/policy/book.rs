@@ -161,6 +161,11 @@ pub struct Book {
 }
 
 impl Book {
+    /// Whether a payment at `at` would be the first of `run`.
+    pub(super) fn begins_run(&self, run: &Run, at: Timestamp) -> bool {
+        self.runs.get(run).is_none_or(|tally| !tally.lives(at))
+    }
+
     /// Whether there are sums of runs, or may be.
     pub(super) fn counts_runs(&self) -> bool {
         self.runs_since.is_some()

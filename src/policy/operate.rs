@@ -158,8 +158,8 @@ pub fn unfreeze(state: &State, agent: &Handle, note: Option<Note>) -> Result<Act
     }
 }
 
-/// How many agents one record freezes or unfreezes.
-pub const MAX_AT_ONCE: usize = 256;
+/// How many agents one record freezes or unfreezes: with the longest notes it still holds them.
+pub const MAX_AT_ONCE: usize = 64;
 
 /// Freezes every active agent: at most [`MAX_AT_ONCE`], ask again until there are none.
 pub fn freeze_all(state: &State, reason: &Reason, note: Option<&Note>) -> Vec<Draft> {

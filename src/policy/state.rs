@@ -193,7 +193,7 @@ impl State {
         if let Fact::Opened { mandate } = &entry.fact {
             self.books.insert(agent.clone(), opened(agent, entry.at, mandate, link));
         }
-        self.touch_runs(agent, &entry.fact);
+        self.touch_runs(agent, &entry.fact, entry.at);
         self.touched.insert(DocKey::Book(agent.clone()));
         if let Some(book) = self.books.get_mut(agent) {
             book.link = link;
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Notes which runs a fact is about to change. The first payment of a run may end others.
-    fn touch_runs(&mut self, agent: &Handle, fact: &Fact) {
+    fn touch_runs(&mut self, agent: &Handle, fact: &Fact, at: Timestamp) {
         let Some(book) = self.books.get(agent).filter(|book| book.counts_runs()) else { return };
         let paid = if let Fact::Held(hold) | Fact::Paid(hold) = fact {
             Some(Counted::from(hold).in_run())
@@ -214,7 +214,7 @@ impl State {
             hold.map(|open| Counted::from(&open.hold).in_run())
         };
         let all = matches!(fact, Fact::MandateSet { .. })
-            || paid.as_ref().is_some_and(|run| !book.runs.contains_key(run));
+            || paid.as_ref().is_some_and(|run| book.begins_run(run, at));
         let others = book.runs.keys().filter(|_| all).cloned();
         let changed = others.chain(paid).map(|run| DocKey::Run(agent.clone(), run));
         self.touched.extend(changed);
@@ -316,8 +316,9 @@ impl State {
         if let Fact::Frozen { .. } | Fact::Revoked { .. } = &draft.fact {
             stand(book, &draft.fact, at);
         } else if let Fact::MandateSet { mandate, moved } = &draft.fact {
-            let since = book.link.position;
-            book.set_mandate(mandate, *moved, since);
+            // What a cap counts from is the entry that is still to come.
+            book.mandate = (**mandate).clone();
+            book.moved = moved.or(book.moved);
         }
     }
 

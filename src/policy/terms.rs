@@ -324,6 +324,9 @@ pub struct Books {
     pub head: Head,
     /// The books, by handle.
     pub books: Vec<Book>,
+    /// Whether they tell more than the record does, for it cannot be written.
+    #[serde(default)]
+    pub ahead: bool,
 }
 
 /// What a running `serve` says of itself.

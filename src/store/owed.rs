@@ -17,9 +17,14 @@ impl Writer {
     pub(super) fn record_owed(&mut self) -> Result<(), StoreError> {
         while !self.owed.is_empty() {
             let now = self.clock.now().max(self.state.now());
-            let count = self.owed.len().min(TICK_DRAFTS);
-            let some = self.owed[..count].to_vec();
-            self.record_all(some, now)?;
+            let mut count = self.owed.len().min(TICK_DRAFTS);
+            while let Err(error) = self.record_all(self.owed[..count].to_vec(), now) {
+                let StoreError::TooLarge { .. } = error else { return Err(error) };
+                if count == 1 {
+                    return Err(error);
+                }
+                count /= 2;
+            }
             self.owed.drain(..count);
             self.make_room()?;
         }
@@ -61,7 +66,9 @@ impl Writer {
         if self.owed.is_empty() || self.poison.is_some() {
             return;
         }
-        match self.prepare(Purpose::Lower) {
+        // The ballast is for what takes power away, not for what is merely told.
+        let purpose = if self.owes_an_act() { Purpose::Lower } else { Purpose::Record };
+        match self.prepare(purpose) {
             Ok(()) => {
                 self.flush();
                 self.sync();
@@ -69,6 +76,11 @@ impl Writer {
             }
             Err(error) => tracing::debug!(%error, "what is owed to the record was not recorded"),
         }
+    }
+
+    /// Whether an act is in force that the record does not tell yet.
+    pub(super) fn owes_an_act(&self) -> bool {
+        self.owed.iter().any(lowers)
     }
 
     /// Does what takes power from an agent without a record, and says whether it was that.

@@ -186,6 +186,10 @@ impl Writer {
     /// disk may yet take back.
     fn take_step_without_record(&mut self, purpose: Purpose, step: Step, error: StoreError) {
         match step {
+            // It may say that what is in force in memory only is done already.
+            Step::Answer(reply) if purpose == Purpose::Lower && self.owes_an_act() => {
+                reply(Err(StoreError::InMemory { cause: error.to_string() }));
+            }
             Step::Answer(reply) => match error {
                 StoreError::Poisoned { cause } => reply(Err(StoreError::Uncertain { cause })),
                 _ => self.reply_when_covered(reply),

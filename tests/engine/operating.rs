@@ -8,6 +8,7 @@ use pettycash::{
     policy::{
         entry::{By, Draft, Fact, Hold, VoidCause, Windows},
         names::{Handle, PaymentId},
+        state::State,
         terms::{Condition, Freezing, MandatePatch, Refund, Unfreezing},
     },
     rails::Rails,
@@ -30,6 +31,13 @@ async fn engine(disk: &SimDisk, agents: usize) -> Engine {
         engine.create_agent(serde_json::from_value(new).unwrap()).await.unwrap();
     }
     engine
+}
+
+/// Leaves no room for another record.
+async fn fill(disk: &SimDisk, engine: &Engine) {
+    disk.set_capacity(disk.used());
+    let top_up = || serde_json::from_value(json!({"amount_usd": "0.01"})).unwrap();
+    while engine.top_up(&"a0".parse().unwrap(), top_up()).await.is_ok() {}
 }
 
 fn freezing() -> Freezing {
@@ -73,6 +81,47 @@ async fn a_failed_disk_takes_a_tighter_mandate_and_no_looser_one() {
         assert!(!in_memory(&engine.change_mandate(&agent, patch(looser)).await));
     }
     assert_eq!(engine.mandate(&agent).await.unwrap(), shown);
+}
+
+#[tokio::test]
+async fn what_is_in_force_in_memory_only_is_told_again_and_keeps_serve_from_idling() {
+    let disk = SimDisk::default();
+    let engine = engine(&disk, 1).await;
+    let agent: Handle = "a0".parse().unwrap();
+    assert!(engine.is_idle().await);
+    fill(&disk, &engine).await;
+    for _ in 0..2 {
+        assert!(in_memory(&engine.freeze(&agent, freezing()).await), "again as at first");
+    }
+    assert!(!engine.is_idle().await, "the next `serve` would not know of it");
+    let books = engine.books().await.unwrap();
+    assert!(books.ahead, "and `verify` must not call it damage");
+    disk.set_capacity(usize::MAX);
+    engine.freeze(&agent, freezing()).await.unwrap();
+    assert!(engine.is_idle().await);
+    assert!(!engine.books().await.unwrap().ahead);
+}
+
+#[tokio::test]
+async fn a_cap_that_was_set_in_memory_counts_from_the_entry_that_tells_of_it() {
+    let disk = SimDisk::default();
+    let engine = engine(&disk, 1).await;
+    let agent: Handle = "a0".parse().unwrap();
+    let patch = json!({"caps": [{"period": "rolling_24h", "cap_usd": "5.00"},
+        {"period": "run", "cap_usd": "1.00"}]});
+    let patch = || -> MandatePatch { serde_json::from_value(patch.clone()).unwrap() };
+    fill(&disk, &engine).await;
+    assert!(in_memory(&engine.change_mandate(&agent, patch()).await));
+    disk.set_capacity(usize::MAX);
+    engine
+        .top_up(&agent, serde_json::from_value(json!({"amount_usd": "2.00"})).unwrap())
+        .await
+        .unwrap();
+    let books = engine.books().await.unwrap();
+    engine.close().await;
+    let mut folded = State::default();
+    pettycash::store::replay(disk.port(), None, |record| record.fold(&mut folded)).unwrap();
+    assert_eq!(folded.book(&agent), Some(&books.books[0]), "the fold of the entries is the book");
 }
 
 /// Records what a rail would bring about: each of the facts that follow a hold.
