@@ -58,6 +58,12 @@ pub enum StoreError {
     /// The operator was to accept something, and nothing is wrong.
     #[error("the record is sound as it is: there is nothing to accept")]
     NothingToAccept,
+    /// Only the segments that were moved away, or a desk that is gone too, know how it began.
+    #[error("the journal begins with `{file}`, and what was before it is nowhere else")]
+    Beheaded {
+        /// The first segment that is there.
+        file: String,
+    },
     /// There is no room for another record; nothing was changed.
     #[error("the disk is full")]
     Full,
@@ -132,7 +138,10 @@ impl StoreError {
     pub fn seals(&self) -> bool {
         matches!(
             self,
-            Self::Damaged { .. } | Self::OlderThanDesk { .. } | Self::OlderThanAnchor { .. }
+            Self::Damaged { .. }
+                | Self::Beheaded { .. }
+                | Self::OlderThanDesk { .. }
+                | Self::OlderThanAnchor { .. }
         )
     }
 
@@ -152,12 +161,16 @@ impl StoreError {
                 "bring the file back from a copy; or go on without what does not verify with \
                  `pettycash recover cut`, which keeps it aside and freezes every agent first",
             ),
+            Self::Beheaded { .. } => Some(
+                "move the archived segments back beside it, and the desk is made anew from them",
+            ),
             Self::Full | Self::Low { .. } => Some("make room on the disk of the data directory"),
             Self::InMemory { .. } => Some(
                 "make room on the disk, and it is recorded by itself; or, where the disk failed, \
                  do it again once `serve` was started anew",
             ),
             Self::Archived { .. } => Some("move the segments back to read them"),
+            Self::NoRecord { .. } => Some("`pettycash verify` says where the record is damaged"),
             Self::Poisoned { .. } => Some(
                 "see to the disk, then end `serve` and start it again: it begins with what the \
                  disk really holds",

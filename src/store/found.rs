@@ -9,7 +9,7 @@ use super::{
     anchor,
     desk::{Desk, Held, Mark},
     disk::Disk,
-    format::{Head, StoreId},
+    format::{Head, StoreId, segment_name},
     journal::{Unsure, origin},
     record::Record,
     segments::Segments,
@@ -218,7 +218,7 @@ fn whole(origin: &Place) -> Result<(), StoreError> {
     if origin.base == 0 {
         return Ok(());
     }
-    Err(Segments::damage(origin.base, origin.base, "the segments before it are missing"))
+    Err(StoreError::Beheaded { file: segment_name(origin.base) })
 }
 
 fn older(mark: &Mark, problem: &str) -> StoreError {

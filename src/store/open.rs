@@ -13,7 +13,7 @@ use super::{
     condition::{Recording, Shared},
     desk::{Desk, DeskThread, Held},
     disk::Disk,
-    format::StoreId,
+    format::{StoreId, segment_name},
     found::{Found, nowhere},
     journal::{Journal, Unsure},
     segments::Segments,
@@ -154,6 +154,10 @@ fn settle(
         Err(error) if !error.seals() => return Err(error),
         verdict => verdict.err(),
     };
+    // What was moved away may be all that knows how books began: no cut may rest on that.
+    if let Some(first) = segments.bases().first().filter(|base| **base != 0) {
+        return Err(StoreError::Beheaded { file: segment_name(*first) });
+    }
     let incident = match accept::unfinished(&**journal)? {
         Unfinished::Of(incident) => incident,
         Unfinished::Nothing | Unfinished::Hardly => {
@@ -166,9 +170,7 @@ fn settle(
         Some(place) => accept::cut(&segments, place)?,
         None => Vec::new(),
     };
-    // Where the first segments were moved away, only the desk knows what they held.
-    let whole = segments.bases().first() == Some(&0);
-    if let Some(desk) = options.desk.as_ref().filter(|_| whole) {
+    if let Some(desk) = &options.desk {
         accept::empty_desk(desk)?;
     }
     Ok(Accepted { incident, frozen: 0, aside })

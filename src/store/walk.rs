@@ -49,9 +49,10 @@ pub(crate) fn walk(
         }
         let Some(next) = later.next() else {
             return match upto {
-                Some(upto) => {
-                    Err(broken(place, &format!("is missing, and all up to record {upto}")))
-                }
+                Some(upto) => Err(broken(
+                    place,
+                    &format!("does not verify, and record {upto} lies behind it"),
+                )),
                 None => Ok(()),
             };
         };
