@@ -162,7 +162,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     match failure(error) {
         Some(Failure::Usage { hint, .. }) => Some(hint.clone()),
         Some(Failure::Unverified { .. }) => {
-            Some("keep a copy of the data directory and pay nothing from it".to_owned())
+            Some("keep a copy of the data directory, and bring the damaged file back from an earlier one; \
+                  `pettycash doctor` says whether payments rest on it".to_owned())
         }
         None => owner::hint(error),
     }

@@ -180,6 +180,7 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::UnknownFormat { .. }
         | StoreError::NoRecord { .. }
         | StoreError::Archived { .. }
+        | StoreError::Beheaded { .. }
         | StoreError::Unsafe { .. } => Code::LedgerDamaged,
         StoreError::Closed | StoreError::InUse { .. } => Code::EngineUnavailable,
         StoreError::Panicked | StoreError::TooLarge { .. } | StoreError::NothingToAccept => {

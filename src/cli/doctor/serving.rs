@@ -11,7 +11,10 @@ pub(super) fn checks(health: &Health) -> Vec<Check> {
             if record.in_memory > 0 {
                 checks.push(in_memory(record));
             }
-            checks.push(anchor(record));
+            // One that is sealed keeps no anchor: it was the anchor that told.
+            if record.condition != Condition::Sealed {
+                checks.push(anchor(record));
+            }
         }
         None => checks.push(Check::warn(
             "record",
@@ -51,7 +54,9 @@ fn record(record: &RecordHealth) -> Check {
         Check::fail("record", says(what), fix)
     };
     match record.condition {
-        Condition::Sound => Check::ok("record", "sound: what is paid can be written down"),
+        Condition::Sound => {
+            Check::ok("record", "can be written; `pettycash verify` checks what was written before")
+        }
         Condition::Low => fail("nothing new is paid"),
         Condition::Full | Condition::Unwritable => fail("nothing is paid or written down"),
         Condition::Sealed => fail("nothing is paid; it is only read"),
