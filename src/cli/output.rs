@@ -161,10 +161,11 @@ fn word(error: &anyhow::Error) -> String {
 fn hint(error: &anyhow::Error) -> Option<String> {
     match failure(error) {
         Some(Failure::Usage { hint, .. }) => Some(hint.clone()),
-        Some(Failure::Unverified { .. }) => {
-            Some("keep a copy of the data directory, and bring the damaged file back from an earlier one; \
-                  `pettycash doctor` says whether payments rest on it".to_owned())
-        }
+        Some(Failure::Unverified { .. }) => Some(
+            "keep a copy of the data directory, and bring the damaged file back from an \
+                 earlier one"
+                .to_owned(),
+        ),
         None => owner::hint(error),
     }
 }

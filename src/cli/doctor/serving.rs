@@ -55,7 +55,7 @@ fn record(record: &RecordHealth) -> Check {
     };
     match record.condition {
         Condition::Sound => {
-            Check::ok("record", "can be written; `pettycash verify` checks what was written before")
+            Check::ok("record", "sound: it can be written; `pettycash verify` checks all of it")
         }
         Condition::Low => fail("nothing new is paid"),
         Condition::Full | Condition::Unwritable => fail("nothing is paid or written down"),
