@@ -1,0 +1,94 @@
+//! What operators type: what is taken is printed so that it is read back the same.
+#![no_main]
+
+use std::{
+    fmt::{Debug, Display},
+    str::FromStr,
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use libfuzzer_sys::fuzz_target;
+use pettycash::{
+    cli::{Expiry, expiry, idle_exit},
+    policy::{
+        mandate::{Cap, Funding},
+        money::Usd,
+        names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+        terms::NewAgent,
+        window::{Period, Zone},
+    },
+};
+
+fn is_read_back<T: FromStr<Err: Debug> + Display + PartialEq + Debug>(text: &str) -> Option<T> {
+    let value = text.parse::<T>().ok()?;
+    let shown = value.to_string();
+    assert_eq!(shown.parse::<T>().expect("what is shown is read"), value, "{text:?}: {shown}");
+    Some(value)
+}
+
+fn is_kept<T: FromStr<Err: Debug> + Display>(text: &str) {
+    if let Ok(name) = text.parse::<T>() {
+        assert_eq!(name.to_string(), text);
+    }
+}
+
+fn cap(text: &str) {
+    let Some(cap) = is_read_back::<Cap>(text) else { return };
+    let (amount, period) = text.split_once('/').expect("AMOUNT/PERIOD");
+    assert_eq!(amount.parse::<Usd>(), Ok(cap.amount));
+    assert_eq!(period.parse(), Ok(cap.period));
+}
+
+fn ends(text: &str) {
+    match expiry(text) {
+        Ok(Expiry::At(at)) => {
+            let shown = at.to_string();
+            assert!(matches!(expiry(&shown), Ok(Expiry::At(same)) if same == at), "{shown}");
+        }
+        Ok(Expiry::In(span)) => {
+            assert!(span > SignedDuration::ZERO);
+            let hours = span.as_hours();
+            let in_hours = u32::try_from(hours).map(|hours| format!("{hours}h"));
+            let shown = in_hours.unwrap_or_else(|_| format!("{}d", hours / 24));
+            assert!(matches!(expiry(&shown), Ok(Expiry::In(same)) if same == span), "{shown}");
+        }
+        Err(_) => {}
+    }
+}
+
+fn idles(text: &str) {
+    let Ok(time) = idle_exit(text) else { return };
+    assert!(time > Duration::ZERO);
+    let shown = SignedDuration::try_from(time).expect("it came from one").to_string();
+    assert_eq!(idle_exit(&shown), Ok(time), "{shown}");
+}
+
+fn agent(text: &str) {
+    let Ok(new) = serde_json::from_str::<NewAgent>(text) else { return };
+    let _ = new.mandate().check();
+    let shown = serde_json::to_string(&new).expect("it is JSON");
+    let same = serde_json::from_str::<NewAgent>(&shown).expect("what is shown is read");
+    assert_eq!(same, new, "{shown}");
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    cap(text);
+    ends(text);
+    idles(text);
+    agent(text);
+    is_read_back::<Period>(text);
+    if let Ok(zone) = text.parse::<Zone>() {
+        assert_eq!(zone.name().parse(), Ok(zone));
+    }
+    is_kept::<Funding>(text);
+    is_kept::<Handle>(text);
+    is_kept::<ServiceId>(text);
+    is_kept::<Payee>(text);
+    is_kept::<RunId>(text);
+    is_kept::<IdempotencyKey>(text);
+    is_kept::<Reason>(text);
+    is_kept::<Note>(text);
+    is_kept::<PaymentId>(text);
+});
