@@ -58,13 +58,17 @@ for round in $(seq "$rounds"); do
     attach "$disk"
     start
     payers=()
-    for n in 1 2 3; do pay "$n" & payers+=($!); done
+    # Each in a group of its own, with the client it runs: one that lives on would start a serve.
+    set -m
+    for n in 1 2 3; do pay "$n" & payers+=("-$!"); done
+    set +m
     sleep "$(printf '0.%03d' $((RANDOM % 700 + 250)))"
     echo "never synced" >"$mount/canary"
     kill -STOP "$serve"
     cp --sparse=always "$disk" "$work/cut"
     # Whoever waits for an answer gets none: only what was answered before the cut counts.
-    kill -9 "$serve" "${payers[@]}" 2>/dev/null || true
+    kill -9 -- "${payers[@]}" 2>/dev/null || true
+    kill -9 "$serve"
     wait 2>/dev/null || true
     serve=
     umount "$mount"
