@@ -92,6 +92,8 @@ impl Scan {
                 let no_object = self.depth == 0 && byte == b'[';
                 if in_value || no_object {
                     self.waits = Waits::Never;
+                } else if self.waits == Waits::Colon {
+                    self.waits = Waits::Key;
                 }
                 self.depth += 1;
             }

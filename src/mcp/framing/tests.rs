@@ -284,6 +284,7 @@ fn the_id_of_a_broken_line_is_only_ever_the_outermost_and_whole() {
         r#"{"id":7.0,"#,
         r#"{"id":5e-999,"#,
         r#"{"id":-0,"#,
+        r#"{"id"[1]:7}"#,
         r#"{"id":}"#,
         r#"[{"id":7}]"#,
         r#""id":7"#,
