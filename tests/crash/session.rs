@@ -19,8 +19,8 @@ use crate::support::{dice::Dice, mcp_house::House, mcp_raw::Raw};
 const KILLS: usize = 20;
 /// How many calls are in flight all the time.
 const IN_FLIGHT: usize = 8;
-/// Every other engine is killed within so many milliseconds of taking the home, so that it may still
-/// be opening the record; the rest within so many answers.
+/// Every other engine is killed within so many milliseconds of taking the home, so that it may
+/// still be opening the record; the rest within so many answers.
 const LIFE_MS: usize = 100;
 const ANSWERS: usize = 24;
 
