@@ -45,7 +45,7 @@ fn contract(tools: &[Value]) -> Vec<(String, String)> {
         let advice = code.advice();
         json!({"code": code.word(), "meaning": code.meaning(), "advice": advice})
     };
-    let codes: Vec<Value> = Code::ALL.into_iter().map(row).collect();
+    let codes: Vec<Value> = Code::ALL.iter().copied().map(row).collect();
     files.push(("denials.json".to_owned(), pretty(&codes.into())));
     files
 }
@@ -286,14 +286,14 @@ fn every_answer_keeps_the_contract_and_is_short() {
         outcomes.insert(answer["outcome"].as_str().unwrap_or("answered"));
         let Some(word) = answer["code"].as_str() else { continue };
         codes.insert(word);
-        let code = Code::ALL.into_iter().find(|code| code.word() == word).unwrap();
+        let code = Code::ALL.iter().copied().find(|code| code.word() == word).unwrap();
         let advice: Advice = serde_json::from_value(answer["advice"].clone()).unwrap();
         assert!(code.advice().contains(&advice), "{word} may not advise {advice:?}");
         let breached = answer["breached"].as_array().map_or(0, Vec::len);
         let longest = ANSWER + BREACH * breached.saturating_sub(2);
         assert!(answer.to_string().len() <= longest, "{}: {answer}", answer.to_string().len());
     }
-    let all: BTreeSet<&str> = Code::ALL.into_iter().map(Code::word).collect();
+    let all: BTreeSet<&str> = Code::ALL.iter().copied().map(Code::word).collect();
     assert_eq!(codes, all, "a code that this sample does not show");
     assert_eq!(outcomes, BTreeSet::from(["answered", "denied", "in_progress", "paid"]));
 }
