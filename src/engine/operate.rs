@@ -16,7 +16,7 @@ use crate::{
             PaymentTerms, Revocation, Services, TopUp, Unfreezing,
         },
     },
-    store::{Decision, Purpose, Recording, StoreError},
+    store::{Decision, Purpose, StoreError},
 };
 
 /// How many records an act on all agents may take: more agents than a machine has room for.
@@ -210,9 +210,7 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn books(&self) -> Result<Books, EngineError> {
-        let condition = self.store.condition();
-        let ahead =
-            condition.in_memory > 0 || matches!(condition.recording, Recording::Poisoned { .. });
+        let ahead = self.store.condition().is_ahead();
         let read = move |state: &State, head| Books {
             head,
             books: state.books().cloned().collect(),

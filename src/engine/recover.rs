@@ -15,7 +15,7 @@ use crate::{
     },
     rails::Rails,
     store::{
-        Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Recording, Store, StoreError,
+        Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError,
         with_archive,
     },
 };
@@ -150,9 +150,7 @@ impl Engine {
     /// Whether nothing is set aside, as it is for every payment under way, and nothing is in force
     /// in memory only: a `serve` that nobody uses may end.
     pub async fn is_idle(&self) -> bool {
-        let condition = self.store.condition();
-        // What a failed disk kept from the record would be undone by the next start.
-        if condition.in_memory > 0 || matches!(condition.recording, Recording::Poisoned { .. }) {
+        if self.store.condition().is_ahead() {
             return false;
         }
         self.look(|state, _| state.all_open().next().is_none()).await.unwrap_or(true)

@@ -19,6 +19,14 @@ pub struct Condition {
     pub clock_behind: Option<SignedDuration>,
 }
 
+impl Condition {
+    /// Whether what is in force is more than what the next start would find: an act in memory only,
+    /// or whatever a failed disk kept from the record.
+    pub fn is_ahead(&self) -> bool {
+        self.in_memory > 0 || matches!(self.recording, Recording::Poisoned { .. })
+    }
+}
+
 /// Whether the record can be written.
 #[derive(Clone, Debug)]
 pub enum Recording {

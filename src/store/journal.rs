@@ -117,30 +117,17 @@ impl Journal {
         unsure: &Unsure,
     ) -> Result<Self, StoreError> {
         let Tail { torn, end: filled } = tail;
-        let Place { base, position, head } = place;
+        let Place { base, position, .. } = place;
         segments.rewrite(base, unsure.start().unwrap_or(position), position)?;
         if let Some(torn) = torn {
             segments.blank(base, position, position + torn.bytes)?;
         }
         // After this, the head is there to stay.
         segments.sync(base)?;
-        let mut journal = Self {
-            segments,
-            store,
-            segment_bytes,
-            base,
-            filled: *filled,
-            batch: Vec::new(),
-            start: position,
-            begun: 0,
-            head,
-            written: head,
-            synced: head,
-            unborn: false,
-        };
-        let next = journal.segments.bases().last().copied().filter(|next| *next > base);
-        journal.unborn = next == Some(position);
-        Ok(journal)
+        let next = segments.bases().last().copied().filter(|next| *next > base);
+        let unborn = next == Some(position);
+        let journal = Self::sealed(segments, store, place);
+        Ok(Self { segment_bytes, filled: *filled, unborn, ..journal })
     }
 
     /// A journal that is only read: as far as it verifies.
