@@ -191,6 +191,8 @@ fn store_code(error: &StoreError) -> Code {
 
 impl Engine {
     /// Answers one call of a tool: the JSON that the model gets, or nothing for an unknown tool.
+    ///
+    /// Whoever stops waiting takes nothing back: a payment that was begun comes to its end.
     pub async fn call(&self, tool: &str, call: Call) -> Option<Value> {
         let handle = call.agent.clone();
         let answer = match tool {

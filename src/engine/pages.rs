@@ -7,7 +7,7 @@ use crate::{
         names::{Handle, PaymentId},
         operate::OperateError,
     },
-    store::{Cursor, StoreError},
+    store::{Cursor, Store, StoreError},
 };
 
 /// How many pages are searched for the end of a hold.
@@ -41,13 +41,11 @@ impl Engine {
         if newest.is_none_or(|newest| start.position > newest.position) {
             return Err(EngineError::Cursor);
         }
-        let store = self.store.clone();
-        let page = tokio::task::spawn_blocking(move || match agent {
+        let page = self.search(move |store| match agent {
             Some(agent) => store.agent_entries(&agent, start, limit),
             None => store.all_entries(start, limit),
         });
-        let page = match page.await.unwrap_or(Err(StoreError::Panicked)) {
-            // Whoever makes up a cursor points into the middle of something.
+        let page = match page.await {
             Err(StoreError::NoRecord { .. }) if given.is_some() => return Err(EngineError::Cursor),
             other => other?,
         };
@@ -88,13 +86,26 @@ impl Engine {
         if head.position.is_none_or(|last| payment.position() > last) {
             return Ok(None);
         }
-        let record = match self.store.record(payment.position()) {
-            // Whoever makes up an id points into the middle of something.
+        let record = match self.search(move |store| store.record(payment.position())).await {
             Err(StoreError::NoRecord { .. }) => return Ok(None),
             other => other?,
         };
         let mut entries = record.lines.into_iter().map(|line| line.entry);
         Ok(entries.find(|entry| meant(entry) && entry.fact.begins() == Some(payment)))
+    }
+
+    /// Looks into the files for what is not behind the newest record. Whoever makes up a cursor or
+    /// an id points into the middle of something, where there is no record; damage is told as such.
+    async fn search<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let store = self.store.clone();
+        let found = tokio::task::spawn_blocking(move || match look(&store) {
+            Err(StoreError::NoRecord { position }) => Err(store.missing(position)),
+            found => found,
+        });
+        found.await.unwrap_or(Err(StoreError::Panicked))
     }
 
     /// The fact that ended a hold of `agent` that is no longer open.

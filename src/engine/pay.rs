@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     policy::{
-        answer::{Alternative, PayAnswer, Refused, ServiceName},
+        answer::{Alternative, PayAnswer, ServiceName},
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
         denial::{BadField, Denial, Refusal},
@@ -118,7 +118,7 @@ impl Engine {
             (Some(Fact::Denied(denied)), _) => {
                 replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
             }
-            (Some(_) | None, _) => not_found(PayAnswer::denied(&foreign(), None, now)),
+            (Some(_) | None, _) => PayAnswer::denied(&foreign(), None, now),
         })
     }
 }
@@ -342,15 +342,6 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
 
 fn no_agent(agent: &Handle, now: Timestamp) -> Decision<Decided> {
     Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now).into())
-}
-
-/// No payment of the agent's begins where its id says. That claims nothing about money: the record
-/// may be damaged just there.
-fn not_found(answer: PayAnswer) -> PayAnswer {
-    let message = "No payment of yours is found under this payment_id. That does not say that \
-                   nothing was charged: read `ledger` before you pay again.";
-    let refused = Refused { message: Some(message.to_owned()), ..answer.refused };
-    PayAnswer { refused, ..answer }
 }
 
 pub(super) fn unknown_agent(agent: &Handle) -> Refusal {

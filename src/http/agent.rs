@@ -14,9 +14,6 @@ use super::{
 };
 use crate::engine::Call;
 
-/// The tool that moves money, and so runs to its end even if its caller is gone.
-const PAYMENT: &str = "pay_for_api_call";
-
 /// The paths of `agent.sock`.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -32,14 +29,9 @@ async fn call(
     Sent(call): Sent<Call>,
 ) -> Result<Json<Value>, Failure> {
     let Path(tool) = tool.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
-    let answer = if tool == PAYMENT {
-        let named = tool.clone();
-        app.run(async move |engine| engine.call(&named, call).await).await?
-    } else {
-        // Nobody minds if a reading ends with its connection, and a task of its own would wake a
-        // second thread for nothing.
-        app.engine.call(&tool, call).await
-    };
+    // On the connection's own task: the engine brings to its end what it has begun, and another
+    // task would wake a second thread for nothing.
+    let answer = app.engine.call(&tool, call).await;
     let unknown = || {
         let detail = format!("there is no tool `{tool}`");
         Failure::new(StatusCode::NOT_FOUND, "tool_unknown", detail)

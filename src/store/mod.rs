@@ -269,6 +269,12 @@ impl Store {
         Record::at(&self.inner.segments, position)
     }
 
+    /// Why there was no record where one was looked for, at or before the newest one: nobody wrote
+    /// one there, or the journal is damaged. It reads up to a whole segment.
+    pub fn missing(&self, position: u64) -> StoreError {
+        walk::missing(&self.inner.segments, position)
+    }
+
     /// A page of an agent's entries, newest first, from the entry at `from`: at first its book's
     /// link, then the cursor of the page before.
     pub fn agent_entries(

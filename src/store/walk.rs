@@ -101,6 +101,22 @@ fn follows(raw: &Raw<'_>, head: &Head) -> bool {
     Some(raw.seq()) == head.seq.checked_add(1) && raw.prev() == *head
 }
 
+/// Why no record is read at `position`, which is not behind the newest one: nobody wrote one there,
+/// or what was written there or before it in the segment is damaged.
+pub(crate) fn missing(segments: &Segments, position: u64) -> StoreError {
+    let Some(base) = segments.base_of(position) else { return StoreError::NoRecord { position } };
+    let mut window = Window::new(segments, base);
+    let mut at = base + SEGMENT_HEADER as u64;
+    while at <= position {
+        match window.record(at) {
+            Ok(Ok(raw)) => at += raw.size() as u64,
+            Ok(Err(_)) => return Segments::damage(base, at, "a record does not verify"),
+            Err(error) => return error,
+        }
+    }
+    StoreError::NoRecord { position }
+}
+
 /// Tells a torn tail from damage, where a walk to the end stopped.
 ///
 /// Each record names the last one that was known to be synced when it was written. So if anything
