@@ -4,7 +4,7 @@
 //! every instant lies in exactly one window of each period, in every zone, across every change
 //! of offset.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::{
     Timestamp, ToSpan, Unit,
@@ -212,6 +212,13 @@ impl From<Zone> for String {
     }
 }
 
+thread_local! {
+    /// The last window found of each period. Windows tile time, so it is the answer for every
+    /// instant in it, and nearly every payment falls where the one before it fell; finding it in
+    /// the calendar costs more than the rest of the decision.
+    static LAST: RefCell<BTreeMap<Period, (Zone, Window)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// The window of one period that contains an instant: `start` is in it, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -227,10 +234,27 @@ impl Window {
     /// At the far ends of the calendar, where the next boundary cannot be written down, it is
     /// all of time: a window that never ends refuses more, never less.
     pub fn containing(at: Timestamp, period: Period, zone: &Zone) -> Self {
+        if cfg!(feature = "planted") {
+            return Self::find(at, period, zone);
+        }
+        LAST.with_borrow_mut(|last| {
+            let known = last.get(&period).filter(|(of, window)| of == zone && window.holds(at));
+            let known = known.map(|(_, window)| *window);
+            known.unwrap_or_else(|| {
+                let window = Self::find(at, period, zone);
+                if window.end.is_some() {
+                    last.insert(period, (zone.clone(), window));
+                }
+                window
+            })
+        })
+    }
+
+    fn find(at: Timestamp, period: Period, zone: &Zone) -> Self {
         let zone = if planted::is(Bug::ZoneIgnored) { &Zone::utc() } else { zone };
         let bounds = match period {
             Period::Month if planted::is(Bug::MonthIsADay) => {
-                return Self::containing(at, Period::Day, zone);
+                return Self::find(at, Period::Day, zone);
             }
             Period::Hour => hour(at, &zone.0),
             Period::Day => civil(at, &zone.0, Some, |start| start.checked_add(1.day()).ok()),
@@ -248,6 +272,10 @@ impl Window {
             Some((start, end)) => Self { start, end: Some(end) },
             None => Self { start: Timestamp::MIN, end: None },
         }
+    }
+
+    fn holds(&self, at: Timestamp) -> bool {
+        self.start <= at && self.end.is_some_and(|end| at < end)
     }
 
     /// The window's id: the second it opened.
