@@ -64,7 +64,7 @@ fn all_are_frozen_at_once_but_those_that_are_revoked() {
 }
 
 #[test]
-fn more_agents_than_one_record_holds_are_frozen_in_one_step() {
+fn more_agents_than_are_frozen_in_one_step_are_all_frozen() {
     let desk = Desk::new();
     let operator = desk.operator();
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -4,8 +4,9 @@ use std::{io::ErrorKind, sync::Arc};
 
 use pettycash::{
     clock::Clock,
-    engine::{Engine, EngineError, RefundError},
+    engine::{Call, Engine, EngineError, RefundError},
     policy::{
+        book::Book,
         entry::{By, Draft, Fact, Hold, VoidCause, Windows},
         names::{Handle, PaymentId},
         state::State,
@@ -63,6 +64,46 @@ async fn a_failed_disk_keeps_nobody_out_of_a_freeze_of_all() {
     assert!(health.in_memory > 0, "those that came after the failure are surely not recorded");
     let unfrozen = engine.unfreeze(&"a1".parse().unwrap(), Unfreezing::default()).await;
     assert!(unfrozen.is_err() && !in_memory(&unfrozen), "what raises is not done in memory");
+}
+
+#[tokio::test]
+async fn once_a_freeze_of_all_is_answered_nobody_pays_however_many_they_are() {
+    let engine = Arc::new(engine(&SimDisk::default(), 200).await);
+    let service = json!({"id": "search", "payee": "Acme", "price_usd": "0.01"});
+    engine.add_service(serde_json::from_value(service).unwrap()).await.unwrap();
+    let agents: Vec<Handle> = (0..200).map(|n| format!("a{n}").parse().unwrap()).collect();
+    for agent in &agents {
+        let top_up = serde_json::from_value(json!({"amount_usd": "100.00"})).unwrap();
+        engine.top_up(agent, top_up).await.unwrap();
+    }
+    let payer = Arc::clone(&engine);
+    let pay = move |agent: Handle| {
+        let engine = Arc::clone(&payer);
+        let arguments = json!({"service_id": "search"});
+        let call = Call { agent, run: None, call_id: None, arguments, by: By::Agent };
+        async move { engine.call("pay_for_api_call", call).await.unwrap() }
+    };
+    // Each pays as fast as it can for as long as it may.
+    let paying: Vec<_> = agents
+        .iter()
+        .cloned()
+        .map(|agent| {
+            let pay = pay.clone();
+            tokio::spawn(async move { while pay(agent.clone()).await["outcome"] == "paid" {} })
+        })
+        .collect();
+    let frozen = engine.freeze_all(freezing()).await.unwrap();
+    let then = engine.books().await.unwrap().books;
+    assert_eq!(frozen.changed.len(), agents.len());
+    for agent in agents {
+        assert_eq!(pay(agent).await["code"], "agent_frozen");
+    }
+    for paying in paying {
+        paying.await.unwrap();
+    }
+    let spent = |books: &[Book]| books.iter().map(|book| book.captured).collect::<Vec<_>>();
+    assert_eq!(spent(&engine.books().await.unwrap().books), spent(&then));
+    engine.close().await;
 }
 
 #[tokio::test]
