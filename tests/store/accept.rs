@@ -103,6 +103,42 @@ fn damage_that_is_cut_is_kept_aside() {
     block_on(store.close());
 }
 
+/// The bytes of every file.
+fn files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    disk.names().into_iter().map(|name| (name.clone(), disk.bytes(&name))).collect()
+}
+
+#[test]
+fn nothing_is_accepted_beside_segments_that_were_moved_away() {
+    let (whole, _, anchors) = ledgers();
+    let root = tempfile::tempdir().unwrap();
+    let desk = |what: &str| Some(root.path().join(what));
+    let with = |what, desk| Options { desk, ..accepting(what, &anchors) };
+    for known in ["nothing", "all"] {
+        if known == "all" {
+            let made = Options { desk: desk(known), ..anchored(&anchors) };
+            block_on(Store::open(whole.port(), made).unwrap().close());
+        }
+        let rest = whole.copy();
+        rest.port().remove(&whole.names()[0]).unwrap();
+        let last = rest.names().pop().unwrap();
+        rest.tamper(&last, |bytes| bytes[128 + 70] ^= 1);
+        let before = files(&rest);
+        for what in [Acceptable::Cut, Acceptable::Rollback] {
+            let refused = sealed_for(&rest, with(what, desk(known)));
+            assert!(matches!(refused, StoreError::Beheaded { .. }), "{known} {what:?}: {refused}");
+        }
+        assert!(files(&rest) == before, "{known}: nothing is touched");
+    }
+    // Once they are back, with the desk that knows them all the same, what is damaged is cut.
+    let back = whole.copy();
+    let last = back.names().pop().unwrap();
+    back.tamper(&last, |bytes| bytes[128 + 70] ^= 1);
+    let store = Store::open(back.port(), with(Acceptable::Cut, desk("all"))).unwrap();
+    assert_eq!(store.opened().accepted.as_ref().unwrap().aside.len(), 1);
+    block_on(store.close());
+}
+
 #[test]
 fn a_recovery_that_breaks_off_is_never_taken_for_a_sound_record() {
     let (disk, older, anchors) = ledgers();
