@@ -28,8 +28,13 @@ async fn until(what: &str, is: impl AsyncFn() -> bool) {
 
 /// Uses up what room there is.
 async fn fill(store: &Store) -> StoreError {
+    fill_for(store, "scout").await
+}
+
+/// The same with credits to another.
+async fn fill_for(store: &Store, agent: &str) -> StoreError {
     loop {
-        if let Err(error) = commit(store, vec![credit("scout", 1)]).await {
+        if let Err(error) = commit(store, vec![credit(agent, 1)]).await {
             return error;
         }
     }
@@ -109,6 +114,46 @@ fn a_revocation_without_room_is_in_force_and_recorded_before_anything_else() {
         );
         store.close().await;
     });
+}
+
+#[test]
+fn more_than_one_record_holds_in_memory_becomes_as_many_records_as_it_takes() {
+    let disk = SimDisk::default();
+    let agents: Vec<String> = (0..200).map(|n| format!("agent-{n}")).collect();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        for some in agents.chunks(50) {
+            commit(&store, some.iter().map(|agent| opened(agent)).collect()).await.unwrap();
+        }
+        disk.set_capacity(disk.used());
+        fill_for(&store, &agents[0]).await;
+        // Together they are longer than a record may be, and so is the half of them.
+        let narrow = |agent: &String| narrowed(agent, 60);
+        lower(&store, agents.iter().map(narrow).collect()).await.unwrap_err();
+        assert_eq!(store.condition().in_memory, agents.len());
+        let (_, before, _) = fold(&disk);
+        disk.set_capacity(usize::MAX);
+        commit(&store, vec![credit(&agents[0], 9)]).await.unwrap();
+        assert_eq!(store.condition().in_memory, 0);
+        let (state, after, _) = fold(&disk);
+        assert_eq!(state, state_of(&store).await);
+        let records = &after[before.len()..];
+        assert!(records.len() > 4, "{}", records.len());
+        let told = records.iter().flat_map(|record| &record.lines);
+        let told = told.filter(|line| matches!(line.entry.fact, Fact::MandateSet { .. }));
+        let told: Vec<_> = told.map(|line| line.entry.agent.clone().unwrap().to_string()).collect();
+        assert_eq!(told, agents, "each once, in order");
+        store.close().await;
+    });
+}
+
+/// A mandate that denies so many services of long names.
+fn narrowed(agent: &str, services: usize) -> Draft {
+    let Draft { agent, by, fact } = opened(agent);
+    let Fact::Opened { mut mandate } = fact else { panic!("{fact:?}") };
+    let long = "s".repeat(60);
+    mandate.deny = (0..services).map(|n| format!("{long}{n}").parse().unwrap()).collect();
+    Draft { agent, by, fact: Fact::MandateSet { mandate, moved: None } }
 }
 
 #[test]
