@@ -1,7 +1,11 @@
 //! The desk: only ever a copy, and never believed over the journal.
 
 use jiff::SignedDuration;
-use pettycash::policy::entry::{Binding, Hold, VoidCause, Windows};
+use pettycash::policy::{
+    entry::{Binding, Hold, VoidCause, Windows},
+    mandate::Cap,
+    window::Period,
+};
 
 use super::*;
 
@@ -244,4 +248,63 @@ fn the_keys_on_the_desk_are_those_of_the_journal_and_none_may_be_missing() {
     assert!(store.opened().rebuilt, "a chunk is missing");
     assert_eq!(rebuilt, state);
     block_on(store.close());
+}
+
+/// A payment in `run`, of an agent whose runs are capped.
+async fn pay_in(store: &Store, run: &str) {
+    let run = Some(run.parse().unwrap());
+    let decide = move |state: &State, payment, now| {
+        let hold = Hold {
+            payment,
+            service: "report".parse().unwrap(),
+            payee: "Acme".parse().unwrap(),
+            amount: "0.30".parse().unwrap(),
+            windows: state.book(&handle("scout")).unwrap().windows(now),
+            binding: None,
+            run,
+        };
+        let agent = Some(handle("scout"));
+        let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];
+        Decision::Commit { drafts, durable: true, answer: Box::new(|_: &State| ()) }
+    };
+    store.commit(Purpose::Spend, decide).await.unwrap();
+}
+
+#[test]
+fn runs_that_ended_are_let_go_of_on_the_desk_too() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    let clock = clock();
+    let open = || {
+        let options = Options { clock: clock.clone(), ..with_desk(&path) };
+        let store = Store::open(disk.port(), options).unwrap();
+        assert!(!store.opened().rebuilt && store.opened().replayed == 0, "it is the desk's");
+        store
+    };
+    let runs = |state: &State| -> Vec<String> {
+        state.book(&handle("scout")).unwrap().runs.keys().map(ToString::to_string).collect()
+    };
+    block_on(async {
+        let mut scout = opened("scout");
+        if let Fact::Opened { mandate } = &mut scout.fact {
+            mandate.caps = vec![Cap { period: Period::Run, amount: "1.00".parse().unwrap() }];
+        }
+        let store = open();
+        commit(&store, vec![scout, credit("scout", 500)]).await.unwrap();
+        for run in ["first", "second"] {
+            pay_in(&store, run).await;
+        }
+        store.close().await;
+        let store = open();
+        assert_eq!(runs(&state_of(&store).await), ["=first", "=second"]);
+        clock.advance(SignedDuration::from_hours(31 * 24));
+        pay_in(&store, "third").await;
+        store.close().await;
+        let store = open();
+        let state = state_of(&store).await;
+        assert_eq!(runs(&state), ["=third"]);
+        assert_eq!(state, fold(&disk).0);
+        store.close().await;
+    });
 }
