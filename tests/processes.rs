@@ -1,5 +1,8 @@
 //! One process owns a home: who becomes it, who gives way, when it ends, and what its clients see.
 
+#[cfg(target_os = "linux")]
+#[path = "processes/failing.rs"]
+mod failing;
 #[path = "support/proc_home.rs"]
 mod proc_home;
 #[path = "processes/taking.rs"]

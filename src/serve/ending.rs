@@ -43,7 +43,13 @@ pub(super) async fn wait(
 pub(super) struct Signals([(Signal, &'static str); 2]);
 
 impl Signals {
+    /// Listens to them.
+    ///
+    /// A file that may not get longer ends nobody either: the write fails, and is told as any other
+    /// that fails. That signal is listened to for good, and nobody waits for it.
     pub(super) fn listen() -> io::Result<Self> {
+        let too_long = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        drop(signal(too_long)?);
         Ok(Self([
             (signal(SignalKind::terminate())?, "SIGTERM"),
             (signal(SignalKind::interrupt())?, "SIGINT"),

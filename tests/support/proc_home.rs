@@ -90,12 +90,17 @@ impl TestHome {
     /// `pettycash` with these arguments on this home.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-        command.args(arguments).env_remove("XDG_RUNTIME_DIR").env_remove("PETTYCASH_LOG");
+        self.furnish(command.args(arguments));
+        command
+    }
+
+    /// Has a command work on this home.
+    pub(super) fn furnish(&self, command: &mut Command) {
+        command.env_remove("XDG_RUNTIME_DIR").env_remove("PETTYCASH_LOG");
         command.env("PETTYCASH_HOME", &self.path);
         command.env("XDG_STATE_HOME", self.dir.path().join("state"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
     }
 
     pub(super) fn run(&self, arguments: &[&str]) -> Output {
