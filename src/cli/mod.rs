@@ -57,7 +57,8 @@ First steps:
   pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
   pettycash mcp --agent scout        what an MCP client starts
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 5 engine unreachable, 6 verification failed.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 the record cannot be written, 5 engine unreachable,
+6 verification failed.
 Amounts are dollars as digits with at most one point, such as 0.25.
 Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_LOG (trace..error).";
 

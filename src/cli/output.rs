@@ -19,7 +19,8 @@ pub(super) const USAGE: u8 = 2;
 pub(super) const FAILED: u8 = 1;
 /// A payment was denied, failed or is in doubt.
 pub(super) const DENIED: u8 = 3;
-const UNWRITABLE: u8 = 4;
+/// The record cannot be written.
+pub(super) const UNWRITABLE: u8 = 4;
 const UNREACHABLE: u8 = 5;
 const UNVERIFIED: u8 = 6;
 

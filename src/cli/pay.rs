@@ -3,13 +3,14 @@
 use std::{fmt::Write, process::ExitCode};
 
 use super::{
-    output::{DENIED, Output, wait},
+    output::{DENIED, Output, UNWRITABLE, wait},
     owner,
 };
 use crate::{
     home::Home,
     policy::{
-        answer::{Outcome, PayAnswer},
+        answer::{Outcome, PayAnswer, Refused},
+        code::Code,
         denial::Advice,
         money::Usd,
         names::{Handle, IdempotencyKey, ServiceId},
@@ -24,7 +25,8 @@ use crate::{
   pettycash pay scout report 0.40 --key monday-report --json
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
-Exit code 3 when it is denied, fails or is in doubt. --json prints what the model would get.")]
+Exit code 3 when it is denied, fails or is in doubt, 4 when the record cannot be written. --json
+prints what the model would get.")]
 pub(super) struct Args {
     /// The agent that pays
     handle: Handle,
@@ -52,8 +54,12 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         let answer = operator.pay(&handle, &payment).await?;
         output.print(&answer, || words(&answer, &handle, &service))?;
-        let denied = answer.refused.outcome.is_none_or(Outcome::is_error);
-        Ok(if denied { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
+        let Refused { outcome, code, .. } = &answer.refused;
+        Ok(match code {
+            Some(Code::LedgerUnwritable) => ExitCode::from(UNWRITABLE),
+            _ if outcome.is_none_or(Outcome::is_error) => ExitCode::from(DENIED),
+            _ => ExitCode::SUCCESS,
+        })
     })
 }
 

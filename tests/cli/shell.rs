@@ -55,3 +55,17 @@ fn every_verb_that_acts_shows_an_example() {
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{verb}\n{help}");
     }
 }
+
+#[test]
+fn the_help_and_the_readme_name_the_same_exit_codes() {
+    let readme = include_str!("../../README.md");
+    let codes = |text: &str| {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = words.join(" ");
+        let (_, codes) = text.split_once("Exit codes: ").unwrap();
+        codes.split_once('.').unwrap().0.to_owned()
+    };
+    let named = codes(&Desk::new().ok("--help"));
+    assert_eq!(named, codes(readme));
+    assert_eq!(named.split(", ").count(), 7, "{named}");
+}
