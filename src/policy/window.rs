@@ -216,7 +216,7 @@ thread_local! {
     /// The last window found of each period. Windows tile time, so it is the answer for every
     /// instant in it, and nearly every payment falls where the one before it fell; finding it in
     /// the calendar costs more than the rest of the decision.
-    static LAST: RefCell<BTreeMap<Period, (Zone, Window)>> = const { RefCell::new(BTreeMap::new()) };
+    static LAST: RefCell<BTreeMap<Period, (Zone, Window)>> = RefCell::default();
 }
 
 /// The window of one period that contains an instant: `start` is in it, `end` is not.
