@@ -38,6 +38,9 @@ pub enum HomeError {
     /// Neither the environment nor the platform says where.
     #[error("there is no place for the data")]
     Nowhere,
+    /// There is none, and nothing to begin one for.
+    #[error("there is no data directory `{}`", .0.display())]
+    Missing(PathBuf),
     /// It is not ours alone, or not what it should be.
     #[error("the data directory `{}` {problem}", .path.display())]
     Unsafe {
@@ -71,6 +74,9 @@ impl HomeError {
             Self::Unsafe { fix, .. } => fix.clone(),
             Self::TooLong(_) => {
                 format!("set {HOME_VARIABLE} or XDG_RUNTIME_DIR to a directory with a short path")
+            }
+            Self::Missing(_) => {
+                "name the one you mean with `--home`, or begin with `pettycash init`".to_owned()
             }
             Self::Io { .. } => format!("see whether {HOME_VARIABLE} names the directory you mean"),
         }
@@ -143,13 +149,13 @@ impl Home {
     ///
     /// It is made if it is not there.
     pub fn locate(named: Option<PathBuf>) -> Result<Self, HomeError> {
-        let named = named.or_else(|| env::var_os(HOME_VARIABLE).map(PathBuf::from));
-        if let Some(dir) = named.filter(|dir| !dir.as_os_str().is_empty()) {
-            return Self::at(&dir);
-        }
-        let strategy = etcetera::base_strategy::choose_native_strategy();
-        let dir = strategy.map_err(|_| HomeError::Nowhere)?.data_dir().join("pettycash");
-        Self::at(&dir)
+        Self::at(&place(named)?)
+    }
+
+    /// The same home, for who only reads: it is not made.
+    pub fn existing(named: Option<PathBuf>) -> Result<Self, HomeError> {
+        let dir = place(named)?;
+        if dir.exists() { Self::at(&dir) } else { Err(HomeError::Missing(dir)) }
     }
 
     /// The home at `dir`, made if it is not there, and refused unless it is ours alone.
@@ -249,6 +255,16 @@ impl Home {
         let hash = Sha256::digest(self.dir.as_os_str().as_bytes());
         hash.iter().take(8).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
+}
+
+/// Where the home is that the caller, the environment or else the platform names.
+fn place(named: Option<PathBuf>) -> Result<PathBuf, HomeError> {
+    let named = named.or_else(|| env::var_os(HOME_VARIABLE).map(PathBuf::from));
+    if let Some(dir) = named.filter(|dir| !dir.as_os_str().is_empty()) {
+        return Ok(dir);
+    }
+    let strategy = etcetera::base_strategy::choose_native_strategy();
+    Ok(strategy.map_err(|_| HomeError::Nowhere)?.data_dir().join("pettycash"))
 }
 
 /// Makes a directory, and those above it, unless it is there.

@@ -169,6 +169,18 @@ fn a_journal_that_is_gone_does_not_verify() {
 }
 
 #[test]
+fn a_home_that_is_not_there_is_neither_verified_nor_made() {
+    let desk = Desk::new();
+    let missing = desk.home().join("slip");
+    for verb in ["verify", "recover cut --yes"] {
+        let told = desk.fails(&format!("{verb} --home {}", missing.display()), 1);
+        assert!(told.contains("there is no data directory"), "{told}");
+        assert!(told.contains("--home"), "{told}");
+        assert!(!missing.exists(), "{verb}");
+    }
+}
+
+#[test]
 fn init_names_a_home_that_is_not_the_platforms() {
     let desk = Desk::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));

@@ -21,21 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("mcp", &["mcp", "client", "engine", "policy"]),
     ("http", &["http", "mcp", "engine", "policy", "clock"]),
     ("serve", &["serve", "http", "engine", "store", "rails", "policy", "client", "home", "clock"]),
-    (
-        "cli",
-        &[
-            "cli",
-            "serve",
-            "mcp",
-            "client",
-            "engine",
-            "policy",
-            "home",
-            "clock",
-            "telemetry",
-            "store",
-        ],
-    ),
+    ("cli", &["cli", "serve", "mcp", "client", "engine", "policy", "home", "clock", "telemetry"]),
 ];
 
 fn root() -> PathBuf {

@@ -30,6 +30,7 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use serde_json::json;
 
+use crate::home::Home;
 pub use expiry::{Expiry, expiry};
 use output::{Output, exit_code, report};
 pub use serve::idle_exit;
@@ -142,7 +143,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
-    let home = || crate::home::Home::locate(cli.home.clone());
+    let home = || Home::locate(cli.home.clone());
+    let existing = || Home::existing(cli.home.clone());
     match cli.verb {
         Verb::Init(args) => init::run(&args, &home()?, cli.home.as_deref(), output),
         Verb::Demo(args) => demo::run(args, output),
@@ -152,13 +154,13 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Mandate(args) => mandate::run(args, &home()?, output),
         Verb::Pay(args) => pay::run(args, &home()?, output),
         Verb::Refund(args) => refund::run(args, &home()?, output),
-        Verb::Recover(args) => recover::run(args, &home()?, output),
+        Verb::Recover(args) => recover::run(args, &existing()?, output),
         Verb::Doctor(args) => doctor::run(&args, home(), output),
         Verb::Completions(args) => completions::run(args, Cli::command()),
         Verb::Man(args) => man::run(args, Cli::command(), output),
         Verb::TopUp(args) => top_up::run(args, &home()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
         Verb::Ledger(args) => ledger::run(&args, &home()?, output),
-        Verb::Verify(args) => verify::run(&args, &home()?, output),
+        Verb::Verify(args) => verify::run(&args, &existing()?, output),
     }
 }

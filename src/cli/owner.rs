@@ -22,9 +22,9 @@ use tokio::{
 
 use crate::{
     client::{Cause, ClientError, Finder, Operator, Unstarted},
+    engine::StoreError,
     home::{HOME_VARIABLE, Home, HomeError, Sockets},
     serve::{ServeError, serving, try_start_lock},
-    store::StoreError,
     telemetry,
 };
 

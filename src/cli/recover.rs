@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    engine::recover::{Places, accept},
+    engine::recover::{Accept, Acceptable, Accepted, Places, accept},
     home::{Home, anchors},
     policy::{
         entry::Incident,
@@ -25,7 +25,6 @@ use crate::{
         terms::{Condition, RecordHealth},
     },
     serve::{is_owned, try_start_lock},
-    store::{Accept, Acceptable, Accepted},
 };
 
 /// How long a `serve` may take to end.

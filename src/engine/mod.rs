@@ -27,6 +27,9 @@ use tokio::sync::watch;
 
 pub(crate) use tally::{Counted, Tally};
 
+// What surfaces see of the record: they know no store.
+pub use crate::store::{LOW_WATER, StoreError};
+
 use crate::{
     clock::Clock,
     policy::{
@@ -39,7 +42,7 @@ use crate::{
         terms::{PatchError, Problem},
     },
     rails::Rails,
-    store::{Condition, Store, StoreError},
+    store::{Condition, Store},
 };
 
 /// Decides and records payments. Cheap to clone; every clone is the same engine.

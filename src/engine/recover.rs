@@ -14,11 +14,10 @@ use crate::{
         state::State,
     },
     rails::Rails,
-    store::{
-        Accept, Accepted, Decision, Disk, FileDisk, Options, Purpose, Store, StoreError,
-        with_archive,
-    },
+    store::{Decision, Disk, FileDisk, Options, Purpose, Store, StoreError, with_archive},
 };
+
+pub use crate::store::{Accept, Acceptable, Accepted};
 
 /// Where a record is.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Check;
-use crate::{home::Home, store::LOW_WATER};
+use crate::{engine::LOW_WATER, home::Home};
 
 /// Below this somebody should look.
 const GETTING_LOW: u64 = 256 << 20;
