@@ -178,6 +178,7 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::Uncertain { .. }
         | StoreError::Io { .. } => Code::LedgerUnwritable,
         StoreError::Damaged { .. }
+        | StoreError::Lost { .. }
         | StoreError::OlderThanDesk { .. }
         | StoreError::OlderThanAnchor { .. }
         | StoreError::UnknownFormat { .. }

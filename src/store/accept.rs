@@ -98,7 +98,7 @@ pub(crate) fn incident(
     segments: &Segments,
 ) -> Result<Incident, StoreError> {
     let Some(error) = sealed else { return Err(StoreError::NothingToAccept) };
-    let Some(place) = place else { return Err(error) };
+    let Some(place) = place else { return Err(StoreError::Lost { cause: error.to_string() }) };
     let note = accept.note.clone();
     let reached = place.head.seq;
     match (accept.what, error) {

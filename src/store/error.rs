@@ -55,6 +55,12 @@ pub enum StoreError {
         /// What the journal has instead.
         problem: String,
     },
+    /// The operator was to accept what is left of a journal, and nothing is.
+    #[error("there is nothing that could be gone on from: {cause}")]
+    Lost {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The operator was to accept something, and nothing is wrong.
     #[error("the record is sound as it is: there is nothing to accept")]
     NothingToAccept,
@@ -163,6 +169,10 @@ impl StoreError {
             ),
             Self::Beheaded { .. } => Some(
                 "move the archived segments back beside it, and the desk is made anew from them",
+            ),
+            Self::Lost { .. } => Some(
+                "bring the directory `journal` back from a copy; or move the whole data directory \
+                 aside, and begin anew with `pettycash init`",
             ),
             Self::Full | Self::Low { .. } => Some("make room on the disk of the data directory"),
             Self::InMemory { .. } => Some(

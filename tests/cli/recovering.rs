@@ -84,6 +84,29 @@ fn a_recovery_says_what_is_lost_and_must_be_meant() {
 }
 
 #[test]
+fn where_nothing_is_left_a_recovery_says_so_and_what_to_do() {
+    for (what, verb) in [("gone", "accept-rollback"), ("headless", "cut")] {
+        let desk = Desk::new();
+        desk.ok("agent create intern");
+        desk.end_serve();
+        let journal = desk.home().join("journal");
+        let segment = journal.join("0000000000000000.journal");
+        if what == "gone" {
+            fs::remove_file(&segment).unwrap();
+        } else {
+            let mut bytes = fs::read(&segment).unwrap();
+            bytes[..64].fill(b'x');
+            fs::write(&segment, bytes).unwrap();
+            fs::remove_dir_all(desk.home().join("desk")).unwrap();
+        }
+        let told = desk.fails(&format!("recover {verb} --yes"), 1);
+        assert!(told.contains("nothing that could be gone on from"), "{what}: {told}");
+        assert!(told.contains("begin anew with `pettycash init`"), "{what}: {told}");
+        assert!(!told.contains("recover"), "no way round: {told}");
+    }
+}
+
+#[test]
 fn what_is_damaged_is_cut_and_kept_aside() {
     let desk = Desk::new();
     desk.ok("agent create scout --cap 5.00/day --funding allowance");
