@@ -308,3 +308,28 @@ fn runs_that_ended_are_let_go_of_on_the_desk_too() {
         store.close().await;
     });
 }
+
+#[test]
+fn what_is_in_force_in_memory_only_is_no_business_of_the_desk() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("desk");
+    let disk = SimDisk::default();
+    block_on(async {
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        store.close().await;
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        disk.set_capacity(disk.used());
+        while commit(&store, vec![credit("scout", 1)]).await.is_ok() {}
+        let told = lower(&store, vec![revoked("scout")]).await.unwrap_err();
+        assert!(matches!(told, StoreError::InMemory { .. }), "{told}");
+        assert_ne!(state_of(&store).await, fold(&disk).0);
+        // It ends with the disk still full, and leaves the desk behind.
+        store.close().await;
+        disk.set_capacity(usize::MAX);
+        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
+        assert!(!store.opened().rebuilt, "it is the desk's");
+        assert_eq!(state_of(&store).await, fold(&disk).0);
+        store.close().await;
+    });
+}
