@@ -187,6 +187,21 @@ fn history(disk: &SimDisk, segment_bytes: u64) -> Vec<PaymentId> {
     acknowledged
 }
 
+/// A journal with a desk at `path`, and a copy of it from before its last record, of which the desk
+/// knows.
+fn older_than_its_desk(path: &Path) -> (SimDisk, SimDisk) {
+    let disk = SimDisk::default();
+    let older = block_on(async {
+        let store = Store::open(disk.port(), with_desk(path)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        let older = disk.copy();
+        commit(&store, vec![credit("scout", 3)]).await.unwrap();
+        store.close().await;
+        older
+    });
+    (disk, older)
+}
+
 /// Where the last byte of the last record is, and one further.
 fn end_of(disk: &SimDisk, name: &str) -> usize {
     disk.bytes(name).iter().rposition(|byte| *byte != 0).unwrap() + 1

@@ -205,15 +205,7 @@ fn more_agents_than_one_record_holds_are_all_frozen() {
 fn a_desk_that_knows_more_is_made_anew_from_what_is_accepted() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("desk");
-    let disk = SimDisk::default();
-    let older = block_on(async {
-        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
-        commit(&store, vec![opened("scout")]).await.unwrap();
-        let older = disk.copy();
-        commit(&store, vec![credit("scout", 3)]).await.unwrap();
-        store.close().await;
-        older
-    });
+    let (_, older) = older_than_its_desk(&path);
     let accept = Some(Accept { what: Acceptable::Rollback, note: None });
     let store = Store::open(older.port(), Options { accept, ..with_desk(&path) }).unwrap();
     block_on(store.close());

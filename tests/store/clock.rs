@@ -58,6 +58,12 @@ fn time_that_passed_is_no_jump_also_while_the_machine_slept() {
 }
 
 #[test]
+fn time_never_goes_back_in_the_record() {
+    let entries = entries(&[&|clock| clock.advance(HOUR * -5)]);
+    assert_eq!(entries[0].at, entries[1].at);
+}
+
+#[test]
 fn many_small_steps_forward_are_a_jump_too() {
     let step: &dyn Fn(&Clock) = &|clock| clock.set(SignedDuration::from_secs(25));
     assert_eq!(jumps(&entries(&[step, step])), []);

@@ -79,15 +79,7 @@ fn a_desk_that_lags_behind_is_brought_up_from_the_journal() {
 fn an_older_journal_than_the_desk_seals_the_store() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("desk");
-    let disk = SimDisk::default();
-    let older = block_on(async {
-        let store = Store::open(disk.port(), with_desk(&path)).unwrap();
-        commit(&store, vec![opened("scout")]).await.unwrap();
-        let older = disk.copy();
-        commit(&store, vec![credit("scout", 3)]).await.unwrap();
-        store.close().await;
-        older
-    });
+    let (disk, older) = older_than_its_desk(&path);
     let ahead = older.copy();
     block_on(async {
         let store = Store::open(ahead.port(), options(SEGMENT_BYTES)).unwrap();

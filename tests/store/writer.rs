@@ -297,19 +297,3 @@ fn repeated_denials_are_counted_and_written_once() {
         .map(|line| if let Fact::DeniedAgain { times, .. } = line.entry.fact { times } else { 0 });
     assert_eq!(times.sum::<u64>(), 1000);
 }
-
-#[test]
-fn time_never_goes_back_in_the_record() {
-    let disk = SimDisk::default();
-    let clock = clock();
-    let options = Options { clock: clock.clone(), ..options(SEGMENT_BYTES) };
-    block_on(async {
-        let store = Store::open(disk.port(), options).unwrap();
-        commit(&store, vec![opened("scout")]).await.unwrap();
-        clock.advance(jiff::SignedDuration::from_hours(-5));
-        commit(&store, vec![credit("scout", 1)]).await.unwrap();
-        store.close().await;
-    });
-    let (_, records, _) = fold(&disk);
-    assert_eq!(records[0].lines[0].entry.at, records[1].lines[0].entry.at);
-}
