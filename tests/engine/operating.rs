@@ -8,6 +8,7 @@ use pettycash::{
     policy::{
         book::Book,
         entry::{By, Draft, Fact, Hold, VoidCause, Windows},
+        money::Usd,
         names::{Handle, PaymentId},
         state::State,
         terms::{Condition, Freezing, MandatePatch, Refund, Unfreezing},
@@ -185,6 +186,37 @@ async fn held(records: &Store, agent: &Handle, then: Vec<fn(PaymentId) -> Fact>)
         Decision::Commit { drafts, durable: true, answer: Box::new(move |_| payment) }
     };
     records.commit(Purpose::Record, decide).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_engine_opens_on_a_full_disk_keeps_what_is_held_and_still_freezes() {
+    let disk = SimDisk::default();
+    let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
+    let agent: Handle = "a0".parse().unwrap();
+    engine(&disk, 1).await.close().await;
+    let records = Store::open(disk.port(), Options::bare(clock)).unwrap();
+    held(&records, &agent, Vec::new()).await;
+    disk.set_capacity(disk.used());
+    let credit = || {
+        let fact = Fact::Credited { amount: "0.01".parse().unwrap(), note: None };
+        let drafts = vec![Draft { agent: Some(agent.clone()), by: By::Operator, fact }];
+        move |_: &State, _, _| Decision::Commit { drafts, durable: true, answer: Box::new(|_| ()) }
+    };
+    while records.commit(Purpose::Record, credit()).await.is_ok() {}
+    records.close().await;
+    let engine_on = || engine(&disk, 0);
+    let held = async |engine: &Engine| engine.agent(&agent).await.unwrap().balance.held_usd;
+    let engine = engine_on().await;
+    assert_eq!(engine.record_health().condition, Condition::Full);
+    assert_eq!(held(&engine).await, Some("0.50".parse().unwrap()), "its end is not recorded");
+    assert!(in_memory(&engine.freeze(&agent, freezing()).await));
+    disk.set_capacity(usize::MAX);
+    engine.close().await;
+    let engine = engine_on().await;
+    assert_eq!(held(&engine).await, Some(Usd::ZERO));
+    let standing = engine.agent(&agent).await.unwrap().balance.standing;
+    assert_eq!(standing.as_deref(), Some("frozen"));
+    engine.close().await;
 }
 
 #[tokio::test]
