@@ -1,25 +1,22 @@
 //! What is damaged while the engine runs: told as damage, never as something nobody made.
 
 use pettycash::{
-    clock::Clock,
-    engine::{Engine, EngineError},
+    engine::EngineError,
     policy::{names::PaymentId, terms::Refund},
     rails::Rails,
-    store::{Options, Store},
+    store::SEGMENT_BYTES,
 };
 use serde_json::{Value, json};
 
-use crate::support::{house::House, private_dir, sim_disk::SimDisk};
+use super::rails::house_on;
+use crate::support::{house::House, sim_disk::SimDisk};
 
 /// Within the body of a record, whose header is shorter and whose whole is longer.
 const INSIDE: u64 = 100;
 
 /// A house on a simulated disk where `scout` has paid so often, and the ids of that, oldest first.
 async fn paid(disk: &SimDisk, times: usize) -> (House, Vec<PaymentId>) {
-    let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
-    let store = Store::open(disk.port(), Options::bare(clock.clone())).unwrap();
-    let engine = Engine::open(store, Rails::default(), clock.clone()).await.unwrap();
-    let house = House { dir: private_dir(), clock, engine };
+    let house = house_on(disk, Rails::default(), SEGMENT_BYTES).await;
     house.service(json!({"id": "search", "payee": "Acme", "price_usd": "0.02"})).await;
     house.scout().await;
     let mut ids = Vec::new();

@@ -39,7 +39,7 @@ async fn furnished(house: House) -> House {
 }
 
 /// The same on a disk in memory, whose segments have so many bytes.
-async fn house_on(disk: &SimDisk, rails: Rails, segment_bytes: u64) -> House {
+pub(super) async fn house_on(disk: &SimDisk, rails: Rails, segment_bytes: u64) -> House {
     let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
     let options = Options { segment_bytes, ..Options::bare(clock.clone()) };
     let store = Store::open(disk.port(), options).unwrap();
