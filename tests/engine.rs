@@ -5,3 +5,4 @@ mod operating;
 mod pay;
 mod rails;
 mod record;
+mod tokens;

@@ -6,6 +6,7 @@ use crate::policy::{
     entry::{Fact, Incident, VoidCause},
     mandate::Mandate,
     names::ServiceId,
+    token::{Issued, TokenFact},
 };
 
 /// What there is to say of a fact, if there is anything.
@@ -19,6 +20,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
             format!("{others} of them were for other reasons or amounts")
         }
         Fact::ServiceSet(service) => format!("paid to {} by {}", service.payee, service.rail),
+        Fact::Token(fact) => of_token(fact),
         Fact::Incident(incident) => happened(incident),
         Fact::Credited { .. }
         | Fact::Held(_)
@@ -34,6 +36,23 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::Revoked { .. }
         | Fact::ServiceRemoved { .. } => return None,
     })
+}
+
+fn of_token(fact: &TokenFact) -> String {
+    match fact {
+        TokenFact::Issued(issued) => given_out(issued),
+        TokenFact::Ends { token, at } => format!("{token} ends at {at}"),
+        TokenFact::Revoked { token } => format!("{token} lets nobody in any more"),
+        TokenFact::Used { token, at } => format!("{token} was used at {at}"),
+    }
+}
+
+fn given_out(issued: &Issued) -> String {
+    let label = issued.label.as_ref().map(|label| format!("`{label}`"));
+    let run = issued.run.as_ref().map(|run| format!("for the run {run}"));
+    let until = issued.expires_at.map(|at| format!("until {at}"));
+    let parts = [Some(issued.token.to_string()), label, run, until];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn voided(cause: VoidCause) -> &'static str {

@@ -1,11 +1,13 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
 //! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
-//! that of an operator's act (`mandate.rs` and `refund.rs` of those that take more telling),
+//! that of an operator's act (`mandate.rs`, `refund.rs` and `tokens.rs` of those that take more
+//! telling), `doors.rs` knows whom a token lets in,
 //! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
 //! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
 
 mod detail;
+mod doors;
 mod health;
 mod mandate;
 mod operate;
@@ -15,17 +17,24 @@ pub mod recover;
 mod refund;
 mod report;
 mod request;
+mod secret;
 mod send;
 mod tally;
+mod tokens;
 pub mod verify;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 pub use refund::RefundError;
+pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use doors::Doors;
 pub(crate) use tally::{Counted, Tally};
+pub use tokens::Principal;
 
 // What surfaces see of the record: they know no store.
 pub use crate::store::{LOW_WATER, StoreError};
@@ -55,6 +64,10 @@ pub struct Engine {
     under_way: Tally,
     /// Set when this process gives them up, on its way to its own end.
     parked: watch::Sender<bool>,
+    /// Who is let in by which token.
+    doors: Arc<Doors>,
+    /// Whether uses of tokens are being written down.
+    noting: Tally,
 }
 
 /// One call of a tool, as it reaches the engine.
@@ -233,6 +246,7 @@ impl Engine {
     /// threads. The next start finds what was given up sent, and in doubt.
     pub async fn close(&self) {
         self.park().await;
+        self.noting.none().await;
         self.store.close().await;
     }
 

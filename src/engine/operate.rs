@@ -1,9 +1,11 @@
 //! The operator's acts, on the same road as a payment: decide, commit, answer.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Call, Engine, EngineError};
+use super::{Call, Engine, EngineError, doors::changed_by};
 use crate::{
     policy::{
         answer::{PayAnswer, Refused, ServiceView},
@@ -287,15 +289,25 @@ impl Engine {
         R: Send + 'static,
         E: Into<EngineError> + Send + 'static,
     {
+        let doors = Arc::clone(&self.doors);
         let decide = move |state: &State, _, now| match decide(state, now) {
             Err(error) => Decision::Answer(Err(error)),
             Ok((Act::Nothing, found)) => Decision::Answer(Ok(read(state, now, found))),
             Ok((Act::Write(drafts), found)) => {
-                let answer = Box::new(move |state: &State| Ok(read(state, now, found)));
+                let changed = changed_by(&drafts);
+                let answer = Box::new(move |state: &State| {
+                    doors.refresh(&changed, state);
+                    Ok(read(state, now, found))
+                });
                 Decision::Commit { drafts, durable: true, answer }
             }
         };
-        self.store.commit(purpose, decide).await?.map_err(Into::into)
+        let done = self.store.commit(purpose, decide).await;
+        if let Err(StoreError::InMemory { .. }) = &done {
+            // Nothing was read of a state that no record made.
+            self.refresh_doors().await?;
+        }
+        done?.map_err(Into::into)
     }
 }
 
@@ -326,6 +338,17 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         ),
         OperateError::UnknownService(_) => {
             (404, "service_unknown", Some("`pettycash service list` shows the catalogue"))
+        }
+        OperateError::UnknownToken(_) => (
+            404,
+            "token_unknown",
+            Some("it may have been revoked, or have ended: `pettycash agent tokens HANDLE` lists"),
+        ),
+        OperateError::TokenOver => {
+            (422, "token_over", Some("give a time to come, such as `--expires 30d`"))
+        }
+        OperateError::TooManyTokens(_) => {
+            (409, "too_many_tokens", Some("revoke those that nobody uses"))
         }
         OperateError::Zero => (422, "amount_zero", None),
         OperateError::TooMuch => (422, "amount_too_large", None),

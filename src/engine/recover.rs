@@ -80,7 +80,9 @@ impl Engine {
     /// If the store fails in a way that leaves nothing to read.
     pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
-        let engine = Self { store, rails, clock, under_way, parked };
+        let (doors, noting) = (Arc::default(), Tally::new());
+        let engine = Self { store, rails, clock, under_way, parked, doors, noting };
+        engine.refresh_doors().await?;
         match engine.put_right().await {
             Ok(()) => {}
             Err(EngineError::Store(error)) if error.leaves_reading() => {
@@ -89,6 +91,12 @@ impl Engine {
             Err(error) => return Err(error),
         }
         Ok(engine)
+    }
+
+    /// Has every token let in whom the state says.
+    pub(super) async fn refresh_doors(&self) -> Result<(), StoreError> {
+        let doors = Arc::clone(&self.doors);
+        self.store.read(move |state, _| doors.refresh_all(state)).await
     }
 
     async fn put_right(&self) -> Result<(), EngineError> {

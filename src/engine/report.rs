@@ -15,6 +15,7 @@ use crate::policy::{
     money::Usd,
     names::{Handle, PaymentId},
     terms::{LedgerPage, OperatorLine},
+    token::TokenFact,
     window::Period,
 };
 
@@ -175,6 +176,12 @@ fn line(entry: &Entry) -> LedgerLine {
         Fact::ServiceRemoved { service } => {
             LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
         }
+        Fact::Token(fact) => bare(match fact {
+            TokenFact::Issued(_) => "token_issued",
+            TokenFact::Ends { .. } => "token_ends",
+            TokenFact::Revoked { .. } => "token_revoked",
+            TokenFact::Used { .. } => "token_used",
+        }),
         Fact::Incident(incident) => bare(match incident {
             Incident::TailCut { .. } => "tail_cut",
             Incident::AnchorAdopted => "anchor_adopted",

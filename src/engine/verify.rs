@@ -266,6 +266,7 @@ impl Check {
             | Fact::Revoked { .. }
             | Fact::ServiceSet(_)
             | Fact::ServiceRemoved { .. }
+            | Fact::Token(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

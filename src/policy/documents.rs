@@ -10,9 +10,10 @@ use super::{
     keys::{Changed, Chunk},
     mandate::Service,
     money::Usd,
-    names::{Handle, PaymentId, ServiceId},
+    names::{Handle, PaymentId, ServiceId, TokenId},
     state::{OpenPayment, State},
     tally::{Run, RunTally},
+    token::Token,
 };
 
 /// The name of one document of the state, as the desk keeps it.
@@ -30,6 +31,8 @@ pub enum DocKey {
     Run(Handle, Run),
     /// The sum refunded of a payment.
     Refunded(PaymentId),
+    /// What a token lets in.
+    Token(TokenId),
 }
 
 /// One document of the state, as the desk keeps it.
@@ -60,6 +63,8 @@ pub enum Document {
         /// The sum.
         sum: Usd,
     },
+    /// What a token lets in.
+    Token(Token),
 }
 
 impl State {
@@ -72,7 +77,8 @@ impl State {
         let services = self.services.keys().cloned().map(DocKey::Service);
         let open = self.open.keys().copied().map(DocKey::Open);
         let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
-        books.chain(runs).chain(services).chain(open).chain(refunded)
+        let tokens = self.tokens().map(|token| DocKey::Token(token.id.clone()));
+        books.chain(runs).chain(services).chain(open).chain(refunded).chain(tokens)
     }
 
     /// One document, or nothing where it is gone.
@@ -95,6 +101,7 @@ impl State {
                 let sum = self.refunded.get(payment).copied();
                 sum.map(|sum| Document::Refunded { payment: *payment, sum })
             }
+            DocKey::Token(id) => self.token(id).cloned().map(Document::Token),
         }
     }
 
@@ -144,6 +151,7 @@ impl State {
                 Document::Refunded { payment, sum } => {
                     state.refunded.insert(payment, sum);
                 }
+                Document::Token(token) => state.tokens.insert(token),
             }
         }
         state.keys.restore(chunks);

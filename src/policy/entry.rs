@@ -10,6 +10,7 @@ use super::{
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+    token::TokenFact,
     window::Period,
 };
 
@@ -299,6 +300,8 @@ pub enum Fact {
         /// Its name.
         service: ServiceId,
     },
+    /// Something happened to a token: an agent's, or, in nobody's ledger, an operator's.
+    Token(TokenFact),
     /// Something happened to the record itself, or to the clock.
     Incident(Incident),
 }
@@ -382,6 +385,7 @@ impl Fact {
             | Self::MandateSet { .. }
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
+            | Self::Token(_)
             | Self::Incident(_) => None,
         }
     }
@@ -403,6 +407,7 @@ impl Fact {
             | Self::Revoked { .. }
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
+            | Self::Token(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -430,6 +435,7 @@ impl Fact {
             | Self::Revoked { .. }
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
+            | Self::Token(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

@@ -28,4 +28,5 @@ pub mod settle;
 pub mod state;
 pub mod tally;
 pub mod terms;
+pub mod token;
 pub mod window;

@@ -13,7 +13,8 @@ pub const MAX_RUN: usize = 128;
 /// The longest reason code of a revocation.
 pub const MAX_REASON: usize = 40;
 /// The longest free text an operator may attach to an act, in bytes.
-pub const MAX_NOTE: usize = 500;
+pub const MAX_LABEL: usize = 60;
+const MAX_NOTE: usize = 500;
 /// The longest payee name, in bytes.
 pub const MAX_PAYEE: usize = 120;
 
@@ -140,6 +141,29 @@ name!(
     |text| is_line(text, MAX_NOTE),
     "a note is one line of at most 500 bytes"
 );
+name!(
+    /// What an operator calls a token, to know it again.
+    Label,
+    |text| is_line(text, MAX_LABEL),
+    "a label is one line of at most 60 bytes"
+);
+name!(
+    /// The public name of a token, `tok_` and 12 hexadecimal digits. It lets nobody in.
+    TokenId,
+    |text| text.strip_prefix("tok_").is_some_and(|hex| hex.len() == 12 && hex.bytes().all(is_hex)),
+    "a token's id is `tok_` and 12 hexadecimal digits"
+);
+
+impl TokenId {
+    /// The id of these bits; the highest 16 make no difference.
+    pub fn new(bits: u64) -> Self {
+        Self(format!("tok_{:012x}", bits & 0xffff_ffff_ffff))
+    }
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
 
 impl RailName {
     /// Credit that the operator owes the payee: what a service is paid by unless it says otherwise.
@@ -197,9 +221,8 @@ impl FromStr for PaymentId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let rule = NameError("a payment id is `pay_` and 16 hexadecimal digits");
-        let hex = text.strip_prefix("pay_").filter(|hex| {
-            hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        });
+        let hex = text.strip_prefix("pay_");
+        let hex = hex.filter(|hex| hex.len() == 16 && hex.bytes().all(is_hex));
         let id = hex.and_then(|hex| u64::from_str_radix(hex, 16).ok());
         id.map(Self).ok_or(rule)
     }

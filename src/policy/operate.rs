@@ -7,7 +7,7 @@ use super::{
     entry::{By, Draft, Fact, VoidCause},
     mandate::{Funding, Mandate, MandateError, Service},
     money::Usd,
-    names::{Handle, Note, Reason, ServiceId},
+    names::{Handle, Note, Reason, ServiceId, TokenId},
     planted::{self, Bug},
     settle,
     state::State,
@@ -46,6 +46,15 @@ pub enum OperateError {
     /// The catalogue has it with another payee or price.
     #[error("the service `{0}` is there already, with another payee or price")]
     ServiceTaken(ServiceId),
+    /// No token of that id lets anybody in.
+    #[error("there is no token `{0}`")]
+    UnknownToken(TokenId),
+    /// A token that is over before it begins.
+    #[error("the token would be over before it begins")]
+    TokenOver,
+    /// More tokens of one owner than anybody looks after.
+    #[error("there are {0} tokens already")]
+    TooManyTokens(usize),
 }
 
 /// What an act comes to.
@@ -57,11 +66,11 @@ pub enum Act {
     Write(Vec<Draft>),
 }
 
-fn operator(agent: Option<&Handle>, fact: Fact) -> Draft {
+pub(super) fn operator(agent: Option<&Handle>, fact: Fact) -> Draft {
     Draft { agent: agent.cloned(), by: By::Operator, fact }
 }
 
-fn book<'s>(state: &'s State, agent: &Handle) -> Result<&'s Book, OperateError> {
+pub(super) fn book<'s>(state: &'s State, agent: &Handle) -> Result<&'s Book, OperateError> {
     state.book(agent).ok_or_else(|| OperateError::UnknownAgent(agent.clone()))
 }
 

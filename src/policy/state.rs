@@ -14,6 +14,7 @@ use super::{
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
+    token::Tokens,
 };
 
 /// A payment that is not settled.
@@ -55,6 +56,7 @@ pub struct State {
     pub(super) open: BTreeMap<PaymentId, OpenPayment>,
     pub(super) keys: Keys,
     pub(super) refunded: BTreeMap<PaymentId, Usd>,
+    pub(super) tokens: Tokens,
     repeats: BTreeMap<Handle, Repeats>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
@@ -64,9 +66,10 @@ pub struct State {
 /// are forgotten yet, makes no difference.
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        let Self { books, services, open, keys, refunded, repeats, now, touched: _ } = self;
+        let Self { books, services, open, keys, refunded, tokens, repeats, now, touched: _ } = self;
         (books, services, open) == (&other.books, &other.services, &other.open)
             && (refunded, repeats, now) == (&other.refunded, &other.repeats, &other.now)
+            && *tokens == other.tokens
             && keys.differing(&other.keys, *now) == 0
     }
 }
@@ -168,6 +171,7 @@ impl State {
         if !planted::is(Bug::TimeGoesBack) || !matches!(entry.fact, Fact::Denied(_)) {
             self.now = self.now.max(entry.at);
         }
+        self.fold_tokens(entry.agent.as_ref(), &entry.fact, entry.at);
         match &entry.agent {
             Some(agent) => self.apply_to(agent, entry, position, hash),
             None => self.apply_to_catalogue(&entry.fact),
@@ -260,6 +264,7 @@ impl State {
             | Fact::Revoked { .. }
             | Fact::ServiceSet(_)
             | Fact::ServiceRemoved { .. }
+            | Fact::Token(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -310,6 +315,7 @@ impl State {
     /// Does in memory what could not be written down, where that takes power from an agent: no
     /// entry says it, and the agent's chain is as it was.
     pub fn lower_in_memory(&mut self, draft: &Draft, at: Timestamp) {
+        self.fold_tokens(draft.agent.as_ref(), &draft.fact, at);
         let Some(book) = draft.agent.as_ref().and_then(|agent| self.books.get_mut(agent)) else {
             return;
         };
@@ -384,6 +390,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::Opened { .. }
         | Fact::ServiceSet(_)
         | Fact::ServiceRemoved { .. }
+        | Fact::Token(_)
         | Fact::Incident(_) => return,
     }
     book.row = None;

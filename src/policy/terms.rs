@@ -1,6 +1,7 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
 mod mandate;
+mod token;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use super::{
 };
 
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
+pub use token::{NewToken, Replaced, Rotation, Secret, TokenGiven, TokenList, TokenView};
 
 /// A cap as operators write it over the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

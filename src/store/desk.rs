@@ -229,6 +229,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Open(payment) => format!("open/{payment}"),
         DocKey::Keys(minute, n) => format!("keys/{minute:020}/{n:020}"),
         DocKey::Refunded(payment) => format!("refunded/{payment}"),
+        DocKey::Token(token) => format!("token/{token}"),
     };
     text.into_bytes()
 }

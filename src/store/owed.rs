@@ -10,6 +10,7 @@ use crate::policy::{
     entry::{By, Draft, Fact, Incident},
     names::Note,
     operate,
+    token::TokenFact,
 };
 
 impl Writer {
@@ -100,5 +101,11 @@ impl Writer {
 
 /// Whether a fact takes power from an agent, and can be in force without a record.
 pub(crate) fn lowers(draft: &Draft) -> bool {
-    matches!(draft.fact, Fact::Frozen { .. } | Fact::Revoked { .. } | Fact::MandateSet { .. })
+    matches!(
+        draft.fact,
+        Fact::Frozen { .. }
+            | Fact::Revoked { .. }
+            | Fact::MandateSet { .. }
+            | Fact::Token(TokenFact::Revoked { .. })
+    )
 }

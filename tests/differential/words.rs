@@ -193,6 +193,10 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::FundingFixed(_) => "funding",
         OperateError::UnknownService(_) => "unknown_service",
         OperateError::TooMuch => "too_much",
+        // The reference knows nothing of tokens: they move no money.
+        OperateError::UnknownToken(_)
+        | OperateError::TokenOver
+        | OperateError::TooManyTokens(_) => "token",
     }
 }
 

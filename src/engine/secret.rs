@@ -1,0 +1,146 @@
+//! The text of a token: made, read, and turned into the digest that is all that is kept of it.
+//!
+//! `agt_` or `opr_`, then 32 random bytes and a checksum of all that stands before it, in base32.
+//! The prefix tells whoever finds one what it is, and the checksum tells a token that was cut or
+//! mistyped from one that is not known. So many random bits need no slow hash: nobody tries them.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    policy::{entry::Hash, names::TokenId},
+    store::StoreError,
+};
+
+/// How many random bytes a token has.
+const RANDOM: usize = 32;
+/// How many bytes are written down: those and the checksum.
+const BYTES: usize = RANDOM + 4;
+/// How many digits that takes, 5 bits each.
+const DIGITS: usize = (BYTES * 8).div_ceil(5);
+/// The digits of RFC 4648, in lower case: none is mistaken for another.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// Whom a token lets in, as its first letters say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An agent: `agt_`.
+    Agent,
+    /// An operator: `opr_`.
+    Operator,
+}
+
+impl Kind {
+    /// The first letters.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Agent => "agt_",
+            Self::Operator => "opr_",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "an agent's token",
+            Self::Operator => "an operator's token",
+        })
+    }
+}
+
+/// Why a text is no token. What the text was is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is something else.
+    #[error("that is not {0}, which begins with `{prefix}`", prefix = .0.prefix())]
+    Other(Kind),
+    /// It was one.
+    #[error("that is {0} which was cut or mistyped")]
+    Damaged(Kind),
+}
+
+/// The digest of a token of that kind.
+///
+/// # Errors
+/// If the text is none, or was cut or mistyped.
+pub fn digest(kind: Kind, text: &str) -> Result<Hash, TokenError> {
+    let digits = text.strip_prefix(kind.prefix()).ok_or(TokenError::Other(kind))?;
+    let bytes = decoded(digits).ok_or(TokenError::Damaged(kind))?;
+    let (random, sum) = bytes.split_at(RANDOM);
+    if sum != checksum(kind, random) {
+        return Err(TokenError::Damaged(kind));
+    }
+    Ok(Hash(Sha256::digest(text.as_bytes()).into()))
+}
+
+/// A new token, its public name, and its digest.
+pub(super) fn mint(kind: Kind) -> Result<(SecretString, TokenId, Hash), StoreError> {
+    let (mut random, mut name) = ([0; RANDOM], [0; 8]);
+    let drawn = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut name));
+    drawn.map_err(|error| StoreError::Io {
+        doing: "draw",
+        file: "a token".to_owned(),
+        cause: error.to_string(),
+    })?;
+    let text = written(kind, &random);
+    let hash = Hash(Sha256::digest(text.expose_secret().as_bytes()).into());
+    Ok((text, TokenId::new(u64::from_le_bytes(name)), hash))
+}
+
+fn written(kind: Kind, random: &[u8; RANDOM]) -> SecretString {
+    let mut text = String::with_capacity(kind.prefix().len() + DIGITS);
+    text.push_str(kind.prefix());
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in random.iter().copied().chain(checksum(kind, random)) {
+        bits = (bits << 8) | u32::from(byte);
+        count += 8;
+        while count >= 5 {
+            count -= 5;
+            text.push(digit(bits >> count));
+            bits &= (1 << count) - 1;
+        }
+    }
+    if count > 0 {
+        text.push(digit(bits << (5 - count)));
+    }
+    text.into()
+}
+
+fn digit(bits: u32) -> char {
+    ALPHABET.get((bits & 31) as usize).map_or('a', |digit| char::from(*digit))
+}
+
+/// The bytes that so many digits stand for, if there is no other way to write them.
+fn decoded(digits: &str) -> Option<[u8; BYTES]> {
+    if digits.len() != DIGITS {
+        return None;
+    }
+    let mut bytes = [0; BYTES];
+    let mut next = bytes.iter_mut();
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for letter in digits.bytes() {
+        let value = match letter {
+            b'a'..=b'z' => letter - b'a',
+            b'2'..=b'7' => letter - b'2' + 26,
+            _ => return None,
+        };
+        bits = (bits << 5) | u32::from(value);
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            *next.next()? = u8::try_from(bits >> count).ok()?;
+            bits &= (1 << count) - 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
+}
+
+fn checksum(kind: Kind, random: &[u8]) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(kind.prefix().as_bytes()), random).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests;
