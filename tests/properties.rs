@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, tz};
 use pettycash::policy::{
     entry::{Binding, By, Draft, Fact, VoidCause},
-    mandate::{Cap, Funding, Mandate, Service},
+    mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, RailName},
     operate, settle,
@@ -81,6 +81,7 @@ fn mandate() -> impl Strategy<Value = Mandate> {
             allow: BTreeSet::new(),
             deny: BTreeSet::new(),
             expires_at: None,
+            local: LocalUse::Allowed,
         },
     )
 }
@@ -395,6 +396,7 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
         expires_at: None,
+        local: LocalUse::Allowed,
     };
     let mut history = History::new(mandate.clone());
     history.step(&Act::Pay(40));

@@ -26,7 +26,7 @@ use pettycash::{
     policy::{
         denial::{Denial, Refusal},
         entry::{By, Denied, Draft, Entry, Fact, Hash},
-        mandate::{Funding, Mandate},
+        mandate::{Funding, LocalUse, Mandate},
         money::Usd,
         names::{Handle, PaymentId},
         state::State,
@@ -72,6 +72,7 @@ fn opened(agent: &str) -> Draft {
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
         expires_at: None,
+        local: LocalUse::Allowed,
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, tz};
 use pettycash::policy::{
     book::Book,
     entry::Fact,
-    mandate::{Cap, Funding, Mandate, Service},
+    mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, RailName},
     operate,
@@ -30,6 +30,7 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
         expires_at: None,
+        local: LocalUse::Allowed,
     }
 }
 

@@ -3,6 +3,7 @@
 mod create;
 mod show;
 mod stop;
+mod token;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     home::Home,
     policy::{
-        names::{Handle, Note, Reason},
+        names::{Handle, Note, Reason, TokenId},
         terms::{AgentView, Revocation},
     },
 };
@@ -45,6 +46,21 @@ enum Verb {
     /// Let a frozen agent pay again, or every one
     #[command(after_help = stop::UNFREEZE_HELP)]
     Unfreeze(stop::Unfreeze),
+    /// Give an agent a token, its identity beyond this machine, and print it this one time
+    #[command(after_help = token::HELP)]
+    Token(token::Give),
+    /// List an agent's tokens: what they are called, until when they last, when they were used
+    Tokens {
+        /// The agent
+        handle: Handle,
+    },
+    /// Print a new token in place of one, which goes on for a while
+    TokenRotate(token::Rotate),
+    /// Have a token let nobody in any more, at once
+    TokenRevoke {
+        /// The token's id, `tok_…`: see `pettycash agent tokens`
+        id: TokenId,
+    },
     /// End an agent's right to pay, for good and at once
     Revoke {
         /// The agent
@@ -79,6 +95,16 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 let asked = reason.to_string();
                 let view = operator.revoke(&handle, &Revocation { reason, note }).await?;
                 output.print(&view, || revoked(&view, &asked))?;
+            }
+            Verb::Token(asked) => token::give(asked, &operator, output).await?,
+            Verb::Tokens { handle } => {
+                let list = operator.tokens(&handle).await?;
+                output.print(&list, || token::list(&handle, &list.tokens))?;
+            }
+            Verb::TokenRotate(asked) => token::rotate(asked, &operator, output).await?,
+            Verb::TokenRevoke { id } => {
+                let view = operator.revoke_token(&id).await?;
+                output.print(&view, || token::revoked(&view))?;
             }
             Verb::Freeze(asked) => stop::freeze(asked, &operator, output).await?,
             Verb::Unfreeze(asked) => stop::unfreeze(asked, &operator, output).await?,

@@ -17,7 +17,7 @@ use crate::{
     client::ClientError,
     home::Home,
     policy::{
-        mandate::{Cap, Funding},
+        mandate::{Cap, Funding, LocalUse},
         money::Usd,
         names::Handle,
         terms::{CapTerms, NewAgent},
@@ -96,6 +96,7 @@ fn terms(args: &Args) -> NewAgent {
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
         expires_at: None,
+        local: LocalUse::Allowed,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     home::Home,
     policy::{
-        mandate::{Cap, Mandate},
+        mandate::{Cap, LocalUse, Mandate},
         money::Usd,
         names::{Handle, ServiceId},
         terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
@@ -55,6 +55,7 @@ What was spent stays spent, and a payment under way ends as it ends.";
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag that takes something away")]
 #[command(group(ArgGroup::new("limit").args(["per_call", "no_per_call"])))]
 #[command(group(ArgGroup::new("end").args(["expires", "no_expiry"])))]
+#[command(group(ArgGroup::new("local_use").args(["local", "no_local"])))]
 struct Set {
     /// The agent
     handle: Handle,
@@ -94,6 +95,12 @@ struct Set {
     /// Let the mandate never end
     #[arg(long)]
     no_expiry: bool,
+    /// Let local clients use it: `pettycash mcp --agent HANDLE` is enough
+    #[arg(long)]
+    local: bool,
+    /// Keep it from local clients: it takes one of its tokens
+    #[arg(long)]
+    no_local: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -122,7 +129,8 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch), Failure> {
     let Set { per_call, no_per_call, expires, no_expiry, allow_all, dry_run, .. } = set;
     let set_of = |ids: Vec<ServiceId>| ids.into_iter().collect::<BTreeSet<_>>();
     let caps = set.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
-    let ends = expires.map(|expiry| expiry.at(&Clock::System)).transpose()?;
+    let ends = expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
+    let local = set.local.then_some(LocalUse::Allowed);
     let patch = MandatePatch {
         per_call_limit_usd: edit(per_call.map(Amount), no_per_call),
         caps: caps.collect(),
@@ -134,6 +142,7 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch), Failure> {
         deny: set_of(set.deny),
         no_deny: set_of(set.no_deny),
         expires_at: edit(ends, no_expiry),
+        local: local.or(set.no_local.then_some(LocalUse::Barred)),
         dry_run,
     };
     if patch.is_empty() {
@@ -167,6 +176,9 @@ fn show(view: &MandateView) -> String {
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     lines.push(("expires", view.expires_at.map_or("never".to_owned(), |at| at.to_string())));
+    if !view.local.is_allowed() {
+        lines.push(("local clients", view.local.to_string()));
+    }
     table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }
 
@@ -179,6 +191,7 @@ fn services(view: &MandateView) -> String {
         allow: view.allow.clone(),
         deny: view.deny.clone(),
         expires_at: None,
+        local: LocalUse::Allowed,
     }
     .services()
 }

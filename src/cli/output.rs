@@ -69,6 +69,12 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
     print_all(format!("{text}\n").as_bytes())
 }
 
+/// Says something on stderr that is for people only.
+pub(super) fn note(text: &str) {
+    // Where stderr is gone nobody reads it.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints bytes on stdout as they are; a reader that has gone, as `head` does, is no error.
 pub(super) fn print_all(bytes: &[u8]) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(bytes) {

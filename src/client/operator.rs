@@ -8,11 +8,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
     answer::{PayAnswer, ServiceView},
-    names::{Handle, PaymentId, ServiceId},
+    names::{Handle, PaymentId, ServiceId, TokenId},
     terms::{
         Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
-        MandatePatch, MandateView, NewAgent, NewService, PaymentTerms, Problem, Refund, Refunded,
-        Revocation, Services, TopUp, Unfreezing,
+        MandatePatch, MandateView, NewAgent, NewService, NewToken, PaymentTerms, Problem, Refund,
+        Refunded, Revocation, Rotation, Services, TokenGiven, TokenList, TokenView, TopUp,
+        Unfreezing,
     },
 };
 
@@ -188,6 +189,26 @@ impl Operator {
         let once = payment.call_id.is_some();
         let again = if once { Again::Always } else { Again::UnlessSent };
         self.send(Method::POST, &format!("/v1/agents/{agent}/payments"), payment, again).await
+    }
+
+    /// Gives an agent a token.
+    pub async fn issue_token(&self, agent: &Handle, new: &NewToken) -> Answer<TokenGiven> {
+        self.post(&format!("/v1/agents/{agent}/tokens"), new).await
+    }
+
+    /// The tokens of an agent.
+    pub async fn tokens(&self, agent: &Handle) -> Answer<TokenList> {
+        self.get(&format!("/v1/agents/{agent}/tokens")).await
+    }
+
+    /// Gives out a token in place of another.
+    pub async fn rotate_token(&self, old: &TokenId, rotation: &Rotation) -> Answer<TokenGiven> {
+        self.post(&format!("/v1/tokens/{old}/rotations"), rotation).await
+    }
+
+    /// Has a token let nobody in any more.
+    pub async fn revoke_token(&self, token: &TokenId) -> Answer<TokenView> {
+        self.ask(Method::DELETE, &format!("/v1/tokens/{token}"), None, Again::UnlessSent).await
     }
 
     /// Gives back what a payment took, or a part of it.

@@ -1,10 +1,11 @@
-//! Who is let in by which token, in memory: no look-up waits for the writer or a disk.
+//! Who is let in by which token, and which agents need none, in memory: no look-up waits for the
+//! writer or a disk.
 //!
 //! The writer's thread brings this up to date with every act, before the act is answered. So
 //! nothing that was revoked lets anybody in once somebody was told that it was revoked.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -85,6 +86,8 @@ fn place(digest: &Hash) -> Place {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The agents that there are not for local clients.
+    barred: HashSet<Handle>,
     doors: HashMap<Place, Vec<Arc<Door>>>,
     of: HashMap<Owner, BTreeMap<TokenId, Arc<Door>>>,
 }
@@ -122,6 +125,12 @@ impl Doors {
         Some((door, begin))
     }
 
+    /// Whether local clients may use an agent, as far as there is one.
+    pub(super) fn is_local(&self, agent: &Handle) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        !known.barred.contains(agent)
+    }
+
     /// When the tokens of an owner last let somebody in, as far as that is known here.
     pub(super) fn seen(&self, owner: &Owner) -> BTreeMap<TokenId, Timestamp> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -150,6 +159,7 @@ impl Doors {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut owners: BTreeSet<Owner> = known.of.keys().cloned().collect();
         owners.extend(state.tokens().map(|token| token.agent.clone()));
+        owners.extend(state.books().map(|book| Some(book.handle.clone())));
         for owner in &owners {
             known.refresh(owner, state);
         }
@@ -187,6 +197,14 @@ impl Known {
                 }
             }
         }
+        if let Some(agent) = owner {
+            let book = state.book(agent);
+            if book.is_some_and(|book| !book.mandate.local.is_allowed()) {
+                self.barred.insert(agent.clone());
+            } else {
+                self.barred.remove(agent);
+            }
+        }
         let tokens = state.tokens_of(owner.as_ref());
         let now: BTreeMap<TokenId, Arc<Door>> = tokens
             .map(|token| (token.id.clone(), Arc::new(Door::of(token, before.get(&token.id)))))
@@ -200,10 +218,10 @@ impl Known {
     }
 }
 
-/// Whose tokens are not what they were, once these facts are so.
+/// Who is let in by other means than before, once these facts are so.
 pub(super) fn changed_by(drafts: &[Draft]) -> BTreeSet<Owner> {
     let changed = drafts.iter().filter(|draft| match &draft.fact {
-        Fact::Token(_) => true,
+        Fact::Token(_) | Fact::Opened { .. } | Fact::MandateSet { .. } => true,
         fact => matches!(fact, Fact::Revoked { .. }),
     });
     changed.map(|draft| draft.agent.clone()).collect()

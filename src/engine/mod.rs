@@ -237,6 +237,23 @@ impl Engine {
         Some(answer)
     }
 
+    /// Answers a call of a local client, which names the agent: one that the operator keeps from
+    /// them is answered as one that there is not.
+    pub async fn call_local(&self, tool: &str, call: Call) -> Option<Value> {
+        if self.doors.is_local(&call.agent) {
+            return self.call(tool, call).await;
+        }
+        let (unknown, now) = (pay::unknown_agent(&call.agent), self.clock.now());
+        let refused = Refused::by(&unknown, now);
+        Some(match tool {
+            "pay_for_api_call" => json(&PayAnswer::denied(&unknown, None, now)),
+            "get_balance" => json(&BalanceAnswer { refused, ..BalanceAnswer::default() }),
+            "ledger" => json(&LedgerAnswer { refused, ..LedgerAnswer::default() }),
+            "list_services" => json(&ServicesAnswer { refused, ..ServicesAnswer::default() }),
+            _ => return None,
+        })
+    }
+
     /// How the record is now.
     pub fn condition(&self) -> Condition {
         self.store.condition()

@@ -15,11 +15,12 @@ use crate::{
     engine::{Engine, EngineError},
     policy::{
         answer::{PayAnswer, ServiceView},
-        names::{Handle, PaymentId, ServiceId},
+        names::{Handle, PaymentId, ServiceId, TokenId},
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
-            MandateChanged, MandatePatch, MandateView, NewAgent, NewService, PaymentTerms, Refund,
-            Refunded, Revocation, Services, TopUp, Unfreezing,
+            MandateChanged, MandatePatch, MandateView, NewAgent, NewService, NewToken,
+            PaymentTerms, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
+            TokenView, TopUp, Unfreezing,
         },
     },
 };
@@ -41,6 +42,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/agents/{handle}/top-ups", post(top_up))
         .route("/v1/agents/{handle}/mandate", get(mandate).patch(change_mandate))
         .route("/v1/agents/{handle}/payments", post(pay))
+        .route("/v1/agents/{handle}/tokens", get(tokens).post(issue_token))
+        .route("/v1/tokens/{token}", delete(revoke_token))
+        .route("/v1/tokens/{token}/rotations", post(rotate_token))
         .route("/v1/payments/{payment}/refunds", post(refund))
         .route("/v1/services", get(services).post(add_service))
         .route("/v1/services/{service}", delete(remove_service))
@@ -154,6 +158,30 @@ async fn pay(
     Sent(payment): Sent<PaymentTerms>,
 ) -> Answer<PayAnswer> {
     asked(&app, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
+}
+
+async fn tokens(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<TokenList> {
+    asked(&app, async move |engine: Engine| engine.tokens(&agent).await).await
+}
+
+async fn issue_token(
+    State(app): State<App>,
+    Named(agent): Named<Handle>,
+    Sent(new): Sent<NewToken>,
+) -> Answer<TokenGiven> {
+    asked(&app, async move |engine: Engine| engine.issue_token(&agent, new).await).await
+}
+
+async fn rotate_token(
+    State(app): State<App>,
+    Named(token): Named<TokenId>,
+    Sent(rotation): Sent<Rotation>,
+) -> Answer<TokenGiven> {
+    asked(&app, async move |engine: Engine| engine.rotate_token(&token, rotation).await).await
+}
+
+async fn revoke_token(State(app): State<App>, Named(token): Named<TokenId>) -> Answer<TokenView> {
+    asked(&app, async move |engine: Engine| engine.revoke_token(&token).await).await
 }
 
 async fn refund(

@@ -75,7 +75,10 @@ impl Mandate {
             (Some(from), Some(to)) => to > from,
         };
         let expiry = Change::of_text("expires", ends(self), ends(to), later);
-        limit.into_iter().chain(caps).chain(services).chain(zone).chain(expiry).collect()
+        let locals = (self.local.to_string(), to.local.to_string());
+        let local = Change::of_text("local clients", locals.0, locals.1, to.local.is_allowed());
+        let others = services.into_iter().chain(zone).chain(expiry).chain(local);
+        limit.into_iter().chain(caps).chain(others).collect()
     }
 
     fn cap(&self, period: Period) -> Option<Usd> {

@@ -43,6 +43,33 @@ impl fmt::Display for Funding {
     }
 }
 
+/// Whether the processes of the operator's own user may use an agent by naming it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalUse {
+    /// They may: `pettycash mcp --agent HANDLE` is enough.
+    #[default]
+    Allowed,
+    /// For them there is no such agent: it takes one of its tokens.
+    Barred,
+}
+
+impl LocalUse {
+    /// Whether they may.
+    pub fn is_allowed(&self) -> bool {
+        *self == Self::Allowed
+    }
+}
+
+impl fmt::Display for LocalUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allowed => "allowed",
+            Self::Barred => "barred",
+        })
+    }
+}
+
 /// A bound on the sum of payments in each window of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cap {
@@ -106,6 +133,9 @@ pub struct Mandate {
         with = "jiff::fmt::serde::timestamp::microsecond::optional"
     )]
     pub expires_at: Option<Timestamp>,
+    /// Whether local clients may use it.
+    #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
+    pub local: LocalUse,
 }
 
 /// The most services a mandate may name.

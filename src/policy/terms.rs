@@ -12,7 +12,7 @@ use super::{
     answer::{BalanceAnswer, LedgerLine, ServiceName, ServiceView},
     book::{Book, Standing},
     entry::Hash,
-    mandate::{Cap, Funding, Mandate, Service},
+    mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId},
     window::{Period, Zone},
@@ -58,6 +58,9 @@ pub struct NewAgent {
     /// When its mandate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Whether local clients may use it.
+    #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
+    pub local: LocalUse,
 }
 
 impl NewAgent {
@@ -72,6 +75,7 @@ impl NewAgent {
             allow: self.allow.clone(),
             deny: self.deny.clone(),
             expires_at: self.expires_at,
+            local: self.local,
         }
     }
 }
@@ -92,6 +96,9 @@ pub struct AgentView {
     /// The services it may not pay.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub deny: BTreeSet<ServiceId>,
+    /// Whether local clients may use it.
+    #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
+    pub local: LocalUse,
     /// All that was captured, less what came back.
     #[serde(with = "decimal")]
     pub spent_usd: Usd,
@@ -125,6 +132,7 @@ impl AgentView {
             timezone: book.mandate.zone.clone(),
             allow: book.mandate.allow.clone(),
             deny: book.mandate.deny.clone(),
+            local: book.mandate.local,
             spent_usd: book.captured.less(book.refunded),
             created_at: book.opened_at,
             stopped_at,

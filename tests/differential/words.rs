@@ -5,7 +5,7 @@ use pettycash::policy::{
     answer::{Outcome, PayAnswer},
     book::{Book, Standing},
     denial::Code,
-    mandate::{Cap, Funding, Mandate, Service},
+    mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, RailName, RunId, ServiceId},
     operate::OperateError,
@@ -78,6 +78,7 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         allow: terms.allow.iter().map(|id| service_id(*id)).collect(),
         deny: terms.deny.iter().map(|id| service_id(*id)).collect(),
         expires_at: terms.expires.map(second),
+        local: LocalUse::Allowed,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     },
     clock::Clock,
     policy::{
-        mandate::{Cap, Funding},
+        mandate::{Cap, Funding, LocalUse},
         money::Usd,
         names::{Handle, ServiceId},
         terms::{AgentView, CapTerms, NewAgent},
@@ -22,7 +22,8 @@ Examples:
   pettycash agent create intern          prepaid, starts at zero: see `pettycash top-up`
   pettycash agent create night --cap 1.00/hour --cap 5.00/day --timezone Europe/Paris \\
       --funding allowance --allow search --expires 30d
-  pettycash agent create batch --cap 20.00/24h --cap 1.00/run --funding allowance";
+  pettycash agent create batch --cap 20.00/24h --cap 1.00/run --funding allowance
+  pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -50,11 +51,15 @@ pub(super) struct Create {
     /// When its mandate ends: 30d, 12h or 2026-12-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
+    /// Keep it from local clients: `mcp --agent` does not know it, it takes one of its tokens
+    #[arg(long)]
+    no_local: bool,
 }
 
 /// The terms that were typed, with what is wrong in them told before anything is sent.
 pub(super) fn terms(create: Create) -> Result<NewAgent, Failure> {
-    let expires_at = create.expires.map(|expiry| expiry.at(&Clock::System)).transpose()?;
+    let expires_at =
+        create.expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
     let caps = create.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
     let new = NewAgent {
         handle: create.handle,
@@ -65,6 +70,7 @@ pub(super) fn terms(create: Create) -> Result<NewAgent, Failure> {
         allow: create.allow.into_iter().collect(),
         deny: create.deny.into_iter().collect(),
         expires_at,
+        local: if create.no_local { LocalUse::Barred } else { LocalUse::Allowed },
     };
     new.mandate().check().map_err(|error| Failure::Usage {
         message: error.to_string(),
@@ -77,6 +83,9 @@ pub(super) fn created(view: &AgentView) -> String {
     let handle = view.handle();
     let next = match view.funding {
         Funding::Prepaid => format!("It starts at zero: pettycash top-up {handle} 2.00"),
+        Funding::Allowance if !view.local.is_allowed() => {
+            format!("Give it a token: pettycash agent token {handle}")
+        }
         Funding::Allowance => format!("Attach it: pettycash mcp --agent {handle}"),
     };
     format!("Created {handle}: {}.\n{next}", bounds(view))

@@ -48,6 +48,9 @@ pub(super) fn show(view: &AgentView) -> String {
     if let Some(at) = view.balance.expires_at {
         lines.push(("expires", at.to_string()));
     }
+    if !view.local.is_allowed() {
+        lines.push(("local clients", view.local.to_string()));
+    }
     lines.push(("created", view.created_at.to_string()));
     table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }

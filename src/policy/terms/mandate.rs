@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{AgentView, CapTerms};
 use crate::policy::{
     change::Change,
-    mandate::{Cap, Funding, Mandate, MandateError},
+    mandate::{Cap, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
     names::{Handle, ServiceId},
     state::State,
@@ -38,6 +38,9 @@ pub struct MandateView {
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Whether local clients may use the agent.
+    #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
+    pub local: LocalUse,
 }
 
 impl MandateView {
@@ -54,6 +57,7 @@ impl MandateView {
             allow: mandate.allow.clone(),
             deny: mandate.deny.clone(),
             expires_at: mandate.expires_at,
+            local: mandate.local,
         }
     }
 }
@@ -143,6 +147,9 @@ pub struct MandatePatch {
     /// When it ends.
     #[serde(skip_serializing_if = "Edit::keeps")]
     pub expires_at: Edit<Timestamp>,
+    /// Whether local clients may use the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalUse>,
     /// Whether it is only said what would change.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -207,6 +214,7 @@ impl MandatePatch {
             allow: left,
             deny: denied.difference(no_deny).cloned().collect(),
             expires_at: self.expires_at.of(present.expires_at),
+            local: self.local.unwrap_or(present.local),
         };
         mandate.check()?;
         Ok(mandate)
