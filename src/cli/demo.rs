@@ -3,8 +3,6 @@
 //! In a throw-away directory the real program serves, the real program operates, and a client
 //! drives the real MCP server. Every answer is compared with what it should be.
 
-mod session;
-
 use std::{
     env, fs,
     os::unix::fs::DirBuilderExt,
@@ -22,12 +20,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{output::Output, owner};
+use super::{output::Output, owner, session::Session};
 use crate::{
     home::{HOME_VARIABLE, Home},
     telemetry,
 };
-use session::Session;
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(60);

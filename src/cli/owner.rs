@@ -8,7 +8,7 @@ use std::{
     error::Error,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     sync::Arc,
     time::Duration,
@@ -20,6 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::program;
 use crate::{
     client::{Cause, ClientError, Finder, Operator, Unstarted},
     engine::StoreError,
@@ -144,7 +145,7 @@ fn spawn(home: &Home) -> io::Result<(Child, u64)> {
     let logged = log.metadata()?.len();
     // Ours are closed on exec by themselves; those that our own parent left open are not.
     close_fds::set_fds_cloexec_threadsafe(FIRST_OPEN_FILE, &[]);
-    let mut command = Command::new(this_program()?);
+    let mut command = Command::new(program::this()?);
     command.args(["serve", "--detached"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.env_clear().envs(env::vars_os().filter(|(name, _)| {
@@ -154,16 +155,6 @@ fn spawn(home: &Home) -> io::Result<(Child, u64)> {
     }));
     command.env(HOME_VARIABLE, home.dir());
     Ok((command.spawn()?, logged))
-}
-
-/// The program that is running, or what was since put in its place.
-fn this_program() -> io::Result<PathBuf> {
-    let program = env::current_exe()?;
-    let replaced = program.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
-    match replaced {
-        Some(path) if !program.exists() => Ok(PathBuf::from(path)),
-        Some(_) | None => Ok(program),
-    }
 }
 
 fn unstarted(what: String, cause: Option<String>) -> Unstarted {

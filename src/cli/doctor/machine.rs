@@ -4,12 +4,11 @@ use std::{
     env,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::Check;
-use crate::{engine::LOW_WATER, home::Home};
+use crate::{cli::program::on_path, engine::LOW_WATER, home::Home};
 
 /// Below this somebody should look.
 const GETTING_LOW: u64 = 256 << 20;
@@ -95,7 +94,7 @@ fn errors(log: &str) -> Vec<&str> {
 pub(super) fn path() -> Check {
     let this = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
     let dir = this.parent().unwrap_or(Path::new("/")).display().to_string();
-    match on_path() {
+    match on_path("pettycash") {
         None => {
             let fix = format!("put it there: export PATH=\"{dir}:$PATH\"");
             Check::warn("path", "`pettycash` is not on your PATH", fix)
@@ -108,15 +107,6 @@ pub(super) fn path() -> Check {
             Check::warn("path", found, format!("put this one first: export PATH=\"{dir}:$PATH\""))
         }
     }
-}
-
-/// What a shell would run as `pettycash`.
-fn on_path() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let runs = |file: &PathBuf| {
-        fs::metadata(file).is_ok_and(|at| at.is_file() && at.permissions().mode() & 0o111 != 0)
-    };
-    env::split_paths(&path).map(|dir| dir.join("pettycash")).find(runs)
 }
 
 #[cfg(test)]

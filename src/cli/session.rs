@@ -1,4 +1,4 @@
-//! An MCP session as its client sees it, in the four messages that the story needs.
+//! An MCP session as its client sees it, in the four messages that are needed.
 //!
 //! The library's client knows the whole protocol, and would lie in every process of ours: in
 //! `mcp`, of which each session has one, to be used by nobody.
@@ -30,7 +30,7 @@ impl Session {
         let to = server.stdin.take().context("it has no input")?;
         let from = BufReader::new(server.stdout.take().context("it has no output")?).lines();
         let mut session = Self { server, to, from, asked: 0 };
-        let program = json!({"name": "pettycash-demo", "version": env!("CARGO_PKG_VERSION")});
+        let program = json!({"name": "pettycash", "version": env!("CARGO_PKG_VERSION")});
         let params = json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": program});
         session.ask("initialize", &params).await?;
         session.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
