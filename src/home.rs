@@ -138,6 +138,14 @@ pub fn anchors() -> Option<PathBuf> {
     Some(strategy.data_dir().join("pettycash-state"))
 }
 
+/// Where it is kept what was written into the configurations of MCP clients: beside the anchors,
+/// for it belongs to the user and not to one home.
+///
+/// Nothing where neither the environment nor the platform says where.
+pub fn client_receipts() -> Option<PathBuf> {
+    anchors().map(|anchors| anchors.with_file_name("pettycash-clients"))
+}
+
 /// The directory that holds the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod cli;
+mod connect;
 mod contract;
 mod crash;
 mod differential;

@@ -41,6 +41,9 @@ impl Desk {
         command.args(words(line)).stdin(Stdio::null());
         command.env("PETTYCASH_HOME", self.home()).env("PETTYCASH_IDLE_EXIT", "2s");
         command.env("XDG_STATE_HOME", self.home().join("state"));
+        // Whatever clients this machine has are no business of a test.
+        command.env("HOME", self.home().join("user")).env_remove("XDG_CONFIG_HOME");
+        command.env_remove("CLAUDE_CONFIG_DIR").env_remove("CODEX_HOME");
         command.output().unwrap()
     }
 
@@ -228,6 +231,7 @@ fn init_can_be_run_again_and_asks_nothing_without_a_terminal() {
     let told = desk.ok("init");
     assert!(told.contains("was there already"), "{told}");
     assert!(told.contains("\"mcpServers\""), "{told}");
+    assert!(told.contains("Next    pettycash connect claude-code\n"), "{told}");
 }
 
 #[test]

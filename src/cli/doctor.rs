@@ -1,6 +1,7 @@
 //! `pettycash doctor`: what could be wrong, and one line each on what to do about it.
 
 mod books;
+mod clients;
 mod machine;
 mod serving;
 
@@ -24,6 +25,9 @@ use crate::home::{Home, HomeError};
 One line for each thing that is looked at: ok, warn or fail, and after an arrow what to do.
 Exit code 1 when something fails. It changes nothing, but starts `serve` where none runs.")]
 pub(super) struct Args {}
+
+/// The least room for what is looked at.
+const NARROW: usize = 8;
 
 /// How one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +97,7 @@ async fn examine(home: Result<Home, HomeError>) -> Vec<Check> {
                 Ok(health) => {
                     checks.extend(serving::checks(&health));
                     checks.extend(books::checks(&operator).await);
+                    checks.extend(clients::checks(&home, &operator).await);
                 }
             }
             checks.push(machine::log(&home));
@@ -103,6 +108,7 @@ async fn examine(home: Result<Home, HomeError>) -> Vec<Check> {
 }
 
 fn words(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.what.len()).max().unwrap_or(0).max(NARROW);
     let line = |Check { what, level, found, fix }: &Check| {
         let level = match level {
             Level::Ok => "ok",
@@ -110,7 +116,7 @@ fn words(checks: &[Check]) -> String {
             Level::Fail => "fail",
         };
         let fix = fix.as_ref().map(|fix| format!("  → {fix}")).unwrap_or_default();
-        plain(&format!("{level:<4}  {what:<8}  {found}{fix}"))
+        plain(&format!("{level:<4}  {what:<width$}  {found}{fix}"))
     };
     let mut lines: Vec<String> = checks.iter().map(line).collect();
     let count = |level| checks.iter().filter(|check| check.level == level).count();

@@ -3,13 +3,13 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufRead, IsTerminal, Write},
-    path::Path,
     process::ExitCode,
 };
 
 use serde_json::{Value, json};
 
 use super::{
+    connect,
     output::{Output, wait},
     owner,
 };
@@ -43,12 +43,7 @@ pub(super) struct Args {
     yes: bool,
 }
 
-pub(super) fn run(
-    args: &Args,
-    home: &Home,
-    named: Option<&Path>,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let operator = owner::operator(home);
     wait(async {
         let present = match operator.agent(&args.agent).await {
@@ -60,7 +55,7 @@ pub(super) fn run(
         if wanted && !present {
             operator.create_agent(&terms(args)).await?;
         }
-        let snippet = snippet(home, named, &args.agent)?;
+        let snippet = connect::common_snippet(home, &args.agent)?;
         let created = wanted && !present;
         let told = json!({
             "home": home.dir(), "agent": args.agent, "created": created, "config": snippet,
@@ -100,19 +95,6 @@ fn terms(args: &Args) -> NewAgent {
     }
 }
 
-/// What to paste into a client's configuration: absolute, for GUI programs know no PATH, and with
-/// the home where it is not the platform's.
-fn snippet(home: &Home, named: Option<&Path>, agent: &Handle) -> anyhow::Result<Value> {
-    let mut server = json!({
-        "command": std::env::current_exe()?,
-        "args": ["mcp", "--agent", agent],
-    });
-    if named.is_some() {
-        server["env"] = json!({crate::home::HOME_VARIABLE: home.dir()});
-    }
-    Ok(json!({"mcpServers": {"pettycash": server}}))
-}
-
 fn words(args: &Args, home: &Home, (present, created): (bool, bool), snippet: &Value) -> String {
     let agent = &args.agent;
     let state = match (present, created) {
@@ -126,9 +108,11 @@ fn words(args: &Args, home: &Home, (present, created): (bool, bool), snippet: &V
     let snippet = serde_json::to_string_pretty(snippet).unwrap_or_default();
     format!(
         "Data    {}\nAgent   {agent}, {state}\n\n\
-         Paste this into your MCP client's configuration (Claude Desktop:\n\
-         claude_desktop_config.json; Claude Code: .mcp.json), then restart it:\n\n{snippet}\n\n\
-         Next    pettycash service add search --payee \"Acme Search\" --price 0.02\n\
+         `pettycash connect` writes this into your MCP client's configuration, or paste it\n\
+         yourself (Claude Desktop: claude_desktop_config.json; Claude Code: .mcp.json):\n\n\
+         {snippet}\n\n\
+         Next    pettycash connect claude-code\n        \
+         pettycash service add search --payee \"Acme Search\" --price 0.02\n\
          Watch   pettycash ledger {agent}",
         home.dir().display()
     )

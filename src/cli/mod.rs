@@ -2,6 +2,7 @@
 
 mod agent;
 mod completions;
+mod connect;
 mod demo;
 mod doctor;
 mod expiry;
@@ -58,7 +59,7 @@ First steps:
   pettycash init
   pettycash service add search --payee \"Acme Search\" --price 0.02
   pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
-  pettycash mcp --agent scout        what an MCP client starts
+  pettycash connect claude-code      or claude-desktop, cursor, vscode, codex
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 the record cannot be written, 5 engine unreachable,
 6 verification failed.
@@ -69,6 +70,10 @@ Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_LOG (trace..error).";
 enum Verb {
     /// Prepare this machine: data directory, a first agent, and the snippet for your MCP client
     Init(init::Args),
+    /// Have an MCP client start `pettycash mcp`: find it, show what changes, write it, try it
+    Connect(connect::Args),
+    /// Undo what `connect` wrote
+    Disconnect(connect::disconnect::Args),
     /// Watch an agent pay, be refused, adapt and be revoked, in a throw-away directory
     Demo(demo::Args),
     /// Own the data and answer everybody else; clients start it by themselves
@@ -148,7 +153,9 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     let home = || Home::locate(cli.home.clone());
     let existing = || Home::existing(cli.home.clone());
     match cli.verb {
-        Verb::Init(args) => init::run(&args, &home()?, cli.home.as_deref(), output),
+        Verb::Init(args) => init::run(&args, &home()?, output),
+        Verb::Connect(args) => connect::run(&args, &home()?, output),
+        Verb::Disconnect(args) => connect::disconnect::run(&args, output),
         Verb::Demo(args) => demo::run(args, output),
         Verb::Serve(args) => serve::run(args, home()?, output),
         Verb::Mcp(args) => mcp::run(args, cli.home.clone()),

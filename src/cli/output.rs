@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// What was typed does not make sense.
     #[error("{message}")]
     Usage { message: String, hint: String },
+    /// A client's configuration cannot be read or changed.
+    #[error("{message}")]
+    Config { message: String, hint: String },
     /// The record does not verify.
     #[error("the record does not verify: {}", problems.join("; "))]
     Unverified { problems: Vec<String> },
@@ -142,7 +145,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
         (None, Some(ClientError::Problem(problem))) if problem.code == "ledger_unwritable" => {
             UNWRITABLE
         }
-        (None, Some(ClientError::Problem(_)) | None) => FAILED,
+        (Some(Failure::Config { .. }), _) | (None, Some(ClientError::Problem(_)) | None) => FAILED,
         (None, Some(_)) => UNREACHABLE,
     })
 }
@@ -158,6 +161,7 @@ fn client(error: &anyhow::Error) -> Option<&ClientError> {
 fn word(error: &anyhow::Error) -> String {
     match (failure(error), client(error)) {
         (Some(Failure::Usage { .. }), _) => "usage".to_owned(),
+        (Some(Failure::Config { .. }), _) => "client_config".to_owned(),
         (Some(Failure::Unverified { .. }), _) => "verification_failed".to_owned(),
         (_, Some(ClientError::Problem(problem))) => problem.code.clone(),
         (_, Some(_)) => "engine_unavailable".to_owned(),
@@ -167,7 +171,7 @@ fn word(error: &anyhow::Error) -> String {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     match failure(error) {
-        Some(Failure::Usage { hint, .. }) => Some(hint.clone()),
+        Some(Failure::Usage { hint, .. } | Failure::Config { hint, .. }) => Some(hint.clone()),
         Some(Failure::Unverified { .. }) => Some(
             "keep a copy of the data directory, and bring the damaged file back from an \
                  earlier one"

@@ -1,4 +1,4 @@
-//! An MCP session as its client sees it, in the four messages that are needed.
+//! An MCP session as its client sees it, in the few messages that `demo` and `connect` need.
 //!
 //! The library's client knows the whole protocol, and would lie in every process of ours: in
 //! `mcp`, of which each session has one, to be used by nobody.
@@ -35,6 +35,12 @@ impl Session {
         session.ask("initialize", &params).await?;
         session.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
         Ok(session)
+    }
+
+    /// How many tools there are.
+    pub(super) async fn tools(&mut self) -> anyhow::Result<usize> {
+        let result = self.ask("tools/list", &json!({})).await?;
+        Ok(result["tools"].as_array().context("the answer has no tools")?.len())
     }
 
     /// Calls a tool, and gives the text that a model would see.

@@ -46,6 +46,8 @@ fn every_verb_that_acts_shows_an_example() {
         "pay",
         "refund",
         "ledger",
+        "connect",
+        "disconnect",
         "doctor",
         "completions",
         "man",
