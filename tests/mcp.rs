@@ -406,6 +406,24 @@ fn the_example_configuration_starts_as_it_is_written() {
 }
 
 #[test]
+fn the_example_configuration_reaches_a_shared_server_without_holding_a_token() {
+    let text = include_str!("../mcp.json.example");
+    let config: Value = serde_json::from_str(text).unwrap();
+    let servers = config["mcpServers"].as_object().unwrap();
+    assert_eq!(servers.keys().collect::<Vec<_>>(), ["pettycash", "pettycash-http"]);
+    let shared = &servers["pettycash-http"];
+    let wanted = json!({
+        "type": "http",
+        "url": "${PETTYCASH_URL:-http://127.0.0.1:7402/mcp}",
+        "headers": {"Authorization": "Bearer ${PETTYCASH_TOKEN}"},
+    });
+    assert_eq!(*shared, wanted);
+    for secret in ["agt_", "opr_"] {
+        assert!(!text.contains(secret), "a committed file names a token and never holds one");
+    }
+}
+
+#[test]
 fn sixteen_clients_that_race_for_a_hundred_payments_get_a_hundred() {
     const CLIENTS: usize = 16;
     const TRIES: usize = 200;

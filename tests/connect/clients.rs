@@ -54,6 +54,8 @@ fn each_client_gets_a_file_that_starts_this_program_and_loses_it_again() {
         assert_eq!(told["changed"], true, "{client}");
         assert_eq!(told["answers"], json!({"tools": 4}), "{client}");
         assert_eq!(told["config"], json!(machine.config(client)), "{client}");
+        let passing = told["notes"].to_string().contains("lies in a build or temporary directory");
+        assert!(passing, "{client}: this program is a test's");
         assert_eq!(told.get("backup"), None, "{client}: there was nothing before");
         let mut wanted = json!({
             "command": BINARY,
