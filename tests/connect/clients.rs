@@ -120,7 +120,7 @@ fn a_key_that_connect_added_goes_with_the_entry() {
     let machine = Machine::new();
     machine.write("cursor", "{\n  \"z\": 1\n}\n");
     machine.ok("connect cursor --yes");
-    let since = machine.read("cursor").replace('1', "2");
+    let since = machine.read("cursor").replace("\"z\": 1", "\"z\": 2");
     machine.write("cursor", &since);
     machine.ok("disconnect cursor --yes");
     assert_eq!(machine.read("cursor"), "{\n  \"z\": 2\n}\n");

@@ -132,3 +132,16 @@ fn a_project_that_has_a_pettycash_of_its_own_is_told() {
     assert!(told.contains("note: `/p` has a `pettycash` of its own"), "{told}");
     assert!(!told.contains("`/q`"), "{told}");
 }
+
+#[test]
+fn a_comment_in_our_entry_stays_when_the_entry_changes() {
+    let machine = Machine::new();
+    machine.ok("agent create scout --funding prepaid");
+    machine.ok("connect vscode --yes");
+    let list = "\"tools\": [ // few\n\"a\"], \"args\"";
+    let changed = machine.read("vscode").replacen("\"args\"", list, 1);
+    machine.write("vscode", &changed);
+    machine.ok("connect vscode --agent scout --yes");
+    assert_eq!(machine.entry("vscode")["args"][2], "scout");
+    assert!(machine.read("vscode").contains("[ // few\n\"a\"]"), "{}", machine.read("vscode"));
+}
