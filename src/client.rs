@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub(crate) use line::connect_to_us;
 pub use line::{Cause, Finder, Unstarted};
-pub use operator::{ClientError, Operator};
+pub use operator::{ClientError, Operator, Proof};
 
 use line::{Again, Line, Lost, Plane};
 
@@ -63,7 +63,7 @@ impl Client {
         let Ok(body) = serde_json::to_vec(&call) else { return Called::NeverSent };
         let Call { tool, call_id, .. } = call;
         let path = format!("/v1/tools/{tool}");
-        match self.line.request(Method::POST, &path, Some(body.into()), Again::Always).await {
+        match self.line.request(Method::POST, &path, Some(body.into()), None, Again::Always).await {
             Ok((status, body)) => called(tool, call_id, status.as_u16(), &body),
             Err(Lost { maybe_sent, why }) => {
                 tracing::warn!(tool, call_id, maybe_sent, %why, "the call was not answered");

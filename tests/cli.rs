@@ -5,6 +5,7 @@ mod doctoring;
 mod freezing;
 mod mandates;
 mod paying;
+mod proving;
 mod recovering;
 mod shell;
 mod tokens;
@@ -22,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{house::House, private_dir};
+use crate::support::{as_operator, house::House, private_dir};
 
 /// A home of its own; whatever serves it ends when it is gone.
 struct Desk(TempDir);
@@ -37,14 +38,18 @@ impl Desk {
     }
 
     fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-        command.args(words(line)).stdin(Stdio::null());
+        as_operator(&mut command).args(words(line)).stdin(Stdio::null());
         command.env("PETTYCASH_HOME", self.home()).env("PETTYCASH_IDLE_EXIT", "2s");
         command.env("XDG_STATE_HOME", self.home().join("state"));
         // Whatever clients this machine has are no business of a test.
         command.env("HOME", self.home().join("user")).env_remove("XDG_CONFIG_HOME");
         command.env_remove("CLAUDE_CONFIG_DIR").env_remove("CODEX_HOME");
-        command.output().unwrap()
+        command
     }
 
     /// What a line prints when it works.

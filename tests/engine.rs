@@ -3,6 +3,7 @@
 mod damage;
 mod operating;
 mod pay;
+mod proving;
 mod rails;
 mod record;
 mod tokens;

@@ -5,6 +5,7 @@ use pettycash::policy::{
     entry::{By, Draft, Fact, Hash},
     names::{Handle, TokenId},
     operate::{Act, OperateError},
+    proof::{self, Phc},
     state::State,
     token::{self, Issued, MAX_TOKENS, TokenFact},
 };
@@ -177,6 +178,29 @@ fn tokens_are_bounded_and_those_that_are_over_make_room() {
     let past = Issued { expires_at: Some(bench.engine_now()), ..issued(1_000) };
     let over = token::issue(&bench.state, Some(&scout()), past, bench.engine_now());
     assert_eq!(over, Err(OperateError::TokenOver));
+}
+
+#[test]
+fn a_passphrase_is_a_slow_hash_and_kept_out_of_what_is_printed() {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+    let fact = json!({"passphrase_set": {"hash": hash}});
+    let read: Fact = serde_json::from_value(fact.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), fact);
+    assert!(!format!("{read:?}").contains("argon2id$"), "{read:?}");
+    for wrong in ["correct horse", "$argon2i$v=19$", "$2b$12$", ""] {
+        assert!(Phc::try_from(wrong.to_owned()).is_err(), "{wrong}");
+    }
+    let mut bench = furnished();
+    let mut desk = Desk::default();
+    desk.take(&mut bench.state);
+    let act = proof::set_passphrase(Phc::try_from(hash.to_owned()).unwrap());
+    bench.write(drafts(Ok(act)));
+    desk.take(&mut bench.state);
+    let state = desk.state(bench.state.now());
+    assert_eq!(state.passphrase().map(Phc::as_str), Some(hash));
+    assert_eq!(state, bench.state);
+    assert_eq!(state, bench.refold());
+    assert_ne!(state, furnished().state, "it is part of what decides");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod show;
 mod stop;
 mod token;
 
+pub(super) use token::{given, revoked as revoked_token, rows as token_rows};
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -14,6 +16,7 @@ use super::{
     owner,
 };
 use crate::{
+    client::Operator,
     home::Home,
     policy::{
         names::{Handle, Note, Reason, TokenId},
@@ -79,8 +82,10 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         match args.verb {
             Verb::Create(create) => {
-                let new = create::terms(create)?;
-                let view = operator.create_agent(&new).await?;
+                let (new, proving) = create::terms(create)?;
+                let what = async || Ok(format!("This creates the agent {}.", new.handle));
+                let act = async |operator: &Operator| operator.create_agent(&new).await;
+                let view = proving.prove(&operator, what, act).await?;
                 output.print(&view, || create::created(&view))?;
             }
             Verb::List => {

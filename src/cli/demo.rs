@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{output::Output, owner, session::Session};
+use super::{output::Output, owner, proof, session::Session};
 use crate::{
     home::{HOME_VARIABLE, Home},
     telemetry,
@@ -243,6 +243,10 @@ fn furnished(program: &Path, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.env(HOME_VARIABLE, dir.join("home")).env("XDG_STATE_HOME", dir.join("state"));
     command.env_remove("PETTYCASH_AGENT").stdin(Stdio::null()).kill_on_drop(true);
+    // Whoever watches it may be an agent: the money is none.
+    for mark in proof::marks(std::env::vars_os()) {
+        command.env_remove(mark);
+    }
     command
 }
 

@@ -12,9 +12,10 @@ use super::{
     connect,
     output::{Output, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
-    client::ClientError,
+    client::{ClientError, Operator},
     home::Home,
     policy::{
         mandate::{Cap, Funding, LocalUse},
@@ -41,6 +42,8 @@ pub(super) struct Args {
     /// Ask nothing, even at a terminal
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
@@ -53,7 +56,10 @@ pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<Ex
         };
         let wanted = present || args.yes || output.json || agreed(args)?;
         if wanted && !present {
-            operator.create_agent(&terms(args)).await?;
+            let new = terms(args);
+            let what = async || Ok(format!("This creates the agent {}.", new.handle));
+            let act = async |operator: &Operator| operator.create_agent(&new).await;
+            args.proving.prove(&operator, what, act).await?;
         }
         let snippet = connect::common_snippet(home, &args.agent)?;
         let created = wanted && !present;

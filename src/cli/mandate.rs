@@ -8,9 +8,11 @@ use super::{
     expiry::{Expiry, expiry},
     output::{Failure, Output, table, wait},
     owner,
+    proof::{Proving, guard, is_agent},
     words::{amount, short},
 };
 use crate::{
+    client::Operator,
     clock::Clock,
     home::Home,
     policy::{
@@ -104,6 +106,8 @@ struct Set {
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
@@ -115,8 +119,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 output.print(&view, || show(&view))?;
             }
             Verb::Set(set) => {
-                let (handle, patch) = patch(*set)?;
-                let changed = operator.change_mandate(&handle, &patch).await?;
+                let (handle, patch, proving) = patch(*set)?;
+                let changed = change(&handle, &patch, &proving, &operator).await?;
                 output.print(&changed, || set_words(&changed))?;
             }
         }
@@ -124,8 +128,27 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     })
 }
 
+/// Changes a mandate; what gives more takes an operator, who is shown first what changes.
+async fn change(
+    handle: &Handle,
+    patch: &MandatePatch,
+    proving: &Proving,
+    operator: &Operator,
+) -> anyhow::Result<MandateChanged> {
+    let dry = MandatePatch { dry_run: true, ..patch.clone() };
+    if !patch.dry_run && is_agent() {
+        let would = operator.change_mandate(handle, &dry).await?;
+        if would.changes.iter().any(|change| change.loosens) {
+            guard(operator).await?;
+        }
+    }
+    let what = async || Ok(differences(&operator.change_mandate(handle, &dry).await?).join("\n"));
+    let act = async |operator: &Operator| operator.change_mandate(handle, patch).await;
+    proving.prove(operator, what, act).await
+}
+
 /// What was typed, with what is wrong in it told before anything is sent.
-fn patch(set: Set) -> Result<(Handle, MandatePatch), Failure> {
+fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
     let Set { per_call, no_per_call, expires, no_expiry, allow_all, dry_run, .. } = set;
     let set_of = |ids: Vec<ServiceId>| ids.into_iter().collect::<BTreeSet<_>>();
     let caps = set.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
@@ -151,7 +174,7 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch), Failure> {
             hint: "`pettycash mandate set --help` has examples".to_owned(),
         });
     }
-    Ok((set.handle, patch))
+    Ok((set.handle, patch, set.proving))
 }
 
 fn edit<T>(value: Option<T>, clear: bool) -> Edit<T> {
@@ -196,9 +219,9 @@ fn services(view: &MandateView) -> String {
     .services()
 }
 
-fn set_words(changed: &MandateChanged) -> String {
-    let MandateChanged { applied, changes, remarks, agent } = changed;
-    let handle = agent.handle();
+/// What differs, and what is to be known of it.
+fn differences(changed: &MandateChanged) -> Vec<String> {
+    let MandateChanged { changes, remarks, .. } = changed;
     let rows = changes.iter().map(|change| {
         let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
         let way = match (change.loosens, change.what.as_str()) {
@@ -210,6 +233,13 @@ fn set_words(changed: &MandateChanged) -> String {
     });
     let mut told = if changes.is_empty() { Vec::new() } else { vec![table(&[], rows)] };
     told.extend(remarks.iter().map(|remark| format!("note: {remark}")));
+    told
+}
+
+fn set_words(changed: &MandateChanged) -> String {
+    let MandateChanged { applied, changes, agent, .. } = changed;
+    let handle = agent.handle();
+    let mut told = differences(changed);
     let available = amount(agent.balance.available_usd);
     told.push(match (applied, changes.is_empty()) {
         (true, _) => format!("Set. {handle} can spend {available} now."),

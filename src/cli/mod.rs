@@ -11,10 +11,12 @@ mod ledger;
 mod man;
 mod mandate;
 mod mcp;
+mod operator;
 mod output;
 pub mod owner;
 mod pay;
 mod program;
+mod proof;
 mod recover;
 mod refund;
 mod serve;
@@ -62,9 +64,10 @@ First steps:
   pettycash connect claude-code      or claude-desktop, cursor, vscode, codex
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 the record cannot be written, 5 engine unreachable,
-6 verification failed.
+6 verification failed, 7 an operator is needed.
 Amounts are dollars as digits with at most one point, such as 0.25.
-Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_LOG (trace..error).";
+Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_OPERATOR_TOKEN,
+PETTYCASH_LOG (trace..error).";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -82,6 +85,8 @@ enum Verb {
     Mcp(mcp::Args),
     /// Create, list, show, freeze, unfreeze and revoke agents
     Agent(agent::Args),
+    /// Choose who may give an agent more: a passphrase, and tokens for programs
+    Operator(operator::Args),
     /// Show and change what an agent may spend
     Mandate(mandate::Args),
     /// Add to an agent's balance
@@ -160,6 +165,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Serve(args) => serve::run(args, home()?, output),
         Verb::Mcp(args) => mcp::run(args, cli.home.clone()),
         Verb::Agent(args) => agent::run(args, &home()?, output),
+        Verb::Operator(args) => operator::run(args, &home()?, output),
         Verb::Mandate(args) => mandate::run(args, &home()?, output),
         Verb::Pay(args) => pay::run(args, &home()?, output),
         Verb::Refund(args) => refund::run(args, &home()?, output),

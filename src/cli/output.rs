@@ -23,6 +23,8 @@ pub(super) const DENIED: u8 = 3;
 pub(super) const UNWRITABLE: u8 = 4;
 const UNREACHABLE: u8 = 5;
 const UNVERIFIED: u8 = 6;
+/// It takes an operator, who was not proven.
+const OPERATOR_NEEDED: u8 = 7;
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,9 @@ pub(super) enum Failure {
     /// A client's configuration cannot be read or changed.
     #[error("{message}")]
     Config { message: String, hint: String },
+    /// It takes an operator.
+    #[error("{message}")]
+    OperatorNeeded { message: String, hint: String },
     /// The record does not verify.
     #[error("the record does not verify: {}", problems.join("; "))]
     Unverified { problems: Vec<String> },
@@ -142,6 +147,12 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match (failure(error), client(error)) {
         (Some(Failure::Usage { .. }), _) => USAGE,
         (Some(Failure::Unverified { .. }), _) => UNVERIFIED,
+        (Some(Failure::OperatorNeeded { .. }), _) => OPERATOR_NEEDED,
+        (None, Some(ClientError::Problem(problem)))
+            if problem.code.starts_with("operator_proof_") =>
+        {
+            OPERATOR_NEEDED
+        }
         (None, Some(ClientError::Problem(problem))) if problem.code == "ledger_unwritable" => {
             UNWRITABLE
         }
@@ -163,6 +174,7 @@ fn word(error: &anyhow::Error) -> String {
         (Some(Failure::Usage { .. }), _) => "usage".to_owned(),
         (Some(Failure::Config { .. }), _) => "client_config".to_owned(),
         (Some(Failure::Unverified { .. }), _) => "verification_failed".to_owned(),
+        (Some(Failure::OperatorNeeded { .. }), _) => "operator_needed".to_owned(),
         (_, Some(ClientError::Problem(problem))) => problem.code.clone(),
         (_, Some(_)) => "engine_unavailable".to_owned(),
         (None, None) => "failed".to_owned(),
@@ -171,7 +183,11 @@ fn word(error: &anyhow::Error) -> String {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     match failure(error) {
-        Some(Failure::Usage { hint, .. } | Failure::Config { hint, .. }) => Some(hint.clone()),
+        Some(
+            Failure::Usage { hint, .. }
+            | Failure::Config { hint, .. }
+            | Failure::OperatorNeeded { hint, .. },
+        ) => Some(hint.clone()),
         Some(Failure::Unverified { .. }) => Some(
             "keep a copy of the data directory, and bring the damaged file back from an \
                  earlier one"

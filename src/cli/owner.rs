@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::program;
+use super::{program, proof::TOKEN_VARIABLE};
 use crate::{
     client::{Cause, ClientError, Finder, Operator, Unstarted},
     engine::StoreError,
@@ -151,6 +151,9 @@ fn spawn(home: &Home) -> io::Result<(Child, u64)> {
     command.env_clear().envs(env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
         let known = ENVIRONMENT.contains(&&*name);
+        if name == TOKEN_VARIABLE {
+            return false;
+        }
         known || ENVIRONMENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }));
     command.env(HOME_VARIABLE, home.dir());

@@ -5,8 +5,10 @@ use std::{fmt::Write, process::ExitCode};
 use super::{
     output::{DENIED, Output, UNWRITABLE, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
+    client::Operator,
     home::Home,
     policy::{
         answer::{Outcome, PayAnswer, Refused},
@@ -38,10 +40,12 @@ pub(super) struct Args {
     /// A name of yours for the payment: with the same one it is paid once
     #[arg(long)]
     key: Option<IdempotencyKey>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, service, amount, key } = args;
+    let Args { handle, service, amount, key, proving } = args;
     // So that a connection that breaks does not leave it open whether it was paid.
     let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
     let payment = PaymentTerms {
@@ -52,7 +56,9 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     };
     let operator = owner::operator(home);
     wait(async {
-        let answer = operator.pay(&handle, &payment).await?;
+        let what = async || Ok(format!("This pays {service} from the budget of {handle}."));
+        let act = async |operator: &Operator| operator.pay(&handle, &payment).await;
+        let answer = proving.prove(&operator, what, act).await?;
         output.print(&answer, || words(&answer, &handle, &service))?;
         let Refused { outcome, code, .. } = &answer.refused;
         Ok(match code {

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use super::{
     output::{Output, above_zero, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
+    client::Operator,
     home::Home,
     policy::{
         money::Usd,
@@ -32,16 +34,22 @@ pub(super) struct Args {
     /// Why, in your own words
     #[arg(long)]
     note: Option<Note>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { payment, amount, note } = args;
+    let Args { payment, amount, note, proving } = args;
     if amount.is_some_and(Usd::is_zero) {
         return Err(above_zero().into());
     }
     let operator = owner::operator(home);
     wait(async {
-        let refunded = operator.refund(payment, &Refund { amount_usd: amount, note }).await?;
+        let refund = Refund { amount_usd: amount, note };
+        let much = amount.map_or("all that is left".to_owned(), |amount| amount.to_string());
+        let what = async || Ok(format!("This gives {much} of {payment} back to its agent."));
+        let act = async |operator: &Operator| operator.refund(payment, &refund).await;
+        let refunded = proving.raise(&operator, what, act).await?;
         output.print(&refunded, || words(&refunded))?;
         Ok(ExitCode::SUCCESS)
     })

@@ -7,8 +7,10 @@ use clap::{ArgGroup, Subcommand};
 use super::{
     output::{Output, above_zero, table, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
+    client::Operator,
     home::Home,
     policy::{
         answer::ServiceView,
@@ -63,6 +65,8 @@ struct Add {
     /// Take the place of a service of this name with another payee or price
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
@@ -70,10 +74,13 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         match args.verb {
             Verb::Add(Add { price: Some(Usd::ZERO), .. }) => return Err(above_zero().into()),
-            Verb::Add(Add { id, payee, price, replace, .. }) => {
+            Verb::Add(Add { id, payee, price, replace, proving, .. }) => {
                 let new =
                     NewService { id, payee, price_usd: price, rail: RailName::iou(), replace };
-                let view = operator.add_service(&new).await?;
+                let priced = price_words(price);
+                let what = async || Ok(format!("This has {} paid, {priced}.", new.payee));
+                let act = async |operator: &Operator| operator.add_service(&new).await;
+                let view = proving.raise(&operator, what, act).await?;
                 output.print(&view, || {
                     let (id, payee) = (&view.service_id.0, &view.payee);
                     format!("{id} pays {payee}, {}.", price_words(view.price_usd))

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use super::{
     output::{Output, above_zero, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
+    client::Operator,
     home::Home,
     policy::{
         money::Usd,
@@ -27,16 +29,21 @@ pub(super) struct Args {
     /// Why, in your own words
     #[arg(long)]
     note: Option<Note>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, amount, note } = args;
+    let Args { handle, amount, note, proving } = args;
     if amount.is_zero() {
         return Err(above_zero().into());
     }
     let operator = owner::operator(home);
     wait(async {
-        let view = operator.top_up(&handle, &TopUp { amount_usd: amount, note }).await?;
+        let top_up = TopUp { amount_usd: amount, note };
+        let what = async || Ok(format!("This adds {amount} to the balance of {handle}."));
+        let act = async |operator: &Operator| operator.top_up(&handle, &top_up).await;
+        let view = proving.raise(&operator, what, act).await?;
         let balance = view.balance.balance_usd.unwrap_or(Usd::ZERO);
         output.print(&view, || format!("Added {amount} to {handle}: the balance is {balance}."))?;
         Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use hyper::{
     Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1::{self, SendRequest},
-    header,
+    header::{self, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -125,6 +125,7 @@ impl Line {
         method: Method,
         path: &str,
         body: Option<Bytes>,
+        proof: Option<&HeaderValue>,
         again: Again,
     ) -> Result<(StatusCode, Bytes), Lost> {
         let mut until = Instant::now() + ANSWER_WITHIN;
@@ -132,7 +133,10 @@ impl Line {
         let mut broken = false;
         loop {
             let mut sent = false;
-            let request = request(&method, path, body.clone());
+            let mut request = request(&method, path, body.clone());
+            if let Some(proof) = proof {
+                request.headers_mut().insert(header::AUTHORIZATION, proof.clone());
+            }
             let answer = timeout_at(until, self.exchange(request, &mut sent)).await;
             maybe_sent |= sent;
             let why = match answer {
@@ -223,9 +227,9 @@ fn request(method: &Method, path: &str, body: Option<Bytes>) -> Request<Full<Byt
     // A path of ours is always one; were it not, serve answers that it knows no `/`.
     *request.uri_mut() = path.parse().unwrap_or_default();
     let headers = request.headers_mut();
-    headers.insert(header::HOST, header::HeaderValue::from_static("pettycash"));
+    headers.insert(header::HOST, HeaderValue::from_static("pettycash"));
     if is_json {
-        let json = header::HeaderValue::from_static("application/json");
+        let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
     }
     request

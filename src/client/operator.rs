@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use hyper::Method;
+use base64ct::{Base64, Encoding};
+use hyper::{Method, header::HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
@@ -11,9 +13,9 @@ use crate::policy::{
     names::{Handle, PaymentId, ServiceId, TokenId},
     terms::{
         Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
-        MandatePatch, MandateView, NewAgent, NewService, NewToken, PaymentTerms, Problem, Refund,
-        Refunded, Revocation, Rotation, Services, TokenGiven, TokenList, TokenView, TopUp,
-        Unfreezing,
+        MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor,
+        PaymentTerms, Problem, Refund, Refunded, Revocation, Rotation, Services, TokenGiven,
+        TokenList, TokenView, TopUp, Unfreezing,
     },
 };
 
@@ -82,12 +84,45 @@ type Answer<T> = Result<T, ClientError>;
 #[derive(Clone, Debug)]
 pub struct Operator {
     line: Line,
+    /// Never shown, not even where this is printed to look for a mistake.
+    proof: Option<HeaderValue>,
+}
+
+/// What somebody shows to prove that he is an operator.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// An operator's token, `opr_…`.
+    Token(SecretString),
+    /// The operators' passphrase.
+    Passphrase(SecretString),
+}
+
+impl Proof {
+    /// How it is sent; nothing where it cannot be.
+    fn header(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::Token(token) => format!("Bearer {}", token.expose_secret()),
+            Self::Passphrase(passphrase) => {
+                let text = format!("operator:{}", passphrase.expose_secret());
+                format!("Basic {}", Base64::encode_string(text.as_bytes()))
+            }
+        };
+        let mut header = HeaderValue::from_str(&text).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
 }
 
 impl Operator {
     /// A client of whatever `serve` the finder finds.
     pub fn new(finder: Finder) -> Self {
-        Self { line: Line::new(finder, Plane::Operator) }
+        Self { line: Line::new(finder, Plane::Operator), proof: None }
+    }
+
+    /// The same, with a proof for what gives an agent more.
+    #[must_use]
+    pub fn proven(&self, proof: &Proof) -> Self {
+        Self { line: self.line.clone(), proof: proof.header() }
     }
 
     /// Reads `path`. A reading whose connection breaks is sent again.
@@ -211,6 +246,26 @@ impl Operator {
         self.ask(Method::DELETE, &format!("/v1/tokens/{token}"), None, Again::UnlessSent).await
     }
 
+    /// What the operators' door is like.
+    pub async fn door(&self) -> Answer<OperatorDoor> {
+        self.get("/v1/operator").await
+    }
+
+    /// Gives the operators a passphrase, or another one.
+    pub async fn set_passphrase(&self, new: &NewPassphrase) -> Answer<OperatorDoor> {
+        self.send(Method::PUT, "/v1/operator/passphrase", new, Again::UnlessSent).await
+    }
+
+    /// Gives an operator a token.
+    pub async fn issue_operator_token(&self, new: &NewToken) -> Answer<TokenGiven> {
+        self.post("/v1/operator/tokens", new).await
+    }
+
+    /// The operators' tokens.
+    pub async fn operator_tokens(&self) -> Answer<TokenList> {
+        self.get("/v1/operator/tokens").await
+    }
+
     /// Gives back what a payment took, or a part of it.
     pub async fn refund(&self, payment: PaymentId, refund: &Refund) -> Answer<Refunded> {
         self.post(&format!("/v1/payments/{payment}/refunds"), refund).await
@@ -257,7 +312,8 @@ impl Operator {
         body: Option<Vec<u8>>,
         again: Again,
     ) -> Answer<T> {
-        let answered = self.line.request(method, path, body.map(Into::into), again).await;
+        let (body, proof) = (body.map(Into::into), self.proof.as_ref());
+        let answered = self.line.request(method, path, body, proof, again).await;
         let (status, body) = answered?;
         let garbled = |error: serde_json::Error| ClientError::Garbled {
             status: status.as_u16(),

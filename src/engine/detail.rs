@@ -34,7 +34,8 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::Frozen { .. }
         | Fact::Unfrozen { .. }
         | Fact::Revoked { .. }
-        | Fact::ServiceRemoved { .. } => return None,
+        | Fact::ServiceRemoved { .. }
+        | Fact::PassphraseSet { .. } => return None,
     })
 }
 

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use crate::policy::{
     entry::{Draft, Fact, Hash},
     names::{Handle, RunId, TokenId},
+    proof::Phc,
     state::State,
     token::Token,
 };
@@ -86,6 +87,8 @@ fn place(digest: &Hash) -> Place {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The hash of the operators' passphrase, once there is one.
+    passphrase: Option<Phc>,
     /// The agents that there are not for local clients.
     barred: HashSet<Handle>,
     doors: HashMap<Place, Vec<Arc<Door>>>,
@@ -125,6 +128,11 @@ impl Doors {
         Some((door, begin))
     }
 
+    /// The hash of the operators' passphrase, once there is one.
+    pub(super) fn passphrase(&self) -> Option<Phc> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).passphrase.clone()
+    }
+
     /// Whether local clients may use an agent, as far as there is one.
     pub(super) fn is_local(&self, agent: &Handle) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -158,6 +166,7 @@ impl Doors {
     pub(super) fn refresh_all(&self, state: &State) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut owners: BTreeSet<Owner> = known.of.keys().cloned().collect();
+        owners.insert(None);
         owners.extend(state.tokens().map(|token| token.agent.clone()));
         owners.extend(state.books().map(|book| Some(book.handle.clone())));
         for owner in &owners {
@@ -197,6 +206,9 @@ impl Known {
                 }
             }
         }
+        if owner.is_none() {
+            self.passphrase = state.passphrase().cloned();
+        }
         if let Some(agent) = owner {
             let book = state.book(agent);
             if book.is_some_and(|book| !book.mandate.local.is_allowed()) {
@@ -221,8 +233,8 @@ impl Known {
 /// Who is let in by other means than before, once these facts are so.
 pub(super) fn changed_by(drafts: &[Draft]) -> BTreeSet<Owner> {
     let changed = drafts.iter().filter(|draft| match &draft.fact {
-        Fact::Token(_) | Fact::Opened { .. } | Fact::MandateSet { .. } => true,
-        fact => matches!(fact, Fact::Revoked { .. }),
+        Fact::Token(_) | Fact::PassphraseSet { .. } | Fact::Revoked { .. } => true,
+        fact => matches!(fact, Fact::Opened { .. } | Fact::MandateSet { .. }),
     });
     changed.map(|draft| draft.agent.clone()).collect()
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Proof};
 use crate::{
     policy::{
         change::{Change, remarks},
@@ -23,6 +23,15 @@ struct Found {
     applied: bool,
 }
 
+/// Which change of a mandate is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Only {
+    /// One that gives no more than the mandate as it is by now; any other is left.
+    WhatTightens,
+    /// Whatever is asked.
+    AsAsked,
+}
+
 impl Engine {
     /// An agent's mandate.
     ///
@@ -38,38 +47,38 @@ impl Engine {
     }
 
     /// Changes an agent's mandate, or says what would change. One that only tightens it goes where
-    /// a freeze does.
+    /// a freeze does; one that gives more anywhere takes an operator's proof.
     ///
     /// # Errors
-    /// If policy or the store refuses.
+    /// If the proof does not do, or policy or the store refuses.
     pub async fn change_mandate(
         &self,
         agent: &Handle,
         patch: MandatePatch,
+        proof: Option<Proof>,
     ) -> Result<MandateChanged, EngineError> {
         let (handle, asked) = (agent.clone(), patch.clone());
         let look = move |state: &State, now| propose(state, &handle, &asked, now);
         let (_, proposed) = self.look(look).await??;
         let dry_run = patch.dry_run;
-        let changed = if proposed.applied && tightens(&proposed.changes) {
-            match self.change(agent, patch.clone(), Purpose::Lower).await? {
-                Some(changed) => changed,
-                None => self.change_any(agent, patch).await?,
-            }
+        let lowers = !dry_run && tightens(&proposed.changes);
+        let purpose = if proposed.applied { Purpose::Lower } else { Purpose::Record };
+        let lowered = if lowers {
+            self.change(agent, patch.clone(), purpose, Only::WhatTightens).await?
         } else {
-            self.change_any(agent, patch).await?
+            None
         };
+        let changed = if lowered.is_some() {
+            lowered
+        } else {
+            if !dry_run {
+                self.prove(proof).await?;
+            }
+            self.change(agent, patch, Purpose::Record, Only::AsAsked).await?
+        };
+        let changed = changed.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?;
         tracing::info!(%agent, dry_run, changes = changed.changes.len(), "mandate changed");
         Ok(changed)
-    }
-
-    async fn change_any(
-        &self,
-        agent: &Handle,
-        patch: MandatePatch,
-    ) -> Result<MandateChanged, EngineError> {
-        let changed = self.change(agent, patch, Purpose::Record).await?;
-        Ok(changed.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
     }
 
     /// Changes the mandate as it is by now; nothing if that gives more, and it is to give less.
@@ -78,12 +87,13 @@ impl Engine {
         agent: &Handle,
         patch: MandatePatch,
         purpose: Purpose,
+        only: Only,
     ) -> Result<Option<MandateChanged>, EngineError> {
         let (deciding, reading) = (agent.clone(), agent.clone());
         let decide = move |state: &State, now| {
             let (act, found) = propose(state, &deciding, &patch, now)?;
             // Somebody may have changed it since it was looked at.
-            if purpose == Purpose::Lower && !tightens(&found.changes) {
+            if only == Only::WhatTightens && !tightens(&found.changes) {
                 return Ok((Act::Nothing, None));
             }
             Ok::<_, EngineError>((act, Some(found)))

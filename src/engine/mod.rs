@@ -3,6 +3,7 @@
 //! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
 //! that of an operator's act (`mandate.rs`, `refund.rs` and `tokens.rs` of those that take more
 //! telling), `doors.rs` knows whom a token lets in,
+//! `proof.rs` who is an operator,
 //! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
 //! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
 
@@ -13,6 +14,7 @@ mod mandate;
 mod operate;
 mod pages;
 mod pay;
+mod proof;
 pub mod recover;
 mod refund;
 mod report;
@@ -26,6 +28,7 @@ pub mod verify;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+pub use proof::{Proof, ProofError};
 pub use refund::RefundError;
 pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
 use serde::Deserialize;
@@ -33,6 +36,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use doors::Doors;
+use proof::Turns;
 pub(crate) use tally::{Counted, Tally};
 pub use tokens::Principal;
 
@@ -68,6 +72,8 @@ pub struct Engine {
     doors: Arc<Doors>,
     /// Whether uses of tokens are being written down.
     noting: Tally,
+    /// Who has passphrases looked at, one after the other.
+    turns: Arc<Turns>,
 }
 
 /// One call of a tool, as it reaches the engine.
@@ -106,6 +112,9 @@ pub enum EngineError {
     /// The refund is refused.
     #[error(transparent)]
     Refund(#[from] RefundError),
+    /// It takes an operator's proof.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// The record cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -138,6 +147,7 @@ impl EngineError {
             Self::Operate(error) => operate::problem(error),
             Self::Patch(error) => mandate::problem(error),
             Self::Refund(error) => refund::problem(*error),
+            Self::Proof(error) => proof::problem(*error),
             Self::Store(error @ StoreError::Uncertain { .. }) => (
                 503,
                 store_code(error).word(),
@@ -159,6 +169,7 @@ impl EngineError {
             Self::Operate(_)
             | Self::Patch(_)
             | Self::Refund(_)
+            | Self::Proof(_)
             | Self::Cursor
             | Self::Limit { .. }
             | Self::UnknownRail { .. }

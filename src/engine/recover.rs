@@ -80,8 +80,8 @@ impl Engine {
     /// If the store fails in a way that leaves nothing to read.
     pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
-        let (doors, noting) = (Arc::default(), Tally::new());
-        let engine = Self { store, rails, clock, under_way, parked, doors, noting };
+        let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
+        let engine = Self { store, rails, clock, under_way, parked, doors, noting, turns };
         engine.refresh_doors().await?;
         match engine.put_right().await {
             Ok(()) => {}

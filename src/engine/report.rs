@@ -176,6 +176,7 @@ fn line(entry: &Entry) -> LedgerLine {
         Fact::ServiceRemoved { service } => {
             LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
         }
+        Fact::PassphraseSet { .. } => bare("passphrase_set"),
         Fact::Token(fact) => bare(match fact {
             TokenFact::Issued(_) => "token_issued",
             TokenFact::Ends { .. } => "token_ends",

@@ -267,6 +267,7 @@ impl Check {
             | Fact::ServiceSet(_)
             | Fact::ServiceRemoved { .. }
             | Fact::Token(_)
+            | Fact::PassphraseSet { .. }
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

@@ -8,6 +8,7 @@
 mod agent;
 mod operator;
 mod problem;
+mod proof;
 mod socket;
 
 use tokio::sync::watch;

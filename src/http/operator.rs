@@ -3,13 +3,14 @@
 use axum::{
     Json, Router,
     extract::State,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use serde::Deserialize;
 
 use super::{
     App, End,
     problem::{Asked, Failure, Named, Sent, unknown_method, unknown_path},
+    proof::Shown,
 };
 use crate::{
     engine::{Engine, EngineError},
@@ -18,9 +19,9 @@ use crate::{
         names::{Handle, PaymentId, ServiceId, TokenId},
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
-            MandateChanged, MandatePatch, MandateView, NewAgent, NewService, NewToken,
-            PaymentTerms, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
-            TokenView, TopUp, Unfreezing,
+            MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService,
+            NewToken, OperatorDoor, PaymentTerms, Refund, Refunded, Revocation, Rotation, Services,
+            TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
         },
     },
 };
@@ -44,6 +45,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/agents/{handle}/payments", post(pay))
         .route("/v1/agents/{handle}/tokens", get(tokens).post(issue_token))
         .route("/v1/tokens/{token}", delete(revoke_token))
+        .route("/v1/operator", get(door))
+        .route("/v1/operator/passphrase", put(set_passphrase))
+        .route("/v1/operator/tokens", get(operator_tokens).post(issue_operator_token))
         .route("/v1/tokens/{token}/rotations", post(rotate_token))
         .route("/v1/payments/{payment}/refunds", post(refund))
         .route("/v1/services", get(services).post(add_service))
@@ -74,8 +78,12 @@ async fn agents(State(app): State<App>) -> Answer<Agents> {
     asked(&app, async |engine: Engine| engine.agents().await).await
 }
 
-async fn create_agent(State(app): State<App>, Sent(new): Sent<NewAgent>) -> Answer<AgentView> {
-    asked(&app, async move |engine: Engine| engine.create_agent(new).await).await
+async fn create_agent(
+    State(app): State<App>,
+    shown: Shown,
+    Sent(new): Sent<NewAgent>,
+) -> Answer<AgentView> {
+    raised(&app, shown, async move |engine: Engine| engine.create_agent(new).await).await
 }
 
 async fn agent(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<AgentView> {
@@ -101,9 +109,10 @@ async fn freeze(
 async fn unfreeze(
     State(app): State<App>,
     Named(agent): Named<Handle>,
+    shown: Shown,
     Sent(unfreezing): Sent<Unfreezing>,
 ) -> Answer<Acted> {
-    asked(&app, async move |engine: Engine| engine.unfreeze(&agent, unfreezing).await).await
+    raised(&app, shown, async move |engine: Engine| engine.unfreeze(&agent, unfreezing).await).await
 }
 
 async fn freeze_all(State(app): State<App>, Sent(freezing): Sent<Freezing>) -> Answer<ActedOnAll> {
@@ -112,25 +121,31 @@ async fn freeze_all(State(app): State<App>, Sent(freezing): Sent<Freezing>) -> A
 
 async fn unfreeze_all(
     State(app): State<App>,
+    shown: Shown,
     Sent(unfreezing): Sent<Unfreezing>,
 ) -> Answer<ActedOnAll> {
-    asked(&app, async move |engine: Engine| engine.unfreeze_all(unfreezing).await).await
+    raised(&app, shown, async move |engine: Engine| engine.unfreeze_all(unfreezing).await).await
 }
 
 async fn top_up(
     State(app): State<App>,
     Named(agent): Named<Handle>,
+    shown: Shown,
     Sent(top_up): Sent<TopUp>,
 ) -> Answer<AgentView> {
-    asked(&app, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
+    raised(&app, shown, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
 }
 
 async fn services(State(app): State<App>) -> Answer<Services> {
     asked(&app, async |engine: Engine| engine.services().await).await
 }
 
-async fn add_service(State(app): State<App>, Sent(new): Sent<NewService>) -> Answer<ServiceView> {
-    asked(&app, async move |engine: Engine| engine.add_service(new).await).await
+async fn add_service(
+    State(app): State<App>,
+    shown: Shown,
+    Sent(new): Sent<NewService>,
+) -> Answer<ServiceView> {
+    raised(&app, shown, async move |engine: Engine| engine.add_service(new).await).await
 }
 
 async fn remove_service(
@@ -147,17 +162,19 @@ async fn mandate(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<
 async fn change_mandate(
     State(app): State<App>,
     Named(agent): Named<Handle>,
+    Shown(proof): Shown,
     Sent(patch): Sent<MandatePatch>,
 ) -> Answer<MandateChanged> {
-    asked(&app, async move |engine: Engine| engine.change_mandate(&agent, patch).await).await
+    asked(&app, async move |engine: Engine| engine.change_mandate(&agent, patch, proof).await).await
 }
 
 async fn pay(
     State(app): State<App>,
     Named(agent): Named<Handle>,
+    shown: Shown,
     Sent(payment): Sent<PaymentTerms>,
 ) -> Answer<PayAnswer> {
-    asked(&app, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
+    raised(&app, shown, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
 }
 
 async fn tokens(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<TokenList> {
@@ -167,17 +184,20 @@ async fn tokens(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<T
 async fn issue_token(
     State(app): State<App>,
     Named(agent): Named<Handle>,
+    shown: Shown,
     Sent(new): Sent<NewToken>,
 ) -> Answer<TokenGiven> {
-    asked(&app, async move |engine: Engine| engine.issue_token(&agent, new).await).await
+    raised(&app, shown, async move |engine: Engine| engine.issue_token(&agent, new).await).await
 }
 
 async fn rotate_token(
     State(app): State<App>,
     Named(token): Named<TokenId>,
+    shown: Shown,
     Sent(rotation): Sent<Rotation>,
 ) -> Answer<TokenGiven> {
-    asked(&app, async move |engine: Engine| engine.rotate_token(&token, rotation).await).await
+    raised(&app, shown, async move |engine: Engine| engine.rotate_token(&token, rotation).await)
+        .await
 }
 
 async fn revoke_token(State(app): State<App>, Named(token): Named<TokenId>) -> Answer<TokenView> {
@@ -187,9 +207,10 @@ async fn revoke_token(State(app): State<App>, Named(token): Named<TokenId>) -> A
 async fn refund(
     State(app): State<App>,
     Named(payment): Named<PaymentId>,
+    shown: Shown,
     Sent(asked_for): Sent<Refund>,
 ) -> Answer<Refunded> {
-    asked(&app, async move |engine: Engine| engine.refund(payment, asked_for).await).await
+    raised(&app, shown, async move |engine: Engine| engine.refund(payment, asked_for).await).await
 }
 
 /// Which page of which ledger.
@@ -208,6 +229,48 @@ async fn ledger(State(app): State<App>, Asked(page): Asked<PageAsked>) -> Answer
 
 async fn books(State(app): State<App>) -> Answer<Books> {
     asked(&app, async |engine: Engine| engine.books().await).await
+}
+
+async fn door(State(app): State<App>) -> Json<OperatorDoor> {
+    Json(app.engine.operator_door())
+}
+
+async fn set_passphrase(
+    State(app): State<App>,
+    shown: Shown,
+    Sent(new): Sent<NewPassphrase>,
+) -> Answer<OperatorDoor> {
+    let NewPassphrase { passphrase } = new;
+    raised(&app, shown, async move |engine: Engine| engine.set_passphrase(passphrase.0).await).await
+}
+
+async fn operator_tokens(State(app): State<App>) -> Answer<TokenList> {
+    asked(&app, async |engine: Engine| engine.operator_tokens().await).await
+}
+
+async fn issue_operator_token(
+    State(app): State<App>,
+    shown: Shown,
+    Sent(new): Sent<NewToken>,
+) -> Answer<TokenGiven> {
+    raised(&app, shown, async move |engine: Engine| engine.issue_operator_token(new).await).await
+}
+
+/// Asks the engine for what gives an agent more, which takes an operator's proof.
+async fn raised<T, F>(
+    app: &App,
+    Shown(proof): Shown,
+    ask: impl FnOnce(Engine) -> F + Send + 'static,
+) -> Answer<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+{
+    let proven = async move |engine: Engine| {
+        engine.prove(proof).await?;
+        ask(engine).await
+    };
+    asked(app, proven).await
 }
 
 /// Asks the engine and tells its answer, or its error as a problem.

@@ -11,6 +11,7 @@ use super::{
     mandate::Service,
     money::Usd,
     names::{Handle, PaymentId, ServiceId, TokenId},
+    proof::Phc,
     state::{OpenPayment, State},
     tally::{Run, RunTally},
     token::Token,
@@ -33,6 +34,8 @@ pub enum DocKey {
     Refunded(PaymentId),
     /// What a token lets in.
     Token(TokenId),
+    /// The hash of the operators' passphrase.
+    Passphrase,
 }
 
 /// One document of the state, as the desk keeps it.
@@ -65,6 +68,8 @@ pub enum Document {
     },
     /// What a token lets in.
     Token(Token),
+    /// The hash of the operators' passphrase.
+    Passphrase(Phc),
 }
 
 impl State {
@@ -78,7 +83,14 @@ impl State {
         let open = self.open.keys().copied().map(DocKey::Open);
         let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
         let tokens = self.tokens().map(|token| DocKey::Token(token.id.clone()));
-        books.chain(runs).chain(services).chain(open).chain(refunded).chain(tokens)
+        let passphrase = self.passphrase.iter().map(|_| DocKey::Passphrase);
+        books
+            .chain(runs)
+            .chain(services)
+            .chain(open)
+            .chain(refunded)
+            .chain(tokens)
+            .chain(passphrase)
     }
 
     /// One document, or nothing where it is gone.
@@ -102,6 +114,7 @@ impl State {
                 sum.map(|sum| Document::Refunded { payment: *payment, sum })
             }
             DocKey::Token(id) => self.token(id).cloned().map(Document::Token),
+            DocKey::Passphrase => self.passphrase.clone().map(Document::Passphrase),
         }
     }
 
@@ -152,6 +165,7 @@ impl State {
                     state.refunded.insert(payment, sum);
                 }
                 Document::Token(token) => state.tokens.insert(token),
+                Document::Passphrase(hash) => state.passphrase = Some(hash),
             }
         }
         state.keys.restore(chunks);

@@ -10,6 +10,7 @@ use super::{
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+    proof::Phc,
     token::TokenFact,
     window::Period,
 };
@@ -302,6 +303,11 @@ pub enum Fact {
     },
     /// Something happened to a token: an agent's, or, in nobody's ledger, an operator's.
     Token(TokenFact),
+    /// The operators were given a passphrase, or another one.
+    PassphraseSet {
+        /// The hash of it.
+        hash: Phc,
+    },
     /// Something happened to the record itself, or to the clock.
     Incident(Incident),
 }
@@ -386,6 +392,7 @@ impl Fact {
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
+            | Self::PassphraseSet { .. }
             | Self::Incident(_) => None,
         }
     }
@@ -408,6 +415,7 @@ impl Fact {
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
+            | Self::PassphraseSet { .. }
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -436,6 +444,7 @@ impl Fact {
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
+            | Self::PassphraseSet { .. }
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

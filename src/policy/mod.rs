@@ -24,6 +24,7 @@ pub mod money;
 pub mod names;
 pub mod operate;
 pub mod planted;
+pub mod proof;
 pub mod settle;
 pub mod state;
 pub mod tally;

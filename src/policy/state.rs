@@ -14,6 +14,7 @@ use super::{
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
+    proof::Phc,
     token::Tokens,
 };
 
@@ -57,6 +58,7 @@ pub struct State {
     pub(super) keys: Keys,
     pub(super) refunded: BTreeMap<PaymentId, Usd>,
     pub(super) tokens: Tokens,
+    pub(super) passphrase: Option<Phc>,
     repeats: BTreeMap<Handle, Repeats>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
@@ -66,10 +68,11 @@ pub struct State {
 /// are forgotten yet, makes no difference.
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        let Self { books, services, open, keys, refunded, tokens, repeats, now, touched: _ } = self;
+        let Self { books, services, open, keys, refunded, repeats, now, .. } = self;
+        let Self { tokens, passphrase, touched: _, .. } = self;
         (books, services, open) == (&other.books, &other.services, &other.open)
             && (refunded, repeats, now) == (&other.refunded, &other.repeats, &other.now)
-            && *tokens == other.tokens
+            && (tokens, passphrase) == (&other.tokens, &other.passphrase)
             && keys.differing(&other.keys, *now) == 0
     }
 }
@@ -183,6 +186,10 @@ impl State {
             self.touched.insert(DocKey::Service(service.id.clone()));
             self.services.insert(service.id.clone(), service.clone());
         }
+        if let Fact::PassphraseSet { hash } = fact {
+            self.touched.insert(DocKey::Passphrase);
+            self.passphrase = Some(hash.clone());
+        }
         if let Fact::ServiceRemoved { service } = fact {
             self.touched.insert(DocKey::Service(service.clone()));
             if !planted::is(Bug::RemovedIsPaid) {
@@ -265,6 +272,7 @@ impl State {
             | Fact::ServiceSet(_)
             | Fact::ServiceRemoved { .. }
             | Fact::Token(_)
+            | Fact::PassphraseSet { .. }
             | Fact::Incident(_) => {}
         }
     }
@@ -391,6 +399,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::ServiceSet(_)
         | Fact::ServiceRemoved { .. }
         | Fact::Token(_)
+        | Fact::PassphraseSet { .. }
         | Fact::Incident(_) => return,
     }
     book.row = None;

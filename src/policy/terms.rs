@@ -19,7 +19,10 @@ use super::{
 };
 
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
-pub use token::{NewToken, Replaced, Rotation, Secret, TokenGiven, TokenList, TokenView};
+pub use token::{
+    NewPassphrase, NewToken, OperatorDoor, Replaced, Rotation, Secret, TokenGiven, TokenList,
+    TokenView,
+};
 
 /// A cap as operators write it over the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -230,6 +230,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Keys(minute, n) => format!("keys/{minute:020}/{n:020}"),
         DocKey::Refunded(payment) => format!("refunded/{payment}"),
         DocKey::Token(token) => format!("token/{token}"),
+        DocKey::Passphrase => "passphrase".to_owned(),
     };
     text.into_bytes()
 }

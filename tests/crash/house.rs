@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use pettycash::{client::Finder, clock::instant, home::Home};
 use tempfile::TempDir;
 
-use crate::support::private_dir;
+use crate::support::{as_operator, private_dir};
 
 /// The longest that opening may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,7 +60,7 @@ impl CrashHome {
         command.args(words).stdin(Stdio::null());
         command.env("PETTYCASH_HOME", self.path());
         command.env("XDG_STATE_HOME", self.dir.path().join("state"));
-        command.env_remove("PETTYCASH_AGENT").env_remove("PETTYCASH_LOG");
+        as_operator(&mut command).env_remove("PETTYCASH_AGENT").env_remove("PETTYCASH_LOG");
         command
     }
 

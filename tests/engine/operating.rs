@@ -114,13 +114,13 @@ async fn a_failed_disk_takes_a_tighter_mandate_and_no_looser_one() {
     let agent: Handle = "a0".parse().unwrap();
     let patch = |text: serde_json::Value| -> MandatePatch { serde_json::from_value(text).unwrap() };
     let limit = |text: &str| patch(json!({"per_call_limit_usd": text}));
-    engine.change_mandate(&agent, limit("1.00")).await.unwrap();
+    engine.change_mandate(&agent, limit("1.00"), None).await.unwrap();
     disk.fail_at(disk.boundaries() + 1, ErrorKind::Other);
-    assert!(in_memory(&engine.change_mandate(&agent, limit("0.50")).await));
+    assert!(in_memory(&engine.change_mandate(&agent, limit("0.50"), None).await));
     let shown = engine.mandate(&agent).await.unwrap();
     assert_eq!(shown.per_call_limit_usd, Some("0.50".parse().unwrap()));
     for looser in [json!({"per_call_limit_usd": "2.00"}), json!({"per_call_limit_usd": null})] {
-        assert!(!in_memory(&engine.change_mandate(&agent, patch(looser)).await));
+        assert!(!in_memory(&engine.change_mandate(&agent, patch(looser), None).await));
     }
     assert_eq!(engine.mandate(&agent).await.unwrap(), shown);
 }
@@ -153,7 +153,7 @@ async fn a_cap_that_was_set_in_memory_counts_from_the_entry_that_tells_of_it() {
         {"period": "run", "cap_usd": "1.00"}]});
     let patch = || -> MandatePatch { serde_json::from_value(patch.clone()).unwrap() };
     fill(&disk, &engine).await;
-    assert!(in_memory(&engine.change_mandate(&agent, patch()).await));
+    assert!(in_memory(&engine.change_mandate(&agent, patch(), None).await));
     disk.set_capacity(usize::MAX);
     engine
         .top_up(&agent, serde_json::from_value(json!({"amount_usd": "2.00"})).unwrap())

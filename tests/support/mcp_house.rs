@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::mcp_raw::Raw;
+use super::{as_operator, mcp_raw::Raw};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pettycash");
 
@@ -55,7 +55,7 @@ impl House {
     pub(crate) fn furnish(&self, command: &mut Command) {
         command.env("PETTYCASH_HOME", self.home());
         command.env("XDG_STATE_HOME", self.state());
-        command.env_remove("PETTYCASH_AGENT").env_remove("PETTYCASH_LOG");
+        as_operator(command).env_remove("PETTYCASH_AGENT").env_remove("PETTYCASH_LOG");
     }
 
     /// What an operator's command prints; it must end well.

@@ -1,6 +1,6 @@
 //! What tests are built from.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Command, thread, time::Duration};
 
 use pettycash::store::{FileDisk, StoreError};
 use tempfile::TempDir;
@@ -18,6 +18,29 @@ pub(crate) mod sim_disk;
 pub(crate) fn private_dir() -> TempDir {
     let private = std::fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().permissions(private).tempdir().expect("a directory")
+}
+
+/// The variables by which AI agents mark the shells that they run.
+pub(crate) const AGENT_MARKS: [&str; 7] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CODEX_SANDBOX",
+    "CURSOR_AGENT",
+    "GEMINI_CLI",
+    "CLINE_ACTIVE",
+    "OPENCODE",
+];
+
+/// Has a command run as at a terminal of the operator's, whoever runs the tests.
+pub(crate) fn as_operator(command: &mut Command) -> &mut Command {
+    let marks = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        AGENT_MARKS.contains(&&*name) || name.starts_with("CODEX_")
+    });
+    for mark in marks {
+        command.env_remove(mark);
+    }
+    command.env_remove("PETTYCASH_OPERATOR_TOKEN")
 }
 
 /// Takes a journal's directory, once nobody holds its lock: a process that another test starts

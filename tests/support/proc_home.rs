@@ -22,6 +22,8 @@ use pettycash::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
+use crate::support::as_operator;
+
 /// The longest that anything a test waits for may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long `serve.log` gets before it is put aside.
@@ -90,7 +92,7 @@ impl TestHome {
     /// `pettycash` with these arguments on this home.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-        self.furnish(command.args(arguments));
+        self.furnish(as_operator(&mut command).args(arguments));
         command
     }
 

@@ -4,6 +4,7 @@ use crate::{
     cli::{
         expiry::{Expiry, expiry},
         output::Failure,
+        proof::Proving,
         words::bounds,
     },
     clock::Clock,
@@ -54,10 +55,12 @@ pub(super) struct Create {
     /// Keep it from local clients: `mcp --agent` does not know it, it takes one of its tokens
     #[arg(long)]
     no_local: bool,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 /// The terms that were typed, with what is wrong in them told before anything is sent.
-pub(super) fn terms(create: Create) -> Result<NewAgent, Failure> {
+pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
     let expires_at =
         create.expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
     let caps = create.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
@@ -76,7 +79,7 @@ pub(super) fn terms(create: Create) -> Result<NewAgent, Failure> {
         message: error.to_string(),
         hint: "`pettycash agent create --help` has examples".to_owned(),
     })?;
-    Ok(new)
+    Ok((new, create.proving))
 }
 
 pub(super) fn created(view: &AgentView) -> String {

@@ -3,7 +3,7 @@
 use clap::ArgGroup;
 
 use crate::{
-    cli::{output::Output, words::names},
+    cli::{output::Output, proof::Proving, words::names},
     client::Operator,
     policy::{
         names::{Handle, Note, Reason},
@@ -55,6 +55,8 @@ pub(super) struct Unfreeze {
     /// Why, in your own words
     #[arg(long)]
     note: Option<Note>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) async fn freeze(
@@ -73,16 +75,20 @@ pub(super) async fn freeze(
 }
 
 pub(super) async fn unfreeze(
-    Unfreeze { handle, note, .. }: Unfreeze,
+    Unfreeze { handle, note, proving, .. }: Unfreeze,
     operator: &Operator,
     output: Output,
 ) -> anyhow::Result<()> {
     let unfreezing = Unfreezing { note };
     if let Some(handle) = handle {
-        let acted = operator.unfreeze(&handle, &unfreezing).await?;
+        let what = async || Ok(format!("This lets {handle} pay again."));
+        let act = async |operator: &Operator| operator.unfreeze(&handle, &unfreezing).await;
+        let acted = proving.raise(operator, what, act).await?;
         output.print(&acted, || unfrozen(&acted))
     } else {
-        let acted = operator.unfreeze_all(&unfreezing).await?;
+        let what = async || Ok("This lets every frozen agent pay again.".to_owned());
+        let act = async |operator: &Operator| operator.unfreeze_all(&unfreezing).await;
+        let acted = proving.raise(operator, what, act).await?;
         output.print(&acted, || unfrozen_all(&acted))
     }
 }

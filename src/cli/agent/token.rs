@@ -4,6 +4,7 @@ use crate::{
     cli::{
         expiry::{Expiry, expiry, overlap},
         output::{Output, note, table},
+        proof::Proving,
     },
     client::Operator,
     clock::Clock,
@@ -36,6 +37,8 @@ pub(super) struct Give {
     /// What you call it, to know it again
     #[arg(long)]
     label: Option<Label>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,13 +52,17 @@ pub(super) struct Rotate {
     /// When the new one ends, instead of living as long as the old one was to
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) async fn give(asked: Give, operator: &Operator, output: Output) -> anyhow::Result<()> {
-    let Give { handle, expires, run, label } = asked;
+    let Give { handle, expires, run, label, proving } = asked;
     let expires_at = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
     let new = NewToken { run, label, expires_at };
-    given(&operator.issue_token(&handle, &new).await?, output)
+    let what = async || Ok(format!("This makes a token that lets {handle} in."));
+    let act = async |operator: &Operator| operator.issue_token(&handle, &new).await;
+    given(&proving.raise(operator, what, act).await?, output)
 }
 
 pub(super) async fn rotate(
@@ -63,10 +70,12 @@ pub(super) async fn rotate(
     operator: &Operator,
     output: Output,
 ) -> anyhow::Result<()> {
-    let Rotate { id, overlap, expires } = asked;
+    let Rotate { id, overlap, expires, proving } = asked;
     let expires_at = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
     let rotation = Rotation { overlap_s: overlap, expires_at };
-    given(&operator.rotate_token(&id, &rotation).await?, output)
+    let what = async || Ok(format!("This makes a token in place of {id}."));
+    let act = async |operator: &Operator| operator.rotate_token(&id, &rotation).await;
+    given(&proving.raise(operator, what, act).await?, output)
 }
 
 /// Prints a token, alone, and tells what it is where only people look.

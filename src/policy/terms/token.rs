@@ -133,6 +133,21 @@ impl TokenView {
     }
 }
 
+/// The body that gives the operators a passphrase.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassphrase {
+    /// The passphrase.
+    pub passphrase: Secret,
+}
+
+/// What the operators' door is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorDoor {
+    /// Whether there is a passphrase: then whatever gives an agent more takes a proof.
+    pub initialised: bool,
+}
+
 /// The tokens of an agent, or the operators', oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenList {

@@ -1,0 +1,145 @@
+//! Proving that an operator asks, for whatever gives an agent more.
+//!
+//! Once there is a passphrase, `serve` asks for it, whoever speaks to it. Before, all that stands
+//! between an agent's shell and its own budget is this look at the environment: a guard rail for
+//! agents that mean well, and no wall.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use secrecy::SecretString;
+
+use super::output::{Failure, note};
+use crate::client::{ClientError, Operator, Proof};
+
+/// Where programs find an operator's token. It is not for whatever we start.
+pub(super) const TOKEN_VARIABLE: &str = "PETTYCASH_OPERATOR_TOKEN";
+/// The longest file with a secret that is read.
+const MAX_SECRET: u64 = 4 * 1024;
+/// What AI agents set in the shells that they run.
+const MARKS: [&str; 6] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CURSOR_AGENT",
+    "GEMINI_CLI",
+    "CLINE_ACTIVE",
+    "OPENCODE",
+];
+/// The beginning of more of them, but for those that people set for themselves.
+const MARKS_PREFIX: &str = "CODEX_";
+const NO_MARKS: [&str; 2] = ["CODEX_HOME", "CODEX_API_KEY"];
+
+/// How somebody proves that he is an operator.
+#[derive(Debug, clap::Args)]
+pub(super) struct Proving {
+    /// A file with an operator's token, for where nobody can type the passphrase; or have the
+    /// token in `PETTYCASH_OPERATOR_TOKEN`
+    #[arg(long, value_name = "FILE")]
+    operator_token_file: Option<PathBuf>,
+}
+
+impl Proving {
+    /// Does what gives an existing agent more: as [`Self::prove`], and not for an AI agent where
+    /// there is no passphrase.
+    pub(super) async fn raise<T>(
+        &self,
+        operator: &Operator,
+        what: impl AsyncFnOnce() -> anyhow::Result<String>,
+        act: impl AsyncFn(&Operator) -> Result<T, ClientError>,
+    ) -> anyhow::Result<T> {
+        guard(operator).await?;
+        self.prove(operator, what, act).await
+    }
+
+    /// Does what takes a proof once there is a passphrase. Where none was given, and somebody can
+    /// be asked, he is told what changes, and types the passphrase.
+    pub(super) async fn prove<T>(
+        &self,
+        operator: &Operator,
+        what: impl AsyncFnOnce() -> anyhow::Result<String>,
+        act: impl AsyncFn(&Operator) -> Result<T, ClientError>,
+    ) -> anyhow::Result<T> {
+        let token = self.token()?.map(Proof::Token);
+        let shown = token.as_ref().map_or_else(|| operator.clone(), |token| operator.proven(token));
+        match act(&shown).await {
+            Err(ClientError::Problem(problem))
+                if problem.code == "operator_proof_required" && can_be_asked() =>
+            {
+                note(&what().await?);
+                let passphrase = Proof::Passphrase(ask("Operator's passphrase: ")?);
+                Ok(act(&operator.proven(&passphrase)).await?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    fn token(&self) -> anyhow::Result<Option<SecretString>> {
+        if let Some(file) = &self.operator_token_file {
+            return secret_in(file).map(Some);
+        }
+        let named = env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty());
+        Ok(named.map(|token| token.trim().into()))
+    }
+}
+
+/// Refuses an AI agent, as far as it can be told, where there is no passphrase to ask for.
+pub(super) async fn guard(operator: &Operator) -> anyhow::Result<()> {
+    let Some(mark) = marks(env::vars_os()).next() else { return Ok(()) };
+    if operator.door().await?.initialised {
+        return Ok(());
+    }
+    Err(Failure::OperatorNeeded {
+        message: format!(
+            "this gives an agent more, and it is an AI agent that asks: {mark} is set"
+        ),
+        hint: "type it in a terminal of your own. This is a guard rail, not a wall; `pettycash \
+               operator init` has everybody asked for a passphrase instead"
+            .to_owned(),
+    }
+    .into())
+}
+
+/// Whether it is an AI agent that asks, as far as the environment tells.
+pub(super) fn is_agent() -> bool {
+    marks(env::vars_os()).next().is_some()
+}
+
+/// The variables by which AI agents can be told.
+pub(super) fn marks(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = String> {
+    let told = variables.filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+    told.filter_map(|name| name.into_string().ok()).filter(|name| {
+        let of_codex = name.starts_with(MARKS_PREFIX) && !NO_MARKS.contains(&name.as_str());
+        of_codex || MARKS.contains(&name.as_str())
+    })
+}
+
+fn can_be_asked() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a secret at the terminal, which does not show it.
+pub(super) fn ask(prompt: &str) -> anyhow::Result<SecretString> {
+    let typed = rpassword::prompt_password(prompt).context("could not ask at the terminal")?;
+    Ok(typed.into())
+}
+
+/// The secret in a file, without the end of its line; `-` is stdin.
+pub(super) fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
+    let doing = || format!("could not read `{}`", file.display());
+    let mut text = String::new();
+    if file == Path::new("-") {
+        io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text).with_context(doing)?;
+    } else {
+        let opened = File::open(file).with_context(doing)?;
+        opened.take(MAX_SECRET).read_to_string(&mut text).with_context(doing)?;
+    }
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}

@@ -1,0 +1,180 @@
+//! Who is an operator: a token of theirs, or the passphrase, shown with what gives an agent more.
+//!
+//! Before there is a passphrase nobody is asked. Whatever takes power away never asks: it must
+//! work at once, for anybody who is let in at all.
+
+use std::time::Duration;
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::sleep,
+};
+
+use super::{Engine, EngineError, secret};
+use crate::{
+    policy::{
+        operate::OperateError,
+        proof::{self, Phc},
+        state::State,
+        terms::OperatorDoor,
+    },
+    store::{Purpose, StoreError},
+};
+
+/// The shortest passphrase, in characters.
+const MIN_PASSPHRASE: usize = 8;
+/// The longest, in bytes: all of it is hashed.
+const MAX_PASSPHRASE: usize = 1_024;
+/// How many may wait for a passphrase to be looked at; more are sent away.
+const MAX_WAITING: usize = 4;
+/// How long the answer to a wrong one takes, and twice as long after each more of them.
+const PAUSE: Duration = Duration::from_millis(200);
+/// But no longer than this, so that an operator who errs is not shut out.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+
+/// What somebody shows to prove that he is an operator.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// An operator's token.
+    Token(SecretString),
+    /// The operators' passphrase.
+    Passphrase(SecretString),
+}
+
+/// Why nobody is taken for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Nothing was shown.
+    #[error("this gives an agent more, and that takes an operator's proof")]
+    Required,
+    /// The passphrase is another.
+    #[error("that is not the operators' passphrase")]
+    WrongPassphrase,
+    /// No such token lives.
+    #[error("that operator's token is not known, was revoked or has ended")]
+    UnknownToken,
+    /// It is no token at all.
+    #[error(transparent)]
+    NoToken(#[from] secret::TokenError),
+    /// Others are trying.
+    #[error("too many passphrases are being looked at")]
+    Busy,
+    /// Too short to keep anybody out, or too long.
+    #[error(
+        "a passphrase has {MIN_PASSPHRASE} characters at least, and {MAX_PASSPHRASE} bytes at most"
+    )]
+    Unfit,
+}
+
+/// Whose passphrase is being looked at.
+#[derive(Debug)]
+pub(super) struct Turns {
+    waiting: Semaphore,
+    /// How many wrong ones there were in a row. It is held while one is looked at, so that many
+    /// at once are no faster than one after the other.
+    wrong: Mutex<u32>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { waiting: Semaphore::new(MAX_WAITING), wrong: Mutex::new(0) }
+    }
+}
+
+impl Engine {
+    /// What the operators' door is like. It waits for nothing.
+    pub fn operator_door(&self) -> OperatorDoor {
+        OperatorDoor { initialised: self.doors.passphrase().is_some() }
+    }
+
+    /// Sees that an operator asks, once there is a passphrase.
+    ///
+    /// # Errors
+    /// If nothing was shown that proves it.
+    pub async fn prove(&self, proof: Option<Proof>) -> Result<(), EngineError> {
+        let Some(hash) = self.doors.passphrase() else { return Ok(()) };
+        match proof {
+            None => Err(ProofError::Required.into()),
+            Some(Proof::Token(token)) => {
+                let token = token.expose_secret();
+                secret::digest(secret::Kind::Operator, token).map_err(ProofError::from)?;
+                let known = self.operator(token);
+                known.then_some(()).ok_or_else(|| ProofError::UnknownToken.into())
+            }
+            Some(Proof::Passphrase(passphrase)) => self.look_at(passphrase, hash).await,
+        }
+    }
+
+    async fn look_at(&self, passphrase: SecretString, hash: Phc) -> Result<(), EngineError> {
+        let _waiting = self.turns.waiting.try_acquire().map_err(|_| ProofError::Busy)?;
+        let mut wrong = self.turns.wrong.lock().await;
+        let right = move || {
+            let hash = PasswordHash::new(hash.as_str()).ok();
+            let tried = passphrase.expose_secret().as_bytes();
+            let fits = tried.len() <= MAX_PASSPHRASE;
+            hash.is_some_and(|hash| fits && Argon2::default().verify_password(tried, &hash).is_ok())
+        };
+        // It takes a core and 19 MiB for a while, which no payment shall wait for.
+        let right = tokio::task::spawn_blocking(right).await.unwrap_or(false);
+        if right {
+            *wrong = 0;
+            return Ok(());
+        }
+        let pause = PAUSE.saturating_mul(1_u32.checked_shl(*wrong).unwrap_or(u32::MAX));
+        *wrong = wrong.saturating_add(1);
+        tracing::warn!(in_a_row = *wrong, "a wrong passphrase");
+        sleep(pause.min(MAX_PAUSE)).await;
+        Err(ProofError::WrongPassphrase.into())
+    }
+
+    /// Gives the operators a passphrase, or another one. Whoever asks has proven himself.
+    ///
+    /// # Errors
+    /// If it is unfit, or the store refuses.
+    pub async fn set_passphrase(
+        &self,
+        passphrase: SecretString,
+    ) -> Result<OperatorDoor, EngineError> {
+        let text = passphrase.expose_secret();
+        let unfit = text.len() > MAX_PASSPHRASE || text.chars().count() < MIN_PASSPHRASE;
+        if unfit || text.chars().any(char::is_control) {
+            return Err(ProofError::Unfit.into());
+        }
+        let hash = tokio::task::spawn_blocking(move || hashed(&passphrase)).await;
+        let hash = hash.unwrap_or(None).ok_or(StoreError::Panicked)?;
+        let decide = move |_: &State, _| Ok::<_, OperateError>((proof::set_passphrase(hash), ()));
+        self.act(Purpose::Record, decide, |_, _, ()| ()).await?;
+        tracing::info!("the operators' passphrase was set");
+        Ok(self.operator_door())
+    }
+}
+
+fn hashed(passphrase: &SecretString) -> Option<Phc> {
+    let hash: PasswordHash =
+        Argon2::default().hash_password(passphrase.expose_secret().as_bytes()).ok()?;
+    Phc::try_from(hash.to_string()).ok()
+}
+
+/// The status, code and hint that whoever is not taken for an operator gets.
+pub(super) fn problem(error: ProofError) -> (u16, &'static str, Option<&'static str>) {
+    match error {
+        ProofError::Required => (
+            401,
+            "operator_proof_required",
+            Some(
+                "type the passphrase at a terminal, or have an operator's token in \
+                 PETTYCASH_OPERATOR_TOKEN or a file for `--operator-token-file`",
+            ),
+        ),
+        ProofError::WrongPassphrase | ProofError::UnknownToken | ProofError::NoToken(_) => {
+            (403, "operator_proof_wrong", Some("nothing was done"))
+        }
+        ProofError::Busy => (429, "operator_proof_busy", Some("try again in a few seconds")),
+        ProofError::Unfit => (422, "passphrase_unfit", None),
+    }
+}

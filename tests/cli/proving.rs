@@ -1,0 +1,250 @@
+//! What asks for an operator, and what never does.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+
+use pettycash::{
+    client::{ClientError, Proof},
+    policy::terms::TopUp,
+};
+
+use super::*;
+use crate::support::AGENT_MARKS;
+
+const RIGHT: &str = "correct horse battery";
+
+/// A desk with an agent `scout` that is frozen, an agent `intern`, and a payment of $0.02.
+fn furnished() -> (Desk, String) {
+    let desk = Desk::new();
+    desk.ok("agent create scout --cap 5.00/day --per-call 0.25 --funding allowance");
+    desk.ok("agent create intern");
+    desk.ok("agent create last");
+    desk.ok(r#"service add search --payee "Acme Search" --price 0.02"#);
+    let paid = desk.json("pay scout search --json")["payment_id"].as_str().unwrap().to_owned();
+    desk.ok("agent freeze scout");
+    (desk, paid)
+}
+
+fn initialise(desk: &Desk) {
+    std::fs::write(desk.home().join("passphrase"), format!("{RIGHT}\n")).unwrap();
+    let file = desk.home().join("passphrase");
+    let told = desk.ok(&format!("operator init --passphrase-file {}", file.display()));
+    assert!(told.contains("from now on"), "{told}");
+    std::fs::remove_file(file).unwrap();
+}
+
+/// Lines that give something that exists more, and end well where that is proven.
+fn raising(paid: &str) -> Vec<String> {
+    let lines = [
+        "top-up intern 1.00",
+        "mandate set scout --cap 6.00/day",
+        "mandate set scout --cap 5.00/day --per-call 0.50",
+        "agent unfreeze scout",
+        "agent unfreeze --all",
+        "agent token scout",
+        "operator token",
+        r#"service add report --payee "Acme Reports" --no-price"#,
+        r#"service add search --payee "Somebody Else" --price 0.02 --replace"#,
+    ];
+    let refund = format!("refund {paid} 0.01");
+    lines.iter().map(|line| (*line).to_owned()).chain([refund]).collect()
+}
+
+/// Lines that take power away, or only read.
+const LOWERING: [&str; 10] = [
+    "agent freeze scout",
+    "mandate set scout --cap 4.00/day",
+    "mandate set scout --cap 9.00/day --dry-run",
+    "mandate set scout --no-local",
+    "service remove search",
+    "agent list",
+    "ledger",
+    "operator tokens",
+    "agent freeze --all",
+    "agent revoke scout --reason theft",
+];
+
+#[test]
+fn once_there_is_a_passphrase_what_gives_more_takes_a_proof_and_what_gives_less_does_not() {
+    let (desk, paid) = furnished();
+    let token = desk.run("operator token --json").stdout;
+    let token: Value = serde_json::from_slice(&token).unwrap();
+    let (text, id) = (token["token"].as_str().unwrap(), token["token_id"].as_str().unwrap());
+    initialise(&desk);
+    let mut lines = raising(&paid);
+    // What is new gives more as well, once it is known who may give.
+    lines.extend(
+        ["agent create more", "pay intern search", "init --agent second"].map(str::to_owned),
+    );
+    let before = desk.ok("ledger --json");
+    for line in &lines {
+        let told = desk.fails(line, 7);
+        assert!(
+            told.contains("proof") && told.contains("hint: type the passphrase"),
+            "{line}: {told}"
+        );
+        let told: Value = serde_json::from_str(&desk.fails(&format!("{line} --json"), 7)).unwrap();
+        assert_eq!(told["error"]["code"], "operator_proof_required", "{line}");
+    }
+    assert_eq!(desk.ok("ledger --json"), before, "nothing was done");
+
+    std::fs::write(desk.home().join("token"), format!("{text}\n")).unwrap();
+    let file = desk.home().join("token").display().to_string();
+    for (n, line) in lines.iter().enumerate() {
+        // By turns from the environment and from a file.
+        let done = match n % 2 {
+            0 => desk.command(line).env("PETTYCASH_OPERATOR_TOKEN", text).output().unwrap(),
+            _ => desk.run(&format!("{line} --operator-token-file {file}")),
+        };
+        let denied = line.starts_with("pay ") && done.status.code() == Some(3);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success() || denied, "{line}: {said}");
+        assert!(!said.contains(text));
+    }
+    for line in LOWERING {
+        desk.ok(line);
+    }
+    desk.ok(&format!("operator token-revoke {id}"));
+    let told = desk.fails(&format!("top-up intern 1.00 --operator-token-file {file}"), 7);
+    assert!(told.contains("was revoked") && !told.contains(text), "{told}");
+    std::fs::write(desk.home().join("token"), &text[..50]).unwrap();
+    let told = desk.fails(&format!("top-up intern 1.00 --operator-token-file {file}"), 7);
+    assert!(told.contains("cut or mistyped") && !told.contains(&text[..50]), "{told}");
+}
+
+#[test]
+fn an_agent_gives_nobody_more_where_there_is_no_passphrase() {
+    let (desk, paid) = furnished();
+    let before = desk.ok("ledger --json");
+    for line in raising(&paid).iter().chain([&"operator init".to_owned()]) {
+        let done = desk.command(line).env("CLAUDECODE", "1").output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(7), "{line}: {said}");
+        for word in ["CLAUDECODE is set", "guard rail, not a wall", "pettycash operator init"] {
+            assert!(said.contains(word), "{line}: {said}");
+        }
+    }
+    for mark in AGENT_MARKS {
+        let done = desk.command("top-up intern 1.00 --json").env(mark, "yes").output().unwrap();
+        let told: Value = serde_json::from_slice(&done.stderr).unwrap();
+        assert_eq!(told["error"]["code"], "operator_needed", "{mark}");
+    }
+    assert_eq!(desk.ok("ledger --json"), before, "nothing was done");
+    // What people set for themselves is no agent's mark.
+    for (name, value) in [("CODEX_HOME", "/somewhere"), ("CLAUDECODE", "")] {
+        let done = desk.command("top-up intern 1.00").env(name, value).output().unwrap();
+        assert!(done.status.success(), "{name}");
+    }
+    for line in LOWERING.iter().chain(&["agent create more", "init --agent second"]) {
+        let done = desk.command(line).env("CLAUDECODE", "1").output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{line}: {said}");
+    }
+}
+
+#[test]
+fn an_agent_with_a_proof_is_taken_for_the_operator_who_gave_it() {
+    let (desk, _) = furnished();
+    let token = desk.run("operator token");
+    let token = String::from_utf8(token.stdout).unwrap();
+    initialise(&desk);
+    let mut line = desk.command("top-up intern 1.00");
+    let done = line.env("CLAUDECODE", "1").env("PETTYCASH_OPERATOR_TOKEN", token.trim()).output();
+    assert!(done.unwrap().status.success());
+    // And no `serve` that is started along the way is left with it.
+    desk.end_serve();
+    let mut line = desk.command("agent list");
+    line.env("PETTYCASH_OPERATOR_TOKEN", token.trim()).output().unwrap();
+    let pid = Home::at(desk.home()).unwrap().serving().unwrap().pid;
+    if let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) {
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        assert!(!environment.contains("OPERATOR_TOKEN"), "{environment}");
+    }
+}
+
+#[test]
+fn another_passphrase_takes_a_proof_and_the_first_one_is_fit_or_none() {
+    let (desk, _) = furnished();
+    for unfit in ["short", ""] {
+        let mut line = desk.command("operator init --passphrase-file -");
+        let mut child = line
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(unfit.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(said.contains("8 characters at least"), "{said}");
+    }
+    initialise(&desk);
+    let file = desk.home().join("other");
+    std::fs::write(&file, "another one by now").unwrap();
+    let again = format!("operator init --passphrase-file {}", file.display());
+    assert!(desk.fails(&again, 2).contains("there is a passphrase already"));
+    assert!(desk.fails(&format!("{again} --replace"), 7).contains("proof"));
+}
+
+#[tokio::test]
+async fn serve_asks_whoever_speaks_to_it_and_not_only_our_own_commands() {
+    let (desk, _) = furnished();
+    initialise(&desk);
+    let operator = desk.operator();
+    let top_up = TopUp { amount_usd: "1.00".parse().unwrap(), note: None };
+    let intern = "intern".parse().unwrap();
+    let code = |done: Result<_, ClientError>| match done {
+        Err(ClientError::Problem(problem)) => (problem.status, problem.code),
+        Err(error) => panic!("{error}"),
+        Ok(_) => (200, String::new()),
+    };
+    let required = (401, "operator_proof_required".to_owned());
+    assert_eq!(code(operator.top_up(&intern, &top_up).await), required);
+    let wrong = operator.proven(&Proof::Passphrase("correct horse batterx".into()));
+    assert_eq!(
+        code(wrong.top_up(&intern, &top_up).await),
+        (403, "operator_proof_wrong".to_owned())
+    );
+    let right = operator.proven(&Proof::Passphrase(RIGHT.into()));
+    assert_eq!(code(right.top_up(&intern, &top_up).await).0, 200);
+    for shown in [format!("{right:?}"), format!("{:?}", Proof::Passphrase(RIGHT.into()))] {
+        assert!(!shown.contains("correct") && !shown.contains("Y29ycmVjdC"), "{shown}");
+    }
+
+    let socket = Home::at(desk.home()).unwrap().serving().unwrap().sockets.operator;
+    let ask = |headers: &str| {
+        let body = r#"{"amount_usd":"1.00"}"#;
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let request = format!(
+            "POST /v1/agents/intern/top-ups HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    // `operator:correct horse battery`, as any program would send it.
+    let basic = "authorization: Basic b3BlcmF0b3I6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5\r\n";
+    assert!(ask(basic).starts_with("HTTP/1.1 200"));
+    assert!(ask("").starts_with("HTTP/1.1 401"));
+    for wrong in ["Basic !!!", "Basic b3Blcg==", "Digest x", "Bearer", ""] {
+        let answer = ask(&format!("authorization: {wrong}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 400"), "{wrong}: {answer}");
+    }
+    assert!(ask(&format!("{basic}{basic}")).starts_with("HTTP/1.1 400"), "one, or none");
+    let balance = desk.json("agent show intern --json")["balance_usd"].clone();
+    assert_eq!(balance, "2.00", "of all of them two were proven");
+}
+
+#[test]
+fn the_demo_never_asks() {
+    let desk = Desk::new();
+    initialise(&desk);
+    let done = desk.command("demo").env("CLAUDECODE", "1").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

@@ -1,0 +1,138 @@
+//! The operators' passphrase and tokens, as the engine takes them for proof.
+
+use pettycash::{
+    clock::instant,
+    engine::{EngineError, Proof},
+    policy::terms::{MandatePatch, NewToken},
+};
+use serde_json::json;
+
+use crate::support::house::House;
+
+const RIGHT: &str = "correct horse battery";
+
+fn passphrase(text: &str) -> Proof {
+    Proof::Passphrase(text.into())
+}
+
+fn token(text: &str) -> Proof {
+    Proof::Token(text.into())
+}
+
+/// The code that a proof is refused with; nothing where it does.
+async fn refused(house: &House, proof: impl Into<Option<Proof>>) -> Option<String> {
+    house.engine.prove(proof.into()).await.err().map(|error| error.problem().code)
+}
+
+async fn initialised() -> House {
+    let house = House::new().await;
+    house.scout().await;
+    assert!(house.engine.set_passphrase(RIGHT.into()).await.unwrap().initialised);
+    house
+}
+
+#[tokio::test]
+async fn before_there_is_a_passphrase_nobody_is_asked() {
+    let house = House::new().await;
+    assert!(!house.engine.operator_door().initialised);
+    for proof in [None, Some(passphrase("whatever it is")), Some(token("opr_nothing"))] {
+        assert_eq!(refused(&house, proof).await, None);
+    }
+    for unfit in ["short", "", &"x".repeat(1_025), "with a\nline break"] {
+        let told = house.engine.set_passphrase(unfit.into()).await.unwrap_err();
+        assert_eq!(told.problem().code, "passphrase_unfit", "{unfit:?}");
+    }
+    assert!(!house.engine.operator_door().initialised);
+}
+
+#[tokio::test]
+async fn the_passphrase_and_a_living_token_prove_an_operator_and_nothing_else_does() {
+    let house = initialised().await;
+    assert_eq!(refused(&house, passphrase(RIGHT)).await, None);
+    let required = Some("operator_proof_required".to_owned());
+    let wrong = Some("operator_proof_wrong".to_owned());
+    assert_eq!(refused(&house, None).await, required);
+    for text in ["", "correct horse batterz", "correct horse battery "] {
+        assert_eq!(refused(&house, passphrase(text)).await, wrong, "{text}");
+    }
+    let given = house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    let agents = house.engine.issue_token(&"scout".parse().unwrap(), NewToken::default()).await;
+    let agents = agents.unwrap();
+    assert_eq!(refused(&house, token(given.token.expose())).await, None);
+    let cut = &given.token.expose()[..60];
+    for text in ["", "opr_", cut, agents.token.expose(), RIGHT] {
+        assert_eq!(refused(&house, token(text)).await, wrong, "{text}");
+    }
+    let told = house.engine.prove(Some(token(cut))).await.unwrap_err().to_string();
+    assert!(told.contains("cut or mistyped") && !told.contains(cut), "{told}");
+    assert_eq!(refused(&house, passphrase(given.token.expose())).await, wrong);
+    house.engine.revoke_token(&given.view.token_id).await.unwrap();
+    assert_eq!(refused(&house, token(given.token.expose())).await, wrong, "revoked");
+}
+
+#[tokio::test]
+async fn the_passphrase_is_asked_for_after_a_restart_and_kept_only_as_a_slow_hash() {
+    let house = initialised().await.reopened().await;
+    assert_eq!(refused(&house, None).await.unwrap(), "operator_proof_required");
+    assert_eq!(refused(&house, passphrase(RIGHT)).await, None);
+    house.engine.set_passphrase("another one by now".into()).await.unwrap();
+    let house = house.reopened().await;
+    assert_eq!(refused(&house, passphrase(RIGHT)).await.unwrap(), "operator_proof_wrong");
+    assert_eq!(refused(&house, passphrase("another one by now")).await, None);
+    let page = house.engine.ledger(None, None, None).await.unwrap();
+    let lines = serde_json::to_string(&page).unwrap();
+    assert_eq!(lines.matches("passphrase_set").count(), 2);
+    assert!(!lines.contains("argon2"), "{lines}");
+    let hash = house.engine.books().await.unwrap();
+    assert!(!format!("{hash:?}").contains("argon2"));
+}
+
+#[tokio::test]
+async fn a_mandate_that_gives_more_anywhere_takes_a_proof_and_one_that_gives_less_does_not() {
+    let house = initialised().await;
+    let scout = "scout".parse().unwrap();
+    let set = async |patch: serde_json::Value, proof: Option<Proof>| {
+        let patch: MandatePatch = serde_json::from_value(patch).unwrap();
+        house.engine.change_mandate(&scout, patch, proof).await
+    };
+    let required = |changed: Result<_, EngineError>| {
+        changed.is_err_and(|error| error.problem().code == "operator_proof_required")
+    };
+    let cap = |amount: &str| json!([{"period": "day", "cap_usd": amount}]);
+    assert!(required(set(json!({"caps": cap("6.00")}), None).await));
+    let both = json!({"caps": cap("4.00"), "per_call_limit_usd": "0.50"});
+    assert!(required(set(both, None).await), "less here and more there");
+    assert!(required(set(json!({"timezone": "Europe/Paris"}), None).await));
+    assert!(set(json!({"caps": cap("6.00"), "dry_run": true}), None).await.is_ok());
+    assert!(set(json!({"caps": cap("5.00")}), None).await.is_ok(), "nothing changes");
+    let less = set(json!({"caps": cap("4.00"), "local": "barred"}), None).await.unwrap();
+    assert!(less.applied);
+    assert!(required(set(json!({"local": "allowed"}), None).await));
+    let more = set(json!({"caps": cap("6.00")}), Some(passphrase(RIGHT))).await.unwrap();
+    assert!(more.applied);
+}
+
+#[tokio::test]
+async fn wrong_passphrases_get_slower_one_after_the_other_and_few_may_wait() {
+    let house = std::sync::Arc::new(initialised().await);
+    let begun = instant();
+    let tries = (0..12).map(|n| {
+        let house = house.clone();
+        tokio::spawn(async move { refused(&house, passphrase(&format!("guess number {n}"))).await })
+    });
+    let (mut wrong, mut busy) = (0, 0);
+    for one in tries.collect::<Vec<_>>() {
+        match one.await.unwrap().as_deref() {
+            Some("operator_proof_wrong") => wrong += 1,
+            Some("operator_proof_busy") => busy += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((wrong, busy), (4, 8));
+    // 0.2, 0.4, 0.8 and 1.6 s: one after the other.
+    assert!(begun.elapsed().as_millis() >= 3_000, "{:?}", begun.elapsed());
+    assert_eq!(refused(&house, passphrase(RIGHT)).await, None, "and then the right one");
+    let begun = instant();
+    refused(&house, passphrase("a slip of the finger")).await;
+    assert!(begun.elapsed().as_millis() < 1_600, "it begins anew: {:?}", begun.elapsed());
+}
