@@ -3,8 +3,9 @@
 //! The library leaves a line that it cannot read without any answer, answers some without their
 //! id, and makes two calls of two requests that share one. Here each such line is refused with an
 //! error that says what is wrong, and the session goes on. `check` is pure; what reads and writes
-//! is in `transport`.
+//! lines is in `transport`, and over HTTP a body is a line.
 
+mod gather;
 mod in_flight;
 mod lenient;
 mod strict;
@@ -12,11 +13,12 @@ mod strict;
 mod tests;
 mod transport;
 
-use rmcp::model::{ErrorCode, RequestId};
+use rmcp::model::{ErrorCode, RequestId, ServerJsonRpcMessage, ServerResult};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::tools::Tool;
+pub use gather::{Gathered, Gathering};
 pub use in_flight::InFlight;
 use strict::{Fault, Outline, Shape};
 
@@ -77,7 +79,7 @@ pub fn check(line: &[u8], in_flight: &InFlight) -> Verdict {
 }
 
 /// The answer to a line that is longer than any may be.
-fn too_long(id: Option<RequestId>, in_flight: &InFlight) -> Value {
+pub fn too_long(id: Option<RequestId>, in_flight: &InFlight) -> Value {
     let message = format!("The line is longer than {MAX_LINE} bytes: send less at once.");
     Wrong::new(ErrorCode::INVALID_REQUEST, message).answer(id, in_flight)
 }
@@ -86,6 +88,29 @@ fn too_long(id: Option<RequestId>, in_flight: &InFlight) -> Value {
 pub fn unreadable(id: RequestId, in_flight: &InFlight) -> Value {
     let message = "The request cannot be read: send its params as MCP defines them.";
     Wrong::new(ErrorCode::INVALID_REQUEST, message).answer(Some(id), in_flight)
+}
+
+/// The answer to a message that is wrong and expects none, where its sender is answered all the
+/// same, as over HTTP.
+pub fn unexpected() -> Value {
+    let message = "The message is wrong, and no request: nothing was done.";
+    Wrong::new(ErrorCode::INVALID_REQUEST, message).answer(None, &InFlight::default())
+}
+
+/// The request that a message of ours answers.
+pub fn answered(message: &ServerJsonRpcMessage) -> Option<&RequestId> {
+    match message {
+        ServerJsonRpcMessage::Response(response) => Some(&response.id),
+        ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
+        ServerJsonRpcMessage::Request(_) | ServerJsonRpcMessage::Notification(_) => None,
+    }
+}
+
+/// Whether a message shows that the session has begun: a ping or a question for the versions may
+/// come before.
+pub fn opens(message: &ServerJsonRpcMessage) -> bool {
+    let ServerJsonRpcMessage::Response(response) = message else { return false };
+    !matches!(response.result, ServerResult::EmptyResult(_) | ServerResult::DiscoverResult(_))
 }
 
 fn judge(seen: &Outline<'_>, in_flight: &InFlight) -> Verdict {

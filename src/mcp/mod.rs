@@ -1,10 +1,12 @@
-//! The MCP surface: the tools that the model sees, and the server that answers their calls.
+//! The MCP surface: the tools that the model sees, and the server that answers their calls, on any
+//! transport: `stdio` is here, those over HTTP are in the `http` room.
 //!
 //! Nothing is decided here. A call gets its caller's name and an id, goes to the engine as the
 //! model wrote it, and comes back as the engine's answer; what this room adds are the answers to
 //! calls that never came back.
 
 pub mod framing;
+mod reach;
 mod schema;
 mod server;
 mod stdio;
@@ -12,6 +14,7 @@ mod stdio;
 mod tests;
 mod tools;
 
-pub use server::{Reach, Server};
+pub use reach::{Call, Called, Reach};
+pub use server::Server;
 pub use stdio::{StdioError, serve_stdio};
 pub use tools::{TOOLS, Tool};

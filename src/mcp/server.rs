@@ -22,7 +22,10 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::tools::{TOOLS, Tool};
+use super::{
+    reach::Reach,
+    tools::{TOOLS, Tool},
+};
 use crate::{
     client::{Call, Called, Client},
     policy::{
@@ -53,21 +56,6 @@ const MAX_IN_FLIGHT: usize = 16;
 const MAX_ARGUMENTS: usize = 64 * 1024;
 /// The longest id of a call that is taken from a client.
 const MAX_CALL_ID: usize = 128;
-
-/// How calls reach the engine.
-///
-/// It never fails and never hangs for ever: what could not be asked is `NeverSent`, what was asked
-/// but not answered is `MaybeSent`.
-pub trait Reach: Clone + Send + Sync + 'static {
-    /// Sends one call, again if need be, under the same id.
-    fn call(&self, call: Call<'_>) -> impl Future<Output = Called> + Send;
-}
-
-impl Reach for Client {
-    async fn call(&self, call: Call<'_>) -> Called {
-        Client::call(self, call).await
-    }
-}
 
 /// An MCP server for one agent, on any transport and in either era of the protocol.
 #[derive(Clone, Debug)]

@@ -13,10 +13,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{
-    framing::Framed,
-    server::{Reach, Server},
-};
+use super::{framing::Framed, reach::Reach, server::Server};
 
 /// Why a session over standard input and output did not end as sessions end.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::{os::unix::fs::PermissionsExt, path::Path, process::Command, thread, ti
 use pettycash::store::{FileDisk, StoreError};
 use tempfile::TempDir;
 
+pub(crate) mod bad_lines;
 pub(crate) mod bench;
 pub(crate) mod desk;
 pub(crate) mod dice;

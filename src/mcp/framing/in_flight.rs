@@ -29,6 +29,11 @@ impl InFlight {
         self.open.len() >= MAX_OPEN
     }
 
+    /// Whether no answer is still to come.
+    pub fn is_quiet(&self) -> bool {
+        self.open.len() == self.cancelled.len()
+    }
+
     /// A request goes on its way.
     pub fn begin(&mut self, id: RequestId) {
         self.open.insert(id);

@@ -7,7 +7,7 @@ use std::{
 
 use rmcp::{
     RoleServer,
-    model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult},
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
     transport::Transport,
 };
 use serde::Serialize;
@@ -17,7 +17,9 @@ use tokio::{
     sync::Mutex as AsyncMutex,
 };
 
-use super::{InFlight, MAX_LINE, Passed, Verdict, check, lenient::Scan, too_long, unreadable};
+use super::{
+    Gathered, Gathering, InFlight, Passed, Verdict, answered, check, opens, too_long, unreadable,
+};
 
 /// A session's two streams.
 pub(in crate::mcp) struct Framed<R, W> {
@@ -35,7 +37,7 @@ pub(in crate::mcp) struct Framed<R, W> {
 
 impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Framed<R, W> {
     pub(in crate::mcp) fn new(input: R, output: W) -> Self {
-        let lines = Lines { input: BufReader::new(input), line: Vec::new(), skipped: None };
+        let lines = Lines { input: BufReader::new(input), gathering: Gathering::default() };
         let writer = Writer { output: Some(output), queued: Vec::new(), sent: 0 };
         Self {
             lines,
@@ -72,14 +74,9 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Framed
         Ok(())
     }
 
-    /// The message in the line that was just read, if it is for the library.
-    fn message(&mut self) -> Option<ClientJsonRpcMessage> {
-        let line = std::mem::take(&mut self.lines.line);
-        let message =
-            if line.iter().all(u8::is_ascii_whitespace) { None } else { self.pass(&line) };
-        self.lines.line = line;
-        self.lines.line.clear();
-        message
+    /// The message in a line, if it is for the library.
+    fn message(&mut self, line: &[u8]) -> Option<ClientJsonRpcMessage> {
+        if line.iter().all(u8::is_ascii_whitespace) { None } else { self.pass(line) }
     }
 
     fn pass(&mut self, line: &[u8]) -> Option<ClientJsonRpcMessage> {
@@ -141,17 +138,18 @@ where
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
             self.say().await.ok()?;
-            match self.lines.next().await {
-                Read::Line => {
-                    if let Some(message) = self.message() {
-                        return Some(message);
+            match self.lines.next().await? {
+                Gathered::Whole(line) => {
+                    let message = self.message(&line);
+                    self.lines.gathering.reuse(line);
+                    if message.is_some() {
+                        return message;
                     }
                 }
-                Read::TooLong(id) => {
+                Gathered::TooLong(id) => {
                     let answer = too_long(id, &self.in_flight());
                     self.refuse(&answer);
                 }
-                Read::End => return None,
             }
         }
     }
@@ -162,75 +160,38 @@ where
     }
 }
 
-/// The request that a message of ours answers.
-fn answered(message: &ServerJsonRpcMessage) -> Option<&RequestId> {
-    match message {
-        ServerJsonRpcMessage::Response(response) => Some(&response.id),
-        ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
-        ServerJsonRpcMessage::Request(_) | ServerJsonRpcMessage::Notification(_) => None,
-    }
-}
-
-/// Whether a message shows that the session has begun: a ping or a question for the versions may
-/// come before.
-fn opens(message: &ServerJsonRpcMessage) -> bool {
-    let ServerJsonRpcMessage::Response(response) = message else { return false };
-    !matches!(response.result, ServerResult::EmptyResult(_) | ServerResult::DiscoverResult(_))
-}
-
 fn line_of(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     Ok(line)
 }
 
-/// What was read.
-enum Read {
-    /// A whole line, or what stood after the last one.
-    Line,
-    /// The end of a line that was too long to be kept, and its id.
-    TooLong(Option<RequestId>),
-    /// Nothing more will come.
-    End,
-}
-
 /// The input, line by line.
 struct Lines<R> {
     input: BufReader<R>,
-    line: Vec<u8>,
-    /// The line is too long: all that is kept of it.
-    skipped: Option<Scan>,
+    gathering: Gathering,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Reads on to the end of the line. Whoever stops waiting for this may call it again.
-    async fn next(&mut self) -> Read {
+    async fn next(&mut self) -> Option<Gathered> {
         loop {
             let bytes = match self.input.fill_buf().await {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     tracing::error!(%error, "the client's messages cannot be read");
-                    return Read::End;
+                    return None;
                 }
             };
             if bytes.is_empty() {
-                let at_end = if self.line.is_empty() { Read::End } else { Read::Line };
-                return self.skipped.take().map_or(at_end, |scan| Read::TooLong(scan.id()));
+                return self.gathering.last();
             }
             let end = bytes.iter().position(|byte| *byte == b'\n');
-            let piece = &bytes[..end.unwrap_or(bytes.len())];
+            self.gathering.feed(&bytes[..end.unwrap_or(bytes.len())]);
             let used = end.map_or(bytes.len(), |end| end + 1);
-            if self.skipped.is_none() && self.line.len() + piece.len() > MAX_LINE {
-                self.skipped.insert(Scan::default()).feed(&self.line);
-                self.line.clear();
-            }
-            match &mut self.skipped {
-                Some(scan) => scan.feed(piece),
-                None => self.line.extend_from_slice(piece),
-            }
             self.input.consume(used);
             if end.is_some() {
-                return self.skipped.take().map_or(Read::Line, |scan| Read::TooLong(scan.id()));
+                return Some(self.gathering.take());
             }
         }
     }

@@ -1,0 +1,37 @@
+//! How calls reach the engine: over its socket, or at once where it is in the same process.
+
+pub use crate::client::{Call, Called};
+use crate::{
+    client::Client,
+    engine::{self, Engine},
+    policy::entry::By,
+};
+
+/// How calls reach the engine.
+///
+/// It never fails and never hangs for ever: what could not be asked is `NeverSent`, what was asked
+/// but not answered is `MaybeSent`.
+pub trait Reach: Clone + Send + Sync + 'static {
+    /// Sends one call, again if need be, under the same id.
+    fn call(&self, call: Call<'_>) -> impl Future<Output = Called> + Send;
+}
+
+impl Reach for Client {
+    async fn call(&self, call: Call<'_>) -> Called {
+        Client::call(self, call).await
+    }
+}
+
+impl Reach for Engine {
+    /// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
+    async fn call(&self, call: Call<'_>) -> Called {
+        let Call { tool, agent, run, call_id, arguments } = call;
+        let (agent, run) = (agent.parse(), run.map(str::parse).transpose());
+        let (Ok(agent), Ok(run), Ok(call_id)) = (agent, run, call_id.parse()) else {
+            tracing::error!(tool, "a name of ours is none");
+            return Called::Answered(serde_json::Value::Null);
+        };
+        let call = engine::Call { agent, run, call_id: Some(call_id), arguments, by: By::Agent };
+        Called::Answered(self.call(tool, call).await.unwrap_or_default())
+    }
+}
