@@ -8,6 +8,7 @@ use std::{
     env,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
+    net::SocketAddr,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, OpenOptionsExt},
@@ -118,6 +119,9 @@ pub struct Serving {
     /// Where it listens.
     #[serde(flatten)]
     pub sockets: Sockets,
+    /// Where it listens for HTTP, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Where the head anchors of all homes are kept: apart from the data, so that an older copy of a

@@ -7,8 +7,9 @@
 //! engine/   the only room that waits: load, decide, commit, answer
 //! store/    the record: a journal that every commit is one record of, and sled behind it
 //! rails/    how money reaches a payee, each rail the same anatomy
-//! mcp/      the tools the model sees, over stdio
-//! http/     the agents' and the operator's API, on sockets of this machine
+//! mcp/      the tools the model sees, the check of every message, and stdio
+//! http/     the agents' and the operator's API on sockets of this machine; with tokens over TCP,
+//!           the same for operators and MCP for agents
 //! cli/      one file per verb
 //! serve.rs  the one place that opens the store and the rails and puts the surfaces on the engine
 //! client.rs the engine's face over the local socket, for surfaces in another process
@@ -18,9 +19,9 @@
 //! # Who may call whom
 //!
 //! ```text
-//! main → cli → serve → http → engine → policy
-//!                             engine → store → policy's types
-//!                             engine → rails → policy's types
+//! main → cli → serve → http → mcp → engine → policy
+//!                                   engine → store → policy's types
+//!                                   engine → rails → policy's types
 //! mcp, cli, serve → client (speaks /v1, knows policy's types) → home → store's check of modes
 //! clock, telemetry: leaves
 //! ```

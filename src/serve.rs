@@ -10,6 +10,7 @@ mod lock;
 use std::{
     fs::{self, Metadata},
     io,
+    net::SocketAddr,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,11 +24,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub use crate::http::ProxyName;
 use crate::{
     clock::Clock,
     engine::{Engine, EngineError},
     home::{Home, HomeError, Serving, Sockets},
-    http::{App, Tally, agent_router, operator_router, serve_socket},
+    http::{App, Listener, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
     rails::Rails,
     store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
@@ -62,8 +64,19 @@ pub struct Options {
     pub clock: Clock,
     /// How money reaches payees.
     pub rails: Rails,
+    /// Where it listens for HTTP, if it does.
+    pub listen: Option<Listen>,
     /// The directory of the head anchors; without one an older copy may go unnoticed.
     pub anchors: Option<PathBuf>,
+}
+
+/// Where a `serve` listens for HTTP.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The address; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// The name of the TLS proxy in front of it, without which only this machine may reach it.
+    pub proxy: Option<ProxyName>,
 }
 
 /// The rails that every `serve` has.
@@ -92,6 +105,14 @@ pub enum ServeError {
         home: PathBuf,
         /// The process, as far as it is known.
         holder: String,
+    },
+    /// The address for HTTP cannot be had.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system answered.
+        source: io::Error,
     },
     /// The record cannot be opened.
     #[error("could not open the record")]
@@ -128,6 +149,12 @@ impl ServeError {
             Self::Store(error) => error.remedy().map(str::to_owned),
             Self::Unwritable { .. } => {
                 Some("see to the disk, start `serve` again, and look who is revoked".to_owned())
+            }
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("another program listens there: name another port with --listen".to_owned())
+            }
+            Self::Listen { .. } => {
+                Some("name an address of this machine with --listen, or only 127.0.0.1".to_owned())
             }
             Self::Engine(_) | Self::Io { .. } => None,
         }
@@ -209,16 +236,27 @@ async fn serve(
     listening: impl FnOnce(),
 ) -> Result<(), ServeError> {
     let home = &options.home;
+    let web = match &options.listen {
+        Some(listen) => Some(bind(listen)?),
+        None => None,
+    };
     let sockets = home.sockets()?;
     let operator = Socket::bind(&sockets.operator)?;
     let agent = Socket::bind(&sockets.agent)?;
     let pid = std::process::id();
-    if let Err(error) = say_serving(home, pid, app.started_by, &sockets) {
+    let listen = web.as_ref().map(Listener::address);
+    if let Err(error) = say_serving(home, pid, app.started_by, &sockets, listen) {
         // Clients look in the expected places too, so a full disk keeps nobody from revoking.
         tracing::warn!(error = &error as &dyn std::error::Error, "serve.json was not written");
     }
     listening();
     tracing::info!(home = %home.dir().display(), pid, started_by = ?app.started_by, "serving");
+    let web = async {
+        if let Some(web) = web {
+            tracing::info!(address = %web.address(), "listening for HTTP");
+            web.serve(app).await;
+        }
+    };
     let agents = agent.serve(agent_router(app.clone()), app);
     let operators = operator.serve(operator_router(app.clone()), app);
     let ending = async {
@@ -226,7 +264,7 @@ async fn serve(
         app.end(why);
         tracing::info!(?why, "ending");
     };
-    tokio::join!(agents, operators, ending);
+    tokio::join!(agents, operators, web, ending);
     if let Err(error) = home.unsay_serving(pid) {
         tracing::debug!(%error, "serve.json was not taken away");
     }
@@ -238,9 +276,16 @@ fn say_serving(
     pid: u32,
     started_by: StartedBy,
     sockets: &Sockets,
+    listen: Option<SocketAddr>,
 ) -> Result<(), HomeError> {
     let (version, sockets) = (env!("CARGO_PKG_VERSION").to_owned(), sockets.clone());
-    home.say_serving(&Serving { pid, version, started_by, sockets })
+    home.say_serving(&Serving { pid, version, started_by, sockets, listen })
+}
+
+fn bind(listen: &Listen) -> Result<Listener, ServeError> {
+    let Listen { address, proxy } = listen;
+    let bound = Listener::bind(*address, proxy.as_ref());
+    bound.map_err(|source| ServeError::Listen { address: *address, source })
 }
 
 /// Waits for what is under way, but not for ever, and not against a second signal.

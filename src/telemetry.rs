@@ -21,6 +21,9 @@ use tracing_subscriber::{
 pub const FILTER_VARIABLE: &str = "PETTYCASH_LOG";
 /// The environment's name for how it is told: `json`, or else lines for people.
 pub const FORMAT_VARIABLE: &str = "PETTYCASH_LOG_FORMAT";
+/// What a process that serves tells: of the library that speaks MCP only what is wrong, for it
+/// tells of every session, and would tell its id.
+pub const SERVING: &str = "info,rmcp=warn";
 /// How long a log file gets before it is put aside.
 const MAX_LOG: u64 = 1024 * 1024;
 
@@ -31,7 +34,7 @@ pub fn to_stderr(filter: &str) {
 
 /// Logs to a file that is put aside, as `.old`, when it is 1 MiB long. Only the first call counts.
 pub fn to_file(path: PathBuf) {
-    init("info", false, BoundedLog(Mutex::new((None, path))));
+    init(SERVING, false, BoundedLog(Mutex::new((None, path))));
 }
 
 fn init<W>(filter: &str, colours: bool, writer: W)

@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod differential;
 mod engine;
+mod http;
 mod keys;
 mod mcp;
 mod mcp_framing;

@@ -58,6 +58,7 @@ impl Served {
             idle_exit: PATIENCE,
             clock: Clock::System,
             rails: self.rail.rails(),
+            listen: None,
             anchors: Some(self.house.state()),
         };
         let runtime = self.runtime.handle().clone();

@@ -162,7 +162,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Connect(args) => connect::run(&args, &home()?, output),
         Verb::Disconnect(args) => connect::disconnect::run(&args, output),
         Verb::Demo(args) => demo::run(args, output),
-        Verb::Serve(args) => serve::run(args, home()?, output),
+        Verb::Serve(args) => serve::run(&args, home()?, output),
         Verb::Mcp(args) => mcp::run(args, cli.home.clone()),
         Verb::Agent(args) => agent::run(args, &home()?, output),
         Verb::Operator(args) => operator::run(args, &home()?, output),

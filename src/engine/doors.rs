@@ -139,6 +139,13 @@ impl Doors {
         !known.barred.contains(agent)
     }
 
+    /// Whether an agent's token lets anybody in at `now`.
+    pub(super) fn stands(&self, agent: &Handle, token: &TokenId, now: Timestamp) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let door = known.of.get(&Some(agent.clone())).and_then(|doors| doors.get(token));
+        door.is_some_and(|door| door.expires_at.is_none_or(|end| now < end))
+    }
+
     /// When the tokens of an owner last let somebody in, as far as that is known here.
     pub(super) fn seen(&self, owner: &Owner) -> BTreeMap<TokenId, Timestamp> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

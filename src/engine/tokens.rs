@@ -49,6 +49,11 @@ impl Engine {
         self.opened_by(Kind::Operator, token).is_some_and(|door| door.owner.is_none())
     }
 
+    /// Whether the token of a principal still lets it in. To look is no use of the token.
+    pub fn stands(&self, principal: &Principal) -> bool {
+        self.doors.stands(&principal.agent, &principal.token, self.clock.now())
+    }
+
     fn opened_by(&self, kind: Kind, token: &str) -> Option<Arc<Door>> {
         let digest = secret::digest(kind, token).ok()?;
         let (door, begin) = self.doors.opened_by(&digest, self.clock.now())?;

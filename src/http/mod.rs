@@ -1,15 +1,23 @@
 //! HTTP: the `/v1` paths that agents and operators reach the engine by, each plane on its own
-//! socket.
+//! socket; and over TCP, with a token, MCP for agents and `/v1` for operators.
 //!
 //! Nothing is decided here. A request is read strictly, handed to the engine on a task of its own,
 //! so that a caller who goes away changes nothing, and answered always: in the words of the tool
 //! for agents, with a problem (RFC 9457) for operators and for whatever is not a request.
 
 mod agent;
+mod bearer;
+mod door;
+mod message;
 mod operator;
 mod problem;
 mod proof;
+mod sessions;
 mod socket;
+mod sse;
+mod streamable;
+mod tcp;
+mod web;
 
 use tokio::sync::watch;
 
@@ -18,8 +26,10 @@ use problem::Failure;
 
 pub(crate) use crate::engine::{Counted, Tally};
 pub(crate) use agent::router as agent_router;
+pub use door::{ProxyName, ProxyNameError};
 pub(crate) use operator::router as operator_router;
 pub(crate) use socket::serve_socket;
+pub(crate) use tcp::Listener;
 
 /// Why a `serve` ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,9 +18,9 @@ use crate::{
 /// The longest body of a request that is read.
 const MAX_BODY: usize = 256 * 1024;
 /// The longest body that is let pass by, so that its sender comes to read why it was refused.
-const MAX_REFUSED_BODY: usize = 16 * 1024 * 1024;
+pub(super) const MAX_REFUSED_BODY: usize = 16 * 1024 * 1024;
 /// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request that is refused.
 #[derive(Debug)]
@@ -32,12 +32,33 @@ impl Failure {
         Self(Problem { status, code, detail, hint: None })
     }
 
-    fn hint(self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self(Problem { hint: Some(hint.into()), ..self.0 })
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+
+    pub(super) fn unknown_path(uri: &Uri) -> Self {
+        let detail = format!("there is no `{}` here", uri.path());
+        Self::new(StatusCode::NOT_FOUND, "path_unknown", detail)
+    }
+
+    pub(super) fn method_not_allowed(method: &Method, uri: &Uri) -> Self {
+        let detail = format!("`{}` does not take {method}", uri.path());
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub(super) fn body_too_slow() -> Self {
+        let detail = "the body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+    }
+
+    pub(super) fn not_json() -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "not_json", "the body is not declared to be JSON")
+            .hint("send `content-type: application/json`")
     }
 
     /// Something broke inside; the log says what.
@@ -61,20 +82,24 @@ impl IntoResponse for Failure {
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let text = serde_json::to_vec(&problem).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, kind)], text).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, kind)], text).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // No word of where a token is to be had: no authorization server gives any.
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
     }
 }
 
 /// The answer to a path that there is not.
 pub(super) async fn unknown_path(uri: Uri) -> Failure {
-    let detail = format!("there is no `{}` on this socket", uri.path());
-    Failure::new(StatusCode::NOT_FOUND, "path_unknown", detail)
+    Failure::unknown_path(&uri)
 }
 
 /// The answer to a method that a path does not take.
 pub(super) async fn unknown_method(method: Method, uri: Uri) -> Failure {
-    let detail = format!("`{}` does not take {method}", uri.path());
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Failure::method_not_allowed(&method, &uri)
 }
 
 /// A body of JSON, read whole and strictly.
@@ -86,21 +111,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let is_json = is_json(request.headers());
         let reading = tokio::time::timeout(BODY_WITHIN, read(request)).await;
-        let body = reading.unwrap_or_else(|_| {
-            let detail = "the body did not arrive in time";
-            Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
-        })?;
+        let body = reading.unwrap_or_else(|_| Err(Failure::body_too_slow()))?;
         if !is_json {
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Failure::new(status, "not_json", "the body is not declared to be JSON")
-                .hint("send `content-type: application/json`"));
+            return Err(Failure::not_json());
         }
         let read = serde_json::from_slice(&body);
         read.map(Self).map_err(|error| Failure::invalid(format!("the body does not fit: {error}")))
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json")

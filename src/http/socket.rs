@@ -1,10 +1,20 @@
 //! A unix socket and the connections that come in by it.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, extract::Request, response::IntoResponse, response::Response};
 use futures_util::FutureExt;
-use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, Service, service_fn},
+};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -17,7 +27,7 @@ use super::{Counted, End, Tally, problem::Failure};
 /// The most connections of one socket at once; more wait until one ends.
 const MAX_CONNECTIONS: usize = 2_048;
 /// How long to wait when the system has no room for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// At the end: how long until nobody is waiting to be accepted any more.
 const LAST_CALL: Duration = Duration::from_millis(20);
 /// At the end: how long a connection is still listened to, for a request on its way.
@@ -95,7 +105,7 @@ async fn connection<S>(
     stream: UnixStream,
     router: Router,
     seat: (Counted, S),
-    mut end: watch::Receiver<Option<End>>,
+    end: watch::Receiver<Option<End>>,
 ) {
     let paths = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -107,39 +117,52 @@ async fn connection<S>(
     // asked is done even if nobody waits for the answer.
     let mut requested = http1::Builder::new();
     let requested = requested.half_close(true).serve_connection(TokioIo::new(stream), service);
-    let mut requested = pin!(requested);
-    let over = async {
-        let _ = end.wait_for(Option::is_some).await;
-        sleep(LINGER).await;
-    };
-    tokio::select! {
-        ended = requested.as_mut() => return closed(ended, seat),
-        () = over => requested.as_mut().graceful_shutdown(),
-    }
-    closed(requested.await, seat);
-}
-
-fn closed<S>(ended: Result<(), hyper::Error>, seat: S) {
+    let ended = attend(pin!(requested), end).await;
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
     drop(seat);
 }
 
-/// The response of a path; a panic there is a response too.
-async fn answer(
+/// Answers what comes in by a connection until it ends, or until we do: then what is on its way is
+/// still answered.
+pub(super) async fn attend<I, S, B>(
+    mut connection: Pin<&mut http1::Connection<I, S>>,
+    mut end: watch::Receiver<Option<End>>,
+) -> Result<(), hyper::Error>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let over = async {
+        let _ = end.wait_for(Option::is_some).await;
+        sleep(LINGER).await;
+    };
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = over => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// The response of a path.
+pub(super) async fn answer(
     paths: &TowerToHyperService<Router>,
     request: hyper::Request<Incoming>,
 ) -> Response {
     let request: Request = request.map(axum::body::Body::new);
-    let response = AssertUnwindSafe(paths.call(request)).catch_unwind().await;
-    match response {
-        Ok(Ok(response)) => response,
-        Err(_) => {
-            tracing::error!("a request broke something inside");
-            Failure::internal().into_response()
-        }
-    }
+    unbroken(paths.call(request).map(|Ok(response)| response)).await
+}
+
+/// A response, whatever comes: a panic on the way to it is one too.
+pub(super) async fn unbroken(response: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(response).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a request broke something inside");
+        Failure::internal().into_response()
+    })
 }
 
 #[cfg(test)]

@@ -76,11 +76,16 @@ impl House {
         client.initialize("2025-11-25");
         client
     }
+
+    /// Ends whatever serves the home, and waits for that.
+    pub(crate) fn end_serve(&self) {
+        end_serve(&self.home());
+    }
 }
 
 impl Drop for House {
     fn drop(&mut self) {
-        end_serve(&self.home());
+        self.end_serve();
     }
 }
 

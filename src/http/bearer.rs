@@ -1,0 +1,62 @@
+//! Who shows a token, for as long as it stands.
+
+use std::{fmt, sync::Arc};
+
+use hyper::{HeaderMap, header};
+
+use crate::{
+    engine::{Engine, Principal},
+    mcp::{Call, Called, Reach, Server},
+    policy::names::TokenId,
+};
+
+/// Whom an agent's token stands for. It is looked up again whenever that counts.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    engine: Engine,
+    principal: Arc<Principal>,
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bearer").field(&self.principal).finish()
+    }
+}
+
+impl Bearer {
+    /// Whoever shows this token, if it stands for anybody.
+    pub(super) fn of(engine: &Engine, token: &str) -> Option<Self> {
+        let principal = Arc::new(engine.principal(token)?);
+        Some(Self { engine: engine.clone(), principal })
+    }
+
+    pub(super) fn token(&self) -> &TokenId {
+        &self.principal.token
+    }
+
+    /// Whether the token still lets its agent in.
+    pub(super) fn stands(&self) -> bool {
+        self.engine.stands(&self.principal)
+    }
+
+    /// An MCP server whose calls are this agent's.
+    pub(super) fn server(&self) -> Server<Self> {
+        let Principal { agent, run, .. } = &*self.principal;
+        Server::new(self.clone(), agent.clone(), run.clone())
+    }
+}
+
+impl Reach for Bearer {
+    /// A call may have waited for its turn while the token was revoked.
+    async fn call(&self, call: Call<'_>) -> Called {
+        if self.stands() { Reach::call(&self.engine, call).await } else { Called::NeverSent }
+    }
+}
+
+/// The token in the one `Authorization` header that there may be.
+pub(super) fn shown_in(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

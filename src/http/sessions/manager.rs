@@ -1,0 +1,111 @@
+//! The sessions of one bearer as the library asks for them.
+
+use std::{future::ready, sync::Arc};
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use rmcp::{
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    transport::streamable_http_server::{SessionId, SessionManager, session::ServerSseMessage},
+};
+
+use super::{Bearer, Ended, NoRoom, Outgoing, Session, Sessions, Transport};
+
+/// The sessions that one bearer may use.
+#[derive(Debug)]
+pub(in crate::http) struct Manager {
+    pub(in crate::http) sessions: Sessions,
+    pub(in crate::http) bearer: Bearer,
+}
+
+/// Why a session cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::http) enum ManagerError {
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// The library asks for what it cannot have.
+    #[error("a stream does not go on where it broke off")]
+    NoResuming,
+}
+
+impl Manager {
+    fn session(&self, id: &SessionId) -> Result<Arc<Session>, Ended> {
+        self.sessions.of(&self.bearer, id).ok_or(Ended)
+    }
+}
+
+impl SessionManager for Manager {
+    type Error = ManagerError;
+    type Transport = Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Transport), ManagerError> {
+        let transport = self.sessions.open(&self.bearer, Outgoing::EachAlone)?;
+        Ok((transport.session().id().clone(), transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, ManagerError> {
+        let answer = self.session(id)?.send(message).await?;
+        Ok(answer.await.map_err(|_| Ended)?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, ManagerError> {
+        Ok(self.session(id).is_ok())
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), ManagerError> {
+        self.sessions.end(&self.bearer, id);
+        Ok(())
+    }
+
+    /// The stream of one request carries its answer, and ends.
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
+        let answer = self.session(id)?.send(message).await?;
+        let answer = answer.into_stream();
+        Ok(answer.filter_map(|answer| ready(answer.ok().map(ServerSseMessage::from_message))))
+    }
+
+    async fn accept_message(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<(), ManagerError> {
+        self.session(id)?.send(message).await?;
+        Ok(())
+    }
+
+    /// The server says nothing of its own accord: the stream is there for clients that want one,
+    /// and ends with the session.
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
+        let session = self.session(id)?;
+        let streaming = session.stream();
+        let mut finishing = self.sessions.finishing.subscribe();
+        let silence = async move {
+            tokio::select! {
+                () = session.ended() => {}
+                _ = finishing.wait_for(|finishing| *finishing) => {}
+            }
+            drop(streaming);
+        };
+        Ok(silence.into_stream().filter_map(|()| ready(None)))
+    }
+
+    async fn resume(
+        &self,
+        _: &SessionId,
+        _: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
+        Err::<futures_util::stream::Empty<_>, _>(ManagerError::NoResuming)
+    }
+}

@@ -1,0 +1,135 @@
+//! The paths over TCP, and who may use which.
+//!
+//! In this order, for every request: is it addressed to us (`door`), is there such a path, whose
+//! token is it, and only then what it asks.
+
+use axum::{
+    Json, Router,
+    response::{IntoResponse, Response},
+};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header::ALLOW};
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    App,
+    bearer::{Bearer, shown_in},
+    door::{Door, HEALTHZ, MCP, MESSAGES, OPERATOR, SSE},
+    operator_router,
+    problem::Failure,
+    sessions::{LOOK_EVERY, Sessions},
+    socket, sse, streamable,
+    tcp::Seat,
+};
+
+/// What is served over TCP.
+pub(super) struct Web {
+    app: App,
+    door: Door,
+    operators: TowerToHyperService<Router>,
+    streamable: Sessions,
+    legacy: Sessions,
+}
+
+impl Web {
+    pub(super) fn new(app: App, door: Door) -> Self {
+        let operators = TowerToHyperService::new(operator_router(app.clone()));
+        let (streamable, legacy) = (Sessions::default(), Sessions::default());
+        Self { app, door, operators, streamable, legacy }
+    }
+
+    /// Ends sessions with their tokens until the end, and then as their answers have come.
+    pub(super) async fn keep_sessions(&self) {
+        let mut end = self.app.end.subscribe();
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = end.wait_for(Option::is_some) => break,
+                _ = ticks.tick() => {}
+            }
+            self.streamable.look();
+            self.legacy.look();
+        }
+        self.streamable.finish();
+        self.legacy.finish();
+    }
+
+    /// Answers one request, always.
+    pub(super) async fn answer(&self, request: Request<Incoming>, seat: &Seat) -> Response {
+        self.respond(request, seat).await.unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn respond(&self, request: Request<Incoming>, seat: &Seat) -> Result<Response, Failure> {
+        self.door.admit(&request)?;
+        let (method, path) = (request.method(), request.uri().path());
+        Ok(match path {
+            HEALTHZ if [Method::GET, Method::HEAD].contains(method) => {
+                Json(json!({"status": "ok"})).into_response()
+            }
+            HEALTHZ => not_taken(&request, "GET, HEAD"),
+            MCP => {
+                let bearer = self.agent(request.headers(), seat)?;
+                streamable::answer(&self.streamable, &bearer, request).await
+            }
+            SSE => match (self.agent(request.headers(), seat)?, method) {
+                (bearer, &Method::GET) => sse::open(&self.legacy, &bearer),
+                _ => not_taken(&request, "GET"),
+            },
+            MESSAGES => match (self.agent(request.headers(), seat)?, method) {
+                (bearer, &Method::POST) => sse::message(&self.legacy, &bearer, request).await,
+                _ => not_taken(&request, "POST"),
+            },
+            path if path.starts_with(OPERATOR) => {
+                self.operator(request.headers(), seat)?;
+                socket::answer(&self.operators, request).await
+            }
+            _ => return Err(Failure::unknown_path(request.uri())),
+        })
+    }
+
+    /// Whose request it is, if it is an agent's.
+    fn agent(&self, headers: &HeaderMap, seat: &Seat) -> Result<Bearer, Failure> {
+        let token = shown_in(headers).ok_or_else(unknown_token)?;
+        if let Some(bearer) = Bearer::of(&self.app.engine, token) {
+            seat.is_known();
+            return Ok(bearer);
+        }
+        if self.app.engine.operator(token) {
+            return Err(wrong_token(
+                "an operator's token pays nothing: this path takes an agent's",
+            ));
+        }
+        Err(unknown_token())
+    }
+
+    /// Lets an operator's request pass.
+    fn operator(&self, headers: &HeaderMap, seat: &Seat) -> Result<(), Failure> {
+        let token = shown_in(headers).ok_or_else(unknown_token)?;
+        if self.app.engine.operator(token) {
+            seat.is_known();
+            return Ok(());
+        }
+        if Bearer::of(&self.app.engine, token).is_some() {
+            return Err(wrong_token("an agent's token opens nothing of the operator's"));
+        }
+        Err(unknown_token())
+    }
+}
+
+/// The answer to a method that a path does not take.
+pub(super) fn not_taken<B>(request: &Request<B>, taken: &'static str) -> Response {
+    let refused = Failure::method_not_allowed(request.method(), request.uri());
+    ([(ALLOW, taken)], refused).into_response()
+}
+
+fn unknown_token() -> Failure {
+    let detail = "there is no token, or none that stands for anybody";
+    Failure::new(StatusCode::UNAUTHORIZED, "token_unknown", detail)
+        .hint("send `Authorization: Bearer …` with a token of `pettycash agent token`")
+}
+
+fn wrong_token(detail: &str) -> Failure {
+    Failure::new(StatusCode::FORBIDDEN, "token_wrong_kind", detail)
+}

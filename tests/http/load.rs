@@ -1,0 +1,182 @@
+//! Many at once: sessions, payers while their agent is revoked, and those who only keep seats.
+
+use std::{
+    collections::HashSet,
+    io::{ErrorKind::WouldBlock, Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use pettycash::clock::instant;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+
+use crate::support::{
+    mcp_house::House,
+    web::{Web, call},
+};
+
+/// Agents `a0` and so on, with so many tokens each.
+fn open(agents: usize, tokens: usize) -> Web {
+    let house = House::furnished();
+    let agents: Vec<String> = (0..agents).map(|number| format!("a{number}")).collect();
+    for agent in &agents {
+        house.operator(&format!("agent create {agent} --cap 1000.00/day --funding allowance"));
+    }
+    let wanted: Vec<_> = agents.iter().map(|agent| (agent.as_str(), tokens)).collect();
+    Web::open(house, &wanted)
+}
+
+#[test]
+fn a_thousand_sessions_at_once_keep_their_money_apart() {
+    const AGENTS: usize = 10;
+    const THREADS: usize = 20;
+    const EACH: usize = 50;
+    let web = open(AGENTS, THREADS / AGENTS);
+    let payments = Mutex::new(HashSet::new());
+    let opened = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for worker in 0..THREADS {
+            let (web, payments, opened) = (&web, &payments, &opened);
+            scope.spawn(move || {
+                let agent = format!("a{}", worker % AGENTS);
+                let token = web.token(&agent, worker / AGENTS);
+                let mut wire = web.connect();
+                let sessions: Vec<_> = (0..EACH).map(|_| wire.initialize(&token)).collect();
+                opened.fetch_add(EACH, Ordering::SeqCst);
+                while opened.load(Ordering::SeqCst) < THREADS * EACH {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                for (number, session) in sessions.iter().enumerate() {
+                    let key = format!("{worker}-{number}");
+                    let pay = json!({"service_id": "search", "idempotency_key": key});
+                    let paid = wire.call(&token, session, "pay_for_api_call", pay).answer();
+                    assert_eq!(paid["outcome"], "paid", "{paid}");
+                    let id = paid["payment_id"].as_str().unwrap().to_owned();
+                    assert!(payments.lock().unwrap().insert(id), "{paid}");
+                    let balance = wire.call(&token, session, "get_balance", json!({})).answer();
+                    assert_eq!(balance["handle"], agent, "another one's balance");
+                }
+            });
+        }
+    });
+    assert_eq!(payments.lock().unwrap().len(), THREADS * EACH);
+    for number in 0..AGENTS {
+        let view = web.house.operator_json(&format!("agent show a{number}"));
+        assert_eq!(view["spent_usd"], "2.00", "{} payments of $0.02", THREADS * EACH / AGENTS);
+    }
+    assert_eq!(web.house.operator("verify"), "");
+}
+
+#[test]
+fn nothing_is_paid_once_a_revocation_is_acknowledged() {
+    const PAYERS: usize = 48;
+    let web = open(2, PAYERS / 2);
+    let (revoked, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (before, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let paid_until_then = thread::scope(|scope| {
+        for payer in 0..PAYERS {
+            let (web, revoked, over, before, others) = (&web, &revoked, &over, &before, &others);
+            scope.spawn(move || {
+                let agent = format!("a{}", payer % 2);
+                let token = web.token(&agent, payer / 2);
+                let mut wire = web.connect();
+                let session = wire.initialize(&token);
+                let pay = call(1, "pay_for_api_call", json!({"service_id": "search"}));
+                while !over.load(Ordering::SeqCst) {
+                    let too_late = revoked.load(Ordering::SeqCst);
+                    let reply = wire.post(&token, Some(&session), pay.as_bytes());
+                    let paid = reply.status == 200 && reply.answer()["outcome"] == "paid";
+                    if agent == "a1" {
+                        assert!(paid, "another agent is touched: {reply:?}");
+                        others.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
+                    assert!(!(paid && too_late), "paid after the revocation: {reply:?}");
+                    before.fetch_add(usize::from(paid), Ordering::SeqCst);
+                    if !paid {
+                        // One that waited for its turn meanwhile was not asked of the engine.
+                        let told = [401, 404].contains(&reply.status)
+                            || ["agent_revoked", "engine_unavailable"]
+                                .contains(&reply.answer()["code"].as_str().unwrap());
+                        assert!(told, "{reply:?}");
+                    }
+                }
+            });
+        }
+        while before.load(Ordering::SeqCst) < 200 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        web.house.operator("agent revoke a0 --reason compromised");
+        revoked.store(true, Ordering::SeqCst);
+        let spent = web.house.operator_json("agent show a0")["spent_usd"].clone();
+        let then = others.load(Ordering::SeqCst);
+        while others.load(Ordering::SeqCst) < then + 200 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        over.store(true, Ordering::SeqCst);
+        spent
+    });
+    let spent = web.house.operator_json("agent show a0")["spent_usd"].clone();
+    assert_eq!(spent, paid_until_then, "authorised after the acknowledgement");
+    let cents = 2 * before.load(Ordering::SeqCst);
+    assert_eq!(spent, format!("{}.{:02}", cents / 100, cents % 100), "all were told");
+    assert_eq!(web.house.operator("verify"), "");
+}
+
+#[test]
+fn slow_connections_keep_nobody_out() {
+    const SLOW: usize = 5_000;
+    let limit = getrlimit(Resource::Nofile);
+    let needed = SLOW as u64 + 2_000;
+    assert!(limit.maximum.is_none_or(|most| most >= needed), "{needed} files must be allowed");
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let web = open(1, 1);
+    let token = web.token("a0", 0);
+    let mut known = web.connect();
+    let session = known.initialize(&token);
+    let slow: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let flood = {
+        let (slow, address) = (slow.clone(), web.address);
+        thread::spawn(move || {
+            for _ in 0..SLOW {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: 127").unwrap();
+                slow.lock().unwrap().push(stream);
+            }
+        })
+    };
+    let mut took = Vec::new();
+    let until = instant() + Duration::from_secs(60);
+    while took.len() < 40 || !flood.is_finished() {
+        let began = instant();
+        let fresh = web.connect().call(
+            &token,
+            &session,
+            "pay_for_api_call",
+            json!({"service_id": "search"}),
+        );
+        assert_eq!(fresh.answer()["outcome"], "paid", "{fresh:?}");
+        let kept = known.call(&token, &session, "get_balance", json!({}));
+        assert_eq!(kept.answer()["handle"], "a0");
+        took.push(began.elapsed());
+        assert!(instant() < until, "the flood never ends");
+    }
+    flood.join().unwrap();
+    let mut cut_off = 0;
+    for stream in slow.lock().unwrap().iter_mut() {
+        stream.set_nonblocking(true).unwrap();
+        let gone = stream.read(&mut [0]);
+        cut_off += usize::from(gone.is_ok() || gone.is_err_and(|e| e.kind() != WouldBlock));
+    }
+    assert!(cut_off >= SLOW - 3_072, "all but {cut_off} kept their seats");
+    took.sort();
+    let (late, last) = (took[took.len() * 99 / 100 - 1], took[took.len() - 1]);
+    assert!(late < Duration::from_secs(1), "{late:?} for one new and one kept connection");
+    assert!(last < Duration::from_secs(5), "{last:?}");
+}

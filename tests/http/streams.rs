@@ -1,0 +1,114 @@
+//! Streams: they end with their token, with their client and with the process.
+
+use std::{thread, time::Duration};
+
+use pettycash::clock::instant;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::support::web::{Web, Wire, call, initialize, message_headers};
+
+/// Opens the stream of a session on `/mcp`.
+fn listen(web: &Web, token: &str, session: &str) -> Wire {
+    let mut wire = web.connect();
+    let headers = message_headers(token).join("\r\n");
+    let host = web.host();
+    let get = format!(
+        "GET /mcp HTTP/1.1\r\nHost: {host}\r\n{headers}\r\nMcp-Session-Id: {session}\r\n\r\n"
+    );
+    wire.send(get.as_bytes());
+    let head = wire.head();
+    assert_eq!((head.status, &*head.headers["content-type"]), (200, "text/event-stream"));
+    wire
+}
+
+#[test]
+fn an_asked_end_ends_every_stream_and_the_process() {
+    let mut web = Web::furnished();
+    let token = web.token("scout", 0);
+    let session = web.connect().initialize(&token);
+    let mut silent = listen(&web, &token, &session);
+    let mut legacy = web.connect();
+    legacy.open_sse(&token);
+    let began = instant();
+    let pid = Pid::from_raw(i32::try_from(web.serve().id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(silent.piece(), None);
+    assert_eq!(legacy.piece(), None);
+    assert!(web.serve().wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_revoked_agent_has_no_stream_no_session_and_no_token_any_more() {
+    let web = Web::furnished();
+    let token = web.token("scout", 0);
+    let mut wire = web.connect();
+    let session = wire.initialize(&token);
+    let mut silent = listen(&web, &token, &session);
+    let mut legacy = web.connect();
+    let path = format!("POST {}", legacy.open_sse(&token));
+    let began = instant();
+    web.house.operator("agent revoke scout --reason compromised");
+    let pay = || json!({"service_id": "search"});
+    assert_eq!(wire.call(&token, &session, "pay_for_api_call", pay()).status, 401);
+    assert_eq!(wire.ask(&path, &message_headers(&token), b"{}").status, 401);
+    assert_eq!((silent.piece(), legacy.event()), (None, None));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_session_of_the_older_transport_ends_with_its_stream() {
+    let web = Web::furnished();
+    let token = web.token("scout", 0);
+    let mut stream = web.connect();
+    let path = format!("POST {}", stream.open_sse(&token));
+    let mut wire = web.connect();
+    let headers = message_headers(&token);
+    let other = message_headers(&web.token("scout", 1));
+    let hello = initialize("2024-11-05");
+    assert_eq!(wire.ask(&path, &other, hello.as_bytes()).status, 404, "another token");
+    assert_eq!(wire.ask(&path, &headers, hello.as_bytes()).status, 202);
+    assert!(stream.event().is_some());
+    drop(stream);
+    let until = instant() + Duration::from_secs(10);
+    while wire.ask(&path, &headers, b"{}").status != 404 {
+        assert!(instant() < until, "the session outlives its stream");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_loses_no_payment() {
+    let web = Web::furnished();
+    let token = web.token("scout", 0);
+    let session = web.connect().initialize(&token);
+    for id in 100..120 {
+        let pay = call(id, "pay_for_api_call", json!({"service_id": "search"}));
+        let mut wire = web.connect();
+        let headers = message_headers(&token).join("\r\n");
+        let text = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {}\r\n{headers}\r\nMcp-Session-Id: {session}\r\n\
+             Content-Length: {}\r\n\r\n{pay}",
+            web.host(),
+            pay.len()
+        );
+        wire.send(text.as_bytes());
+        drop(wire);
+    }
+    // Each of them was made or was not; the books hold, and the session goes on.
+    let mut wire = web.connect();
+    let mut paid = || {
+        let ledger = wire.call(&token, &session, "ledger", json!({"limit": 100})).answer();
+        let entries = ledger["entries"].as_array().unwrap().iter();
+        let paid = entries.filter(|entry| entry["outcome"] == "paid").count();
+        let spent = format!("{:.2}", 0.02 * f64::from(u32::try_from(paid).unwrap()));
+        (ledger["spent_today_usd"] == spent).then_some(paid)
+    };
+    let until = instant() + Duration::from_secs(10);
+    // What is still under way may come in between the sum and the entries.
+    while paid().is_none() {
+        assert!(instant() < until, "the sum is not that of the entries");
+    }
+    assert_eq!(web.house.operator("verify"), "");
+}
