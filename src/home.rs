@@ -164,10 +164,11 @@ impl Home {
         Self::at(&place(named)?)
     }
 
-    /// The same home, for who only reads: it is not made.
+    /// The same home, for whoever needs what is in it: it is not made.
     pub fn existing(named: Option<PathBuf>) -> Result<Self, HomeError> {
         let dir = place(named)?;
-        if dir.exists() { Self::at(&dir) } else { Err(HomeError::Missing(dir)) }
+        let found = dir.try_exists().map_err(HomeError::io("find the data directory", &dir))?;
+        if found { Self::at(&dir) } else { Err(HomeError::Missing(dir)) }
     }
 
     /// The home at `dir`, made if it is not there, and refused unless it is ours alone.

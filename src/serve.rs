@@ -35,6 +35,7 @@ use crate::{
     store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
 };
 use ending::Signals;
+pub(crate) use ending::outlive_limits;
 use lock::{Election, ServeLock};
 pub(crate) use lock::{is_owned, serving, try_start_lock};
 

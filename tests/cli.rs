@@ -173,7 +173,8 @@ async fn a_long_ledger_is_paged_inside() {
 #[test]
 fn a_journal_that_is_gone_does_not_verify() {
     let desk = Desk::new();
-    assert_eq!(desk.ok("verify"), "", "an empty home");
+    let told = desk.fails("verify", 1);
+    assert!(told.contains("there is no record in the data directory"), "{told}");
     desk.ok("agent create intern");
     desk.end_serve();
     std::fs::rename(desk.home().join("journal"), desk.home().join("elsewhere")).unwrap();
@@ -185,12 +186,14 @@ fn a_journal_that_is_gone_does_not_verify() {
 fn a_home_that_is_not_there_is_neither_verified_nor_made() {
     let desk = Desk::new();
     let missing = desk.home().join("slip");
-    for verb in ["verify", "recover cut --yes"] {
+    for verb in ["verify", "recover cut --yes", "ledger", "pay scout search"] {
         let told = desk.fails(&format!("{verb} --home {}", missing.display()), 1);
         assert!(told.contains("there is no data directory"), "{told}");
         assert!(told.contains("--home"), "{told}");
         assert!(!missing.exists(), "{verb}");
     }
+    assert_eq!(desk.run(&format!("doctor --home {}", missing.display())).status.code(), Some(1));
+    assert!(!missing.exists());
 }
 
 #[test]

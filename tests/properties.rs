@@ -409,7 +409,12 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
 
 /// The window holds its instant and no other window holds any of its own.
 fn tiles(at: Timestamp, period: Period, zone: &Zone) {
-    let of = |at| Window::containing(at, period, zone);
+    // Asked for another zone in between, no window is only remembered.
+    let other: Zone = if *zone == Zone::utc() { "Asia/Kathmandu" } else { "UTC" }.parse().unwrap();
+    let of = |at| {
+        Window::containing(at, period, &other);
+        Window::containing(at, period, zone)
+    };
     let window = of(at);
     let end = window.end.unwrap();
     let told = || format!("{period} of {at} in {}: {window:?}", zone.name());

@@ -11,7 +11,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::owner;
-use crate::{client::ClientError, policy::names::is_invisible, serve::ServeError};
+use crate::{
+    client::ClientError,
+    policy::names::is_invisible,
+    serve::{ServeError, outlive_limits},
+};
 
 /// The arguments were wrong.
 pub(super) const USAGE: u8 = 2;
@@ -199,5 +203,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 
 /// Runs the few requests of a verb to their end.
 pub(super) fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        outlive_limits()?;
+        work.await
+    })
 }

@@ -27,7 +27,7 @@ use crate::{
   pettycash pay scout report 0.40 --key monday-report --json
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
-Exit code 3 when it is denied, fails or is in doubt, 4 when the record cannot be written. --json
+Exit code 3 when it is not paid, or not yet, 4 when the record cannot be written. --json
 prints what the model would get.")]
 pub(super) struct Args {
     /// The agent that pays
@@ -63,8 +63,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         let Refused { outcome, code, .. } = &answer.refused;
         Ok(match code {
             Some(Code::LedgerUnwritable) => ExitCode::from(UNWRITABLE),
-            _ if outcome.is_none_or(Outcome::is_error) => ExitCode::from(DENIED),
-            _ => ExitCode::SUCCESS,
+            _ if *outcome == Some(Outcome::Paid) => ExitCode::SUCCESS,
+            _ => ExitCode::from(DENIED),
         })
     })
 }

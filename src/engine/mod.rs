@@ -33,7 +33,7 @@ pub use refund::RefundError;
 pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use doors::Doors;
 use proof::Turns;
@@ -70,6 +70,8 @@ pub struct Engine {
     parked: watch::Sender<bool>,
     /// Who is let in by which token.
     doors: Arc<Doors>,
+    /// Who has a whole segment read, one after the other.
+    searching: Arc<Semaphore>,
     /// Whether uses of tokens are being written down.
     noting: Tally,
     /// Who has passphrases looked at, one after the other.

@@ -1,13 +1,14 @@
 //! Pages of the ledger, newest first, and what one payment came to.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, pay::unknown_agent};
 use crate::{
     policy::{
+        answer::Refused,
         entry::{Entry, Fact},
         names::{Handle, PaymentId},
         operate::OperateError,
     },
-    store::{Cursor, Store, StoreError},
+    store::{Cursor, Recording, Store, StoreError},
 };
 
 /// How many pages are searched for the end of a hold.
@@ -39,7 +40,7 @@ impl Engine {
         let Some(start) = given.or(newest) else { return Ok((Vec::new(), None)) };
         // A cursor points back; one beyond the newest entry was never given.
         if newest.is_none_or(|newest| start.position > newest.position) {
-            return Err(EngineError::Cursor);
+            return Err(self.is_whole().err().unwrap_or(EngineError::Cursor));
         }
         let page = self.search(move |store| match agent {
             Some(agent) => store.agent_entries(&agent, start, limit),
@@ -61,7 +62,10 @@ impl Engine {
         };
         let handle = agent.clone();
         let link = self.look(move |state, _| state.link(&handle)).await?;
-        let link = link.ok_or(OperateError::UnknownAgent(agent))?;
+        let Some(link) = link else {
+            self.is_whole()?;
+            return Err(OperateError::UnknownAgent(agent).into());
+        };
         // An agent whose creation could not be written has no entry yet.
         Ok(Some(Cursor { position: link.position, n: link.n }).filter(|newest| newest.n > 0))
     }
@@ -84,7 +88,7 @@ impl Engine {
     ) -> Result<Option<Entry>, EngineError> {
         let head = self.store.read(|_, head| head).await?;
         if head.position.is_none_or(|last| payment.position() > last) {
-            return Ok(None);
+            return self.is_whole().map(|()| None);
         }
         let record = match self.search(move |store| store.record(payment.position())).await {
             Err(StoreError::NoRecord { .. }) => return Ok(None),
@@ -96,16 +100,42 @@ impl Engine {
 
     /// Looks into the files for what is not behind the newest record. Whoever makes up a cursor or
     /// an id points into the middle of something, where there is no record; damage is told as such.
+    ///
+    /// To tell the two apart takes reading up to a whole segment: one at a time, so that an agent
+    /// that makes up many takes no more than a part of the machine from the others.
     async fn search<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || match look(&store) {
-            Err(StoreError::NoRecord { position }) => Err(store.missing(position)),
+        let found = tokio::task::spawn_blocking(move || look(&store));
+        match found.await.unwrap_or(Err(StoreError::Panicked)) {
+            Err(StoreError::NoRecord { position }) => {
+                let _turn = self.searching.acquire().await;
+                let store = self.store.clone();
+                let missing = tokio::task::spawn_blocking(move || store.missing(position));
+                Err(missing.await.unwrap_or(StoreError::Panicked))
+            }
             found => found,
-        });
-        found.await.unwrap_or(Err(StoreError::Panicked))
+        }
+    }
+
+    /// That what is not there never was. A record that is sealed ends before what was once
+    /// acknowledged, so there nobody is told that.
+    pub(super) fn is_whole(&self) -> Result<(), EngineError> {
+        match self.store.condition().recording {
+            Recording::Sealed(error) => Err(error.into()),
+            Recording::Sound
+            | Recording::Low { .. }
+            | Recording::Full
+            | Recording::Poisoned { .. } => Ok(()),
+        }
+    }
+
+    /// That there is no such agent.
+    pub(super) fn no_agent(&self, agent: &Handle) -> Result<Refused, EngineError> {
+        self.is_whole()?;
+        Ok(Refused::by(&unknown_agent(agent), self.clock.now()))
     }
 
     /// The fact that ended a hold of `agent` that is no longer open.

@@ -104,6 +104,7 @@ impl Engine {
             Some(_) | None => None,
         };
         let Some(available) = available else {
+            self.is_whole()?;
             return Ok(PayAnswer::denied(&unknown_agent(&agent), None, now));
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{Engine, EngineError, Tally};
 use crate::{
@@ -81,7 +81,9 @@ impl Engine {
     pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
         let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
-        let engine = Self { store, rails, clock, under_way, parked, doors, noting, turns };
+        let searching = Arc::new(Semaphore::new(1));
+        let engine =
+            Self { store, rails, clock, under_way, parked, doors, searching, noting, turns };
         engine.refresh_doors().await?;
         match engine.put_right().await {
             Ok(()) => {}

@@ -3,17 +3,18 @@
 use super::{
     Call, Engine, EngineError,
     detail::detail,
-    pay::unknown_agent,
     request::{self, PageRequest},
 };
 use crate::policy::{
     answer::{
         BalanceAnswer, LedgerAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer,
     },
+    book::Book,
     denial::{BadField, Denial, Refusal},
     entry::{Denied, Entry, Fact, Hold, Incident},
     money::Usd,
     names::{Handle, PaymentId},
+    state::State,
     terms::{LedgerPage, OperatorLine},
     token::TokenFact,
     window::Period,
@@ -31,28 +32,31 @@ impl Engine {
     pub(super) async fn balance(&self, call: Call) -> Result<BalanceAnswer, EngineError> {
         let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
         let wrong = request::read_nothing(&call.arguments).err();
-        let answer = self.look(move |state, now| match (state.book(&call.agent), wrong) {
-            (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
-            (Some(_), Some(bad)) => refused(Refused::by(&invalid(bad), now)),
-            (Some(book), None) => BalanceAnswer::of(book, call.run.as_ref(), now),
+        let agent = call.agent.clone();
+        let answer = self.look(move |state, now| {
+            let book = state.book(&call.agent)?;
+            Some(match wrong {
+                Some(bad) => refused(Refused::by(&invalid(bad), now)),
+                None => BalanceAnswer::of(book, call.run.as_ref(), now),
+            })
         });
-        answer.await
+        answer.await?.map_or_else(|| self.no_agent(&agent).map(refused), Ok)
     }
 
     /// Answers `list_services`: what this agent may pay, by name, a page at a time.
     pub(super) async fn catalogue(&self, call: Call) -> Result<ServicesAnswer, EngineError> {
         let refused = |refused| ServicesAnswer { refused, ..ServicesAnswer::default() };
         let page = PageRequest::read(&call.arguments);
-        let answer = self.look(move |state, now| match (state.book(&call.agent), page) {
-            (None, _) => refused(Refused::by(&unknown_agent(&call.agent), now)),
-            (Some(_), Err(bad)) => refused(Refused::by(&invalid(bad), now)),
-            (Some(_), Ok(PageRequest { cursor: Some(cursor), .. }))
+        let agent = call.agent.clone();
+        let list = move |state: &State, book: &Book, now| match page {
+            Err(bad) => refused(Refused::by(&invalid(bad), now)),
+            Ok(PageRequest { cursor: Some(cursor), .. })
                 if !cursor.parse().is_ok_and(|id| state.service(&id).is_some()) =>
             {
                 let got = serde_json::Value::String(cursor);
                 refused(Refused::by(&invalid(request::bad_cursor(&got)), now))
             }
-            (Some(book), Ok(page)) => {
+            Ok(page) => {
                 let after = page.cursor.as_deref().unwrap_or_default();
                 let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
                 let mut rest = allowed.filter(|service| service.id.as_str() > after).peekable();
@@ -62,8 +66,9 @@ impl Engine {
                 let next_cursor = rest.peek().and(last);
                 ServicesAnswer { services: Some(services), next_cursor, ..Default::default() }
             }
-        });
-        answer.await
+        };
+        let answer = self.look(move |state, now| Some(list(state, state.book(&call.agent)?, now)));
+        answer.await?.map_or_else(|| self.no_agent(&agent).map(refused), Ok)
     }
 
     /// Answers `ledger`: the agent's own lines, newest first.
@@ -81,9 +86,7 @@ impl Engine {
             })
             .await?;
         let now = self.clock.now();
-        let Some(sums) = sums else {
-            return Ok(refused(Refused::by(&unknown_agent(&call.agent), now)));
-        };
+        let Some(sums) = sums else { return self.no_agent(&call.agent).map(refused) };
         let page = match PageRequest::read(&call.arguments) {
             Ok(page) => page,
             Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),

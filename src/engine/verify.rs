@@ -10,7 +10,7 @@ use crate::{
     policy::{
         book::Book,
         documents::{DocKey, Document},
-        entry::{Fact, Hash},
+        entry::Fact,
         money::Usd,
         names::{Handle, PaymentId},
         state::State,
@@ -44,6 +44,9 @@ pub enum VerifyError {
     /// Somebody has it open, who can be asked instead.
     #[error("the record is in use")]
     InUse,
+    /// There is none.
+    #[error("there is no record in the data directory")]
+    Nothing,
     /// It is not what was once written.
     #[error("{0}")]
     Broken(StoreError),
@@ -105,7 +108,7 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
 #[derive(Debug)]
 pub struct Kept {
     places: Places,
-    looked: Option<Looked>,
+    looked: Looked,
 }
 
 impl Kept {
@@ -116,9 +119,8 @@ impl Kept {
     /// If somebody has it open, it cannot be read, or does not verify.
     pub fn look(places: &Places) -> Result<Self, VerifyError> {
         let Places { journal, desk, .. } = places;
-        let kept = |looked| Self { places: places.clone(), looked };
         match (journal.exists(), desk.exists()) {
-            (false, false) => Ok(kept(None)),
+            (false, false) => Err(VerifyError::Nothing),
             (false, true) => Err(VerifyError::Broken(StoreError::Damaged {
                 file: journal.display().to_string(),
                 offset: 0,
@@ -131,7 +133,8 @@ impl Kept {
                     None => locked,
                 };
                 let anchors = places.anchors()?;
-                Ok(kept(Some(store::look(locked, desk, anchors.as_deref())?)))
+                let found = store::look(locked, desk, anchors.as_deref())?;
+                Ok(Self { places: places.clone(), looked: found })
             }
         }
     }
@@ -142,10 +145,7 @@ impl Kept {
     /// If the record cannot be read, or does not verify.
     pub fn verify(self) -> Result<Findings, VerifyError> {
         let mut check = Check::default();
-        let Some(Looked { head, desk }) = self.looked else {
-            let head = Head { seq: 0, position: None, hash: Hash::default() };
-            return Ok(check.findings(head));
-        };
+        let Looked { head, desk } = self.looked;
         let replayed = store::replay(self.places.segments()?, Some(head.seq), |record| {
             check.record(record);
             // The desk may be a little behind; it is compared as of the record it goes up to.

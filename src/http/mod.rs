@@ -1,9 +1,9 @@
 //! HTTP: the `/v1` paths that agents and operators reach the engine by, each plane on its own
 //! socket; and over TCP, with a token, MCP for agents and `/v1` for operators.
 //!
-//! Nothing is decided here. A request is read strictly, handed to the engine on a task of its own,
-//! so that a caller who goes away changes nothing, and answered always: in the words of the tool
-//! for agents, with a problem (RFC 9457) for operators and for whatever is not a request.
+//! Nothing is decided here. A request is read strictly, done to its end even if its caller goes
+//! away, and answered always: in the words of the tool for agents, with a problem (RFC 9457) for
+//! operators and for whatever is not a request.
 
 mod agent;
 mod bearer;
@@ -53,7 +53,7 @@ pub(crate) struct App {
     pub(crate) started_by: StartedBy,
     /// The open connections, of both sockets.
     pub(crate) connections: Tally,
-    /// What the engine was asked and has not answered, whether or not anybody still waits for it.
+    /// What operators asked and was not answered yet, whether or not anybody still waits for it.
     pub(crate) work: Tally,
     /// Set once, to why.
     pub(crate) end: watch::Sender<Option<End>>,

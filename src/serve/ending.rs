@@ -37,19 +37,21 @@ pub(super) async fn wait(
     }
 }
 
+/// Lives on where a file may not get longer: the write fails, and is told as any other that fails.
+/// That signal is listened to for good, and nobody waits for it.
+pub(crate) fn outlive_limits() -> io::Result<()> {
+    let too_long = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(too_long).map(drop)
+}
+
 /// The signals that ask us to end, kept from the moment they are listened to.
 ///
 /// A hang-up is not among them: listening to it would undo `nohup`.
 pub(super) struct Signals([(Signal, &'static str); 2]);
 
 impl Signals {
-    /// Listens to them.
-    ///
-    /// A file that may not get longer ends nobody either: the write fails, and is told as any other
-    /// that fails. That signal is listened to for good, and nobody waits for it.
     pub(super) fn listen() -> io::Result<Self> {
-        let too_long = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-        drop(signal(too_long)?);
+        outlive_limits()?;
         Ok(Self([
             (signal(SignalKind::terminate())?, "SIGTERM"),
             (signal(SignalKind::interrupt())?, "SIGINT"),

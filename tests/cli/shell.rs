@@ -69,5 +69,5 @@ fn the_help_and_the_readme_name_the_same_exit_codes() {
     };
     let named = codes(&Desk::new().ok("--help"));
     assert_eq!(named, codes(readme));
-    assert_eq!(named.split(", ").count(), 7, "{named}");
+    assert_eq!(named.split(", ").count(), 8, "{named}");
 }

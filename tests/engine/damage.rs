@@ -123,3 +123,28 @@ async fn a_cursor_into_the_middle_of_a_sound_record_was_never_given() {
     let told = house.call("ledger", "scout", json!({"cursor": cursor(ids[1])})).await;
     assert_eq!(told["code"], "ledger_damaged", "behind damage nobody knows");
 }
+
+#[tokio::test]
+async fn a_record_that_is_only_read_denies_nothing_that_it_may_have_lost() {
+    let disk = SimDisk::default();
+    let (house, ids) = paid(&disk, 3).await;
+    let page = house.call("ledger", "scout", json!({"limit": 1})).await;
+    house.engine.close().await;
+    drop(house);
+    damage(&disk, ids[0]);
+    let house = house_on(&disk, Rails::default(), SEGMENT_BYTES).await;
+    for payment in [ids[1], invented(ids[2])] {
+        assert_eq!(fetched(&house, payment).await["code"], "ledger_damaged");
+        assert_eq!(refunded(&house, payment).await.problem().code, "ledger_damaged");
+    }
+    let next = json!({"cursor": page["next_cursor"]});
+    assert_eq!(house.call("ledger", "scout", next).await["code"], "ledger_damaged");
+    for tool in ["get_balance", "ledger", "list_services"] {
+        let told = house.call(tool, "nobody", json!({})).await;
+        assert_eq!(told["code"], "ledger_damaged", "{tool}: the agent may be lost too: {told}");
+    }
+    let told = house.pay("nobody", json!({"payment_id": ids[0]})).await;
+    assert_eq!(told["code"], "ledger_damaged", "{told}");
+    let told = house.engine.ledger(Some("nobody".parse().unwrap()), None, None).await;
+    assert_eq!(told.unwrap_err().problem().code, "ledger_damaged");
+}

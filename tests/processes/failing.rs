@@ -61,7 +61,7 @@ fn end(mut serve: Running) -> (Option<i32>, String) {
 /// this `serve` on his own, and that its exit code tells.
 fn assert_it_goes_on_without_its_record(home: &TestHome, serve: Running) {
     // The one that meets the failure may be on the disk or not.
-    assert_eq!(told(home, "pay scout search", 0)["outcome"], "in_progress");
+    assert_eq!(told(home, "pay scout search", 3)["outcome"], "in_progress");
     assert_eq!(told(home, "pay scout search", 4)["code"], "ledger_unwritable");
     for line in ["mandate set scout --cap 9.00/day", "agent create late", "agent freeze intern"] {
         assert_eq!(told(home, line, 4)["error"]["code"], "ledger_unwritable", "{line}");
