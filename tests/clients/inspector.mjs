@@ -1,13 +1,13 @@
 // The MCP Inspector's command line, one process and so one `pettycash mcp` per call.
-// Usage: inspector.mjs legacy|modern, the protocol era to ask for.
+// Usage: inspector.mjs legacy|modern stdio|http|sse, the protocol era to ask for and the transport.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { play, server } from "./story.mjs";
+import { headers, play, server, url } from "./story.mjs";
 
-const era = process.argv[2];
+const [, , era, over] = process.argv;
 const { resolve } = createRequire(import.meta.url);
 const found = resolve("@modelcontextprotocol/inspector/package.json");
 const { version, bin } = JSON.parse(readFileSync(found, "utf8"));
@@ -18,7 +18,12 @@ const TOOL_IS_ERROR = 5;
 
 function inspect(method, expected, ...options) {
   const env = Object.entries(server.env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
-  const target = [...env, server.command, ...server.args];
+  const header = ["--header", `Authorization: ${headers.Authorization}`];
+  const target = {
+    stdio: [...env, server.command, ...server.args],
+    http: [`${url}/mcp`, "--transport", "http", ...header],
+    sse: [`${url}/sse`, "--transport", "sse", ...header],
+  }[over];
   const asked = ["--protocol-era", era, "--format", "json", "--method", method, ...options];
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
@@ -40,5 +45,6 @@ const told = await play({
     assert.equal(status === TOOL_IS_ERROR, result.isError === true);
     return result;
   },
+  byToken: over !== "stdio",
 });
-console.log(`inspector ${version} (${era}): strict clean; ${told}`);
+console.log(`inspector ${version} over ${over} (${era}): strict clean; ${told}`);

@@ -1,10 +1,13 @@
 // The TypeScript SDK v1. It is the strictest client: it refuses the whole tool list for one bad
 // schema, and holds structuredContent against outputSchema even when the result is an error.
+// Usage: sdk.mjs stdio|http|sse.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { play, server } from "./story.mjs";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { headers, play, server, url } from "./story.mjs";
 
 const locked = createRequire(import.meta.url)("./package.json").dependencies;
 const version = locked["@modelcontextprotocol/sdk"];
@@ -13,19 +16,29 @@ const version = locked["@modelcontextprotocol/sdk"];
 const warnings = [];
 console.warn = (...words) => warnings.push(words.join(" "));
 
-const transport = new StdioClientTransport(server);
+const over = process.argv[2];
+const transport = {
+  stdio: () => new StdioClientTransport(server),
+  http: () => new StreamableHTTPClientTransport(new URL("/mcp", url), { requestInit: { headers } }),
+  sse: () => new SSEClientTransport(new URL("/sse", url), { requestInit: { headers } }),
+}[over]();
 let protocol;
-transport.setProtocolVersion = (agreed) => (protocol = agreed);
+const told = transport.setProtocolVersion?.bind(transport);
+transport.setProtocolVersion = (agreed) => {
+  protocol = agreed;
+  told?.(agreed);
+};
 
 const client = new Client({ name: "pettycash-clients", version: "1" });
 await client.connect(transport);
 try {
-  const told = await play({
+  const line = await play({
     list: async () => (await client.listTools()).tools,
     call: (name, args) => client.callTool({ name, arguments: args }),
+    byToken: over !== "stdio",
   });
   assert.deepEqual(warnings, []);
-  console.log(`typescript sdk ${version} (${protocol}): ${told}`);
+  console.log(`typescript sdk ${version} over ${over} (${protocol}): ${line}`);
 } finally {
   await client.close();
 }

@@ -13,14 +13,19 @@ export const server = {
   env: { PETTYCASH_HOME: home },
 };
 
+/** Where `serve` listens, and the token that lets a client in, where one comes over HTTP. */
+export const { PETTYCASH_URL: url, PETTYCASH_TOKEN: token } = process.env;
+export const headers = { Authorization: `Bearer ${token}` };
+
 const TOOLS = ["get_balance", "ledger", "list_services", "pay_for_api_call"];
 const NOT_AN_ERROR = [undefined, "paid", "in_progress"];
 
 /**
  * Plays the story through `list()` and `call(tool, arguments)`, and returns it in a line.
- * `call` gives the tool result as the client hands it to its user.
+ * `call` gives the tool result as the client hands it to its user. A token ends with its agent:
+ * with `byToken`, who is revoked is no longer let in.
  */
-export async function play({ list, call }) {
+export async function play({ list, call, byToken = false }) {
   assert.deepEqual((await list()).map((tool) => tool.name).sort(), TOOLS);
 
   const ask = async (tool, args = {}) => read(await call(tool, args));
@@ -77,8 +82,15 @@ export async function play({ list, call }) {
 
   const revoke = ["agent", "revoke", "scout", "--reason", "compromised"];
   execFileSync(bin, revoke, { stdio: ["ignore", "ignore", "inherit"] });
-  const last = await pay({ service_id: "search" });
-  assert.deepEqual([last.outcome, last.code, last.advice], ["denied", "agent_revoked", "stop"]);
+  let end = "not let in";
+  if (byToken) {
+    const refused = /401|unauthorized|auth_required/i;
+    await assert.rejects(async () => call("pay_for_api_call", { service_id: "search" }), refused);
+  } else {
+    const last = await pay({ service_id: "search" });
+    assert.deepEqual([last.outcome, last.code, last.advice], ["denied", "agent_revoked", "stop"]);
+    end = last.code;
+  }
 
   return [
     `${TOOLS.length} tools`,
@@ -87,7 +99,7 @@ export async function play({ list, call }) {
     `${adapted.outcome} ${adapted.charged_usd}`,
     "mistakes named",
     "ledger agrees",
-    last.code,
+    end,
   ].join("; ");
 }
 
