@@ -6,6 +6,7 @@ mod denials;
 mod fill;
 mod group;
 mod house;
+mod http;
 mod opening;
 mod payments;
 mod place;
@@ -30,6 +31,8 @@ struct Scale {
     stretch: Duration,
     /// How many calls over stdio make a round.
     calls: usize,
+    /// How many sessions over HTTP are left idle.
+    idle: usize,
     /// How many processes are started in a round.
     starts: usize,
     /// How many entries the ledgers have that are opened.
@@ -44,6 +47,7 @@ impl Scale {
             rounds: 5,
             stretch: Duration::from_millis(1_500),
             calls: 2_000,
+            idle: 1_000,
             starts: 20,
             ledgers: vec![0, 100_000, 1_000_000],
             denials: 1_000_000,
@@ -55,6 +59,7 @@ impl Scale {
             rounds: 1,
             stretch: Duration::from_millis(150),
             calls: 100,
+            idle: 40,
             starts: 3,
             ledgers: vec![0, 5_000],
             denials: 5_000,
@@ -62,7 +67,7 @@ impl Scale {
     }
 }
 
-const PARTS: [&str; 4] = ["payments", "stdio", "opening", "denials"];
+const PARTS: [&str; 5] = ["payments", "stdio", "http", "opening", "denials"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -93,6 +98,7 @@ async fn main() -> Result<()> {
         match part {
             "payments" => payments::run(&scale, &mut table).await,
             "stdio" => stdio::run(&scale, &mut table).await,
+            "http" => http::run(&scale, &mut table).await,
             "opening" => opening::run(&scale, &mut table),
             _ => denials::run(&scale, &mut table).await,
         }

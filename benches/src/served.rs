@@ -1,6 +1,7 @@
 //! A `pettycash serve` of our own, with its home and everything else of it in a throw-away place.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -13,6 +14,7 @@ use futures_util::FutureExt;
 use pettycash::{
     client::{Call, Called, Client, Finder, Operator},
     home::{Home, Serving},
+    policy::terms::NewToken,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -35,10 +37,19 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// One that listens for HTTP too.
+    pub(crate) fn listening() -> Result<Self> {
+        Self::start_with(&["--listen", "127.0.0.1:0"])
+    }
+
+    fn start_with(arguments: &[&str]) -> Result<Self> {
         let place = Place::new()?;
         let home = place.inside("home")?;
         let mut command = Self::command(&place)?;
-        let child = command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.arg("serve").args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = child.stderr(Stdio::null()).spawn()?;
         for _ in 0..LOOKS {
             let serving = Home::at(&home)?.serving();
@@ -66,6 +77,19 @@ impl Served {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it listens for HTTP.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        self.serving.listen.context("it does not listen for HTTP")
+    }
+
+    /// A token of an agent, as the header that carries it.
+    pub(crate) async fn bearer(&self, agent: usize) -> Result<String> {
+        let operator = Operator::new(self.finder());
+        let given = operator.issue_token(&handle(agent)?, &NewToken::default()).await?;
+        let token = serde_json::to_value(given)?["token"].clone();
+        Ok(format!("authorization: Bearer {}\r\n", token.as_str().context("no token")?))
     }
 
     /// The MCP server of an agent, as a client starts it.

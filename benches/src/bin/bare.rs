@@ -1,9 +1,12 @@
-//! A bare MCP server: the library's own `stdio()`, and one tool that does nothing.
+//! A bare MCP server with one tool that does nothing, on the library's own transports: `stdio()`,
+//! or with the argument `http` Streamable HTTP on a port of loopback, which it prints.
 //!
-//! It is the floor of everything that goes over standard input and output.
+//! It is the floor of everything that speaks MCP. Over HTTP it gets what makes it fast: answers in
+//! plain JSON, and no waiting for more to send.
 
 use std::sync::Arc;
 
+use axum::{Router, serve::ListenerExt};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
     model::{
@@ -11,7 +14,10 @@ use rmcp::{
         PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
-    transport::stdio,
+    transport::{
+        StreamableHttpServerConfig, StreamableHttpService, stdio,
+        streamable_http_server::session::local::LocalSessionManager,
+    },
 };
 
 #[derive(Clone)]
@@ -40,8 +46,23 @@ impl ServerHandler for Bare {
     }
 }
 
+async fn http() -> anyhow::Result<()> {
+    let config = StreamableHttpServerConfig::default().with_json_response(true);
+    let sessions = Arc::new(LocalSessionManager::default());
+    let service = StreamableHttpService::new(|| Ok(Bare), sessions, config);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, Router::new().route_service("/mcp", service)).await?)
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("http") {
+        return http().await;
+    }
     Bare.serve(stdio()).await?.waiting().await?;
     Ok(())
 }
