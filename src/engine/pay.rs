@@ -6,6 +6,7 @@ use super::{
     Call, Engine, EngineError,
     request::{self, PayRequest},
     send::Sending,
+    token_ended,
 };
 use crate::{
     policy::{
@@ -17,7 +18,7 @@ use crate::{
         keys::{self, Bound},
         mandate::Service,
         money::Usd,
-        names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
+        names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId, TokenId},
         state::{OpenPayment, Stage, State},
     },
     rails::{Dispatch, Order, Rails},
@@ -37,6 +38,7 @@ const SEARCHED: usize = 1_000;
 struct Asked {
     agent: Handle,
     run: Option<RunId>,
+    token: Option<TokenId>,
     service: ServiceId,
     amount: Option<Usd>,
     key: Option<IdempotencyKey>,
@@ -61,11 +63,12 @@ impl From<PayAnswer> for Decided {
 impl Engine {
     /// Pays, or says why not, or says what became of an earlier payment.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
-        let Call { agent, run, call_id, arguments, by } = call;
+        let Call { agent, run, call_id, arguments, by, token } = call;
         match PayRequest::read(&arguments) {
             Ok(PayRequest::Pay { service, amount, key }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
-                let asked = Asked { agent, run, service, amount, key, call: call_id, by };
+                let call = call_id;
+                let asked = Asked { agent, run, token, service, amount, key, call, by };
                 let rails = self.rails.clone();
                 let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
                 match self.begin(decide).await {
@@ -74,9 +77,9 @@ impl Engine {
                     answered => Ok(answered?),
                 }
             }
-            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, payment).await,
+            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, token, payment).await,
             Err(bad) => {
-                let asked = Malformed { agent, run, bad, by };
+                let asked = Malformed { agent, run, token, bad, by };
                 let decide = move |state: &State, id, now| asked.decide(state, id, now);
                 Ok(self.store.commit(Purpose::Record, decide).await?.answer)
             }
@@ -88,17 +91,22 @@ impl Engine {
         &self,
         agent: Handle,
         run: Option<RunId>,
+        token: Option<TokenId>,
         payment: PaymentId,
     ) -> Result<PayAnswer, EngineError> {
         let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
         let first = self.first_entry(&agent, payment).await?;
         let reader = agent.clone();
-        let (available, open, now) = self
+        let (available, open, admitted, now) = self
             .look(move |state, now| {
                 let available = state.book(&reader).map(|book| book.available(run.as_ref(), now));
-                (available, state.open(payment).cloned(), now)
+                let admitted = state.admits(&reader, token.as_ref(), now);
+                (available, state.open(payment).cloned(), admitted, now)
             })
             .await?;
+        if !admitted {
+            return Ok(PayAnswer::denied(&token_ended(), None, now));
+        }
         let settled = match &first {
             Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(&agent, payment).await?),
             Some(_) | None => None,
@@ -135,6 +143,10 @@ impl Asked {
         let Some(book) = state.book(&self.agent) else {
             return no_agent(&self.agent, now);
         };
+        // What was let in may have waited until now: the door had no later word.
+        if !state.admits(&self.agent, self.token.as_ref(), now) {
+            return turned_away(&token_ended(), now);
+        }
         let key = self.key.as_ref().or(self.call.as_ref());
         if let Some(bound) = key.and_then(|key| state.bound(&self.agent, key, now)) {
             return self.answer_again(bound, state, book, id, now);
@@ -289,14 +301,18 @@ impl Asked {
 struct Malformed {
     agent: Handle,
     run: Option<RunId>,
+    token: Option<TokenId>,
     bad: BadField,
     by: By,
 }
 
 impl Malformed {
     fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
-        let Self { agent, run, bad, by } = self;
+        let Self { agent, run, token, bad, by } = self;
         let Some(book) = state.book(&agent) else { return no_agent(&agent, now) };
+        if !state.admits(&agent, token.as_ref(), now) {
+            return turned_away(&token_ended(), now);
+        }
         let refusal = refuse(book, Denial::InvalidRequest(bad));
         deny(state, book, by, Denied { payment, service: None, asked: None, refusal, run }, now)
     }
@@ -342,7 +358,12 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
 }
 
 fn no_agent(agent: &Handle, now: Timestamp) -> Decision<Decided> {
-    Decision::Answer(PayAnswer::denied(&unknown_agent(agent), None, now).into())
+    turned_away(&unknown_agent(agent), now)
+}
+
+/// Answers somebody who is not let in: nothing of it is recorded.
+fn turned_away(why: &Refusal, now: Timestamp) -> Decision<Decided> {
+    Decision::Answer(PayAnswer::denied(why, None, now).into())
 }
 
 pub(super) fn unknown_agent(agent: &Handle) -> Refusal {

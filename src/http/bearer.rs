@@ -6,7 +6,7 @@ use hyper::{HeaderMap, header};
 
 use crate::{
     engine::{Engine, Principal},
-    mcp::{Call, Called, Reach, Server},
+    mcp::{self, Call, Called, Reach, Server},
     policy::names::TokenId,
 };
 
@@ -47,9 +47,9 @@ impl Bearer {
 }
 
 impl Reach for Bearer {
-    /// A call may have waited for its turn while the token was revoked.
+    /// The engine looks whether the token still stands when it comes to decide.
     async fn call(&self, call: Call<'_>) -> Called {
-        if self.stands() { Reach::call(&self.engine, call).await } else { Called::NeverSent }
+        mcp::ask(&self.engine, call, Some(self.token().clone())).await
     }
 }
 

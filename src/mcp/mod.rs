@@ -14,7 +14,7 @@ mod stdio;
 mod tests;
 mod tools;
 
-pub use reach::{Call, Called, Reach};
+pub use reach::{Call, Called, Reach, ask};
 pub use server::Server;
 pub use stdio::{StdioError, serve_stdio};
 pub use tools::{TOOLS, Tool};

@@ -4,7 +4,7 @@ pub use crate::client::{Call, Called};
 use crate::{
     client::Client,
     engine::{self, Engine},
-    policy::entry::By,
+    policy::{entry::By, names::TokenId},
 };
 
 /// How calls reach the engine.
@@ -23,15 +23,22 @@ impl Reach for Client {
 }
 
 impl Reach for Engine {
-    /// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
     async fn call(&self, call: Call<'_>) -> Called {
-        let Call { tool, agent, run, call_id, arguments } = call;
-        let (agent, run) = (agent.parse(), run.map(str::parse).transpose());
-        let (Ok(agent), Ok(run), Ok(call_id)) = (agent, run, call_id.parse()) else {
-            tracing::error!(tool, "a name of ours is none");
-            return Called::Answered(serde_json::Value::Null);
-        };
-        let call = engine::Call { agent, run, call_id: Some(call_id), arguments, by: By::Agent };
-        Called::Answered(self.call(tool, call).await.unwrap_or_default())
+        ask(self, call, None).await
     }
+}
+
+/// Sends a call to an engine in this process, by the token that its caller showed, if any.
+///
+/// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
+pub async fn ask(engine: &Engine, call: Call<'_>, token: Option<TokenId>) -> Called {
+    let Call { tool, agent, run, call_id, arguments } = call;
+    let (agent, run) = (agent.parse(), run.map(str::parse).transpose());
+    let (Ok(agent), Ok(run), Ok(call_id)) = (agent, run, call_id.parse()) else {
+        tracing::error!(tool, "a name of ours is none");
+        return Called::Answered(serde_json::Value::Null);
+    };
+    let (call_id, by) = (Some(call_id), By::Agent);
+    let call = engine::Call { agent, run, call_id, arguments, by, token };
+    Called::Answered(engine.call(tool, call).await.unwrap_or_default())
 }

@@ -71,7 +71,7 @@ codes! {
         "No agent has this handle.";
     /// The agent may never pay again.
     AgentRevoked "agent_revoked" [Stop]
-        "The operator ended this agent's right to pay.";
+        "The operator ended this agent's right to pay, or the token by which it came.";
     /// The agent may not pay for now.
     AgentFrozen "agent_frozen" [AskOperator]
         "The agent may not pay until the operator lets it again.";

@@ -51,6 +51,8 @@ pub enum Denial {
         /// Why.
         reason: Reason,
     },
+    /// The token by which the agent came was revoked, or has ended.
+    TokenEnded,
     /// Not for now.
     AgentFrozen {
         /// Why.
@@ -117,7 +119,7 @@ impl Denial {
             Self::IdempotencyKeyReused { .. } => Code::IdempotencyKeyReused,
             Self::PossibleDuplicate { .. } => Code::PossibleDuplicate,
             Self::AgentUnknown { .. } => Code::AgentUnknown,
-            Self::AgentRevoked { .. } => Code::AgentRevoked,
+            Self::AgentRevoked { .. } | Self::TokenEnded => Code::AgentRevoked,
             Self::AgentFrozen { .. } => Code::AgentFrozen,
             Self::MandateExpired { .. } => Code::MandateExpired,
             Self::ServiceUnknown { .. } => Code::ServiceUnknown,
@@ -140,6 +142,7 @@ impl Denial {
             | Self::PossibleDuplicate { .. }
             | Self::AgentUnknown { .. }
             | Self::AgentRevoked { .. }
+            | Self::TokenEnded
             | Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceUnknown { .. }
@@ -161,7 +164,9 @@ impl Denial {
             | Self::IdempotencyKeyReused { .. }
             | Self::ServiceUnknown { .. }
             | Self::PriceAboveMaximum { .. } => Advice::FixRequest,
-            Self::AgentUnknown { .. } | Self::AgentRevoked { .. } => Advice::Stop,
+            Self::AgentUnknown { .. } | Self::AgentRevoked { .. } | Self::TokenEnded => {
+                Advice::Stop
+            }
             Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
@@ -202,6 +207,7 @@ impl Denial {
             Self::AgentRevoked { reason } => {
                 format!("The operator revoked this agent for good ({reason}).")
             }
+            Self::TokenEnded => "The access by which this agent came here was ended.".to_owned(),
             Self::AgentFrozen { reason } => {
                 format!(
                     "This agent is frozen ({reason}): it may not pay until the operator says so."
@@ -296,6 +302,7 @@ impl Refusal {
             | Denial::PossibleDuplicate { .. }
             | Denial::AgentUnknown { .. }
             | Denial::AgentRevoked { .. }
+            | Denial::TokenEnded
             | Denial::AgentFrozen { .. }
             | Denial::MandateExpired { .. }
             | Denial::ServiceUnknown { .. }
@@ -330,6 +337,7 @@ impl Denied {
                 | Denial::PossibleDuplicate { .. }
                 | Denial::AgentUnknown { .. }
                 | Denial::AgentRevoked { .. }
+                | Denial::TokenEnded
                 | Denial::AgentFrozen { .. }
                 | Denial::MandateExpired { .. }
                 | Denial::ServiceUnknown { .. }

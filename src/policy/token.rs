@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    book::Standing,
+    book::{Book, Standing},
     documents::DocKey,
     entry::{By, Draft, Fact, Hash},
     names::{Handle, Label, RunId, TokenId},
@@ -154,6 +154,15 @@ impl State {
     /// The tokens of an agent, or, of none, the operators'.
     pub fn tokens_of(&self, owner: Option<&Handle>) -> impl Iterator<Item = &Token> {
         self.tokens.of(owner)
+    }
+
+    /// Whether a call of `agent`'s that came by `token`, or needed none, may be decided at `now`.
+    /// One that is revoked with all its tokens is let through: it is told that, and why.
+    pub fn admits(&self, agent: &Handle, token: Option<&TokenId>, now: Timestamp) -> bool {
+        let Some(token) = token else { return true };
+        let stands = |token: &Token| token.agent.as_ref() == Some(agent) && token.lives(now);
+        let revoked = |book: &Book| matches!(book.standing, Standing::Revoked { .. });
+        self.token(token).is_some_and(stands) || self.book(agent).is_some_and(revoked)
     }
 
     /// What a fact means for tokens. Whoever is revoked has none; those that are over are

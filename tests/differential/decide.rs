@@ -48,8 +48,14 @@ impl Told {
             "idempotency_key": asked.key.map(words::key),
         });
         let run = asked.run.map(words::run);
-        let answer =
-            home.pay(Call { agent: handle(agent), by: By::Agent, run, call_id: None, arguments });
+        let answer = home.pay(Call {
+            agent: handle(agent),
+            by: By::Agent,
+            run,
+            call_id: None,
+            arguments,
+            token: None,
+        });
         if let Some(no) = No::of(&answer) {
             return Self::No(no);
         }

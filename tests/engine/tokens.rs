@@ -5,15 +5,16 @@ use std::{fs, path::Path};
 use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
-    engine::{Engine, Principal},
+    engine::{Call, Engine, Principal},
     policy::{
+        entry::By,
         names::{Handle, TokenId},
         terms::{NewToken, Rotation, TokenGiven},
     },
     rails::Rails,
     store::{Options, Store},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{house::House, private_dir, sim_disk::SimDisk};
 
@@ -67,6 +68,92 @@ async fn a_token_lets_its_agent_in_and_nobody_else() {
     assert_eq!(agent_of(&house, &foreign), None);
     let nobody = house.engine.issue_token(&handle("nobody"), NewToken::default()).await;
     assert_eq!(nobody.unwrap_err().problem().code, "agent_unknown");
+}
+
+/// A call by whoever was let in by a token, some time ago.
+async fn called(house: &House, by: &Principal, tool: &str, arguments: Value) -> Value {
+    let Principal { token, agent, run } = by.clone();
+    let (token, by) = (Some(token), By::Agent);
+    let call = Call { agent, run, call_id: None, arguments, by, token };
+    house.engine.call(tool, call).await.unwrap()
+}
+
+fn search() -> Value {
+    json!({"service_id": "search"})
+}
+
+async fn spent(house: &House) -> String {
+    house.engine.agent(&handle("scout")).await.unwrap().spent_usd.decimal()
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_a_revocation_pays_nothing_after_it() {
+    let house = two_agents().await;
+    let (one, two) = (given(&house, "scout", json!({})).await, given(&house, "scout", json!({})));
+    let two = two.await;
+    let early = house.engine.principal(one.token.expose()).unwrap();
+    let other = house.engine.principal(two.token.expose()).unwrap();
+    let pay = async |by: &Principal, arguments: Value| {
+        called(&house, by, "pay_for_api_call", arguments).await
+    };
+    let keyed = json!({"service_id": "search", "idempotency_key": "k"});
+    let paid = pay(&early, keyed.clone()).await;
+    assert_eq!(paid["outcome"], "paid");
+    house.engine.revoke_token(&early.token).await.unwrap();
+    let before = house.outcomes("scout").await.len();
+    let fetched = json!({"payment_id": paid["payment_id"]});
+    for arguments in [search(), keyed.clone(), fetched, json!({"service_id": 7})] {
+        let told = pay(&early, arguments.clone()).await;
+        assert_eq!(told["outcome"], "denied", "{arguments}: {told}");
+        assert_eq!((&told["code"], &told["advice"]), (&json!("agent_revoked"), &json!("stop")));
+        assert!(told["message"].as_str().unwrap().contains("Nothing was charged"), "{told}");
+        assert_eq!(told["payment_id"], Value::Null, "nothing is recorded");
+    }
+    for tool in ["get_balance", "ledger", "list_services"] {
+        let told = called(&house, &early, tool, json!({})).await;
+        assert_eq!((&told["code"], &told["advice"]), (&json!("agent_revoked"), &json!("stop")));
+        assert_eq!((&told["handle"], &told["entries"]), (&Value::Null, &Value::Null), "{told}");
+        assert_eq!(told["services"], Value::Null);
+    }
+    assert_eq!(house.outcomes("scout").await.len(), before);
+    assert_eq!(spent(&house).await, "0.02");
+    assert_eq!(pay(&other, search()).await["outcome"], "paid", "the other token is left alone");
+    assert_eq!(pay(&other, keyed).await["replayed"], true);
+    assert_eq!(house.pay("scout", search()).await["outcome"], "paid", "and who needs none");
+    let foreign = Principal { agent: handle("intern"), ..other.clone() };
+    assert_eq!(pay(&foreign, search()).await["code"], "agent_revoked", "it is not the intern's");
+    assert_eq!(spent(&house).await, "0.06");
+    house.revoke("scout").await;
+    let told = pay(&other, search()).await;
+    assert_eq!(told["code"], "agent_revoked");
+    assert!(told["message"].as_str().unwrap().contains("compromised"), "why: {told}");
+    assert_ne!(told["payment_id"], Value::Null, "what the agent is denied is recorded");
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_a_token_ended_pays_nothing_after_it() {
+    let house = two_agents().await;
+    let token = given(&house, "scout", json!({"expires_at": "2026-11-21T13:00:00Z"})).await;
+    let early = house.engine.principal(token.token.expose()).unwrap();
+    let pay = || called(&house, &early, "pay_for_api_call", search());
+    house.pass(SignedDuration::from_hours(1) - SignedDuration::from_micros(1));
+    assert_eq!(pay().await["outcome"], "paid");
+    house.pass(SignedDuration::from_micros(1));
+    assert_eq!(pay().await["code"], "agent_revoked");
+    assert_eq!(spent(&house).await, "0.02");
+}
+
+#[test]
+fn no_call_from_outside_says_by_which_token_it_came() {
+    let said = json!({"agent": "scout", "arguments": search()});
+    let call: Call = serde_json::from_value(said.clone()).unwrap();
+    assert_eq!(call.token, None);
+    for (field, value) in [("token", "tok_0000000000000007"), ("by", "operator")] {
+        let mut said = said.clone();
+        said[field] = json!(value);
+        let refused = serde_json::from_value::<Call>(said).unwrap_err().to_string();
+        assert!(refused.contains("unknown field"), "{refused}");
+    }
 }
 
 #[tokio::test]

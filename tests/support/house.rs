@@ -110,6 +110,7 @@ impl House {
             call_id: call.map(|call| call.parse().unwrap()),
             arguments,
             by: By::Agent,
+            token: None,
         };
         self.engine.call(tool, call).await.expect("a tool")
     }

@@ -259,6 +259,7 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         | Denial::PossibleDuplicate { .. }
         | Denial::AgentUnknown { .. }
         | Denial::AgentRevoked { .. }
+        | Denial::TokenEnded
         | Denial::AgentFrozen { .. }
         | Denial::MandateExpired { .. }
         | Denial::ServiceUnknown { .. }
