@@ -47,6 +47,7 @@ fn contract(tools: &[Value]) -> Vec<(String, String)> {
     };
     let codes: Vec<Value> = Code::ALL.iter().copied().map(row).collect();
     files.push(("denials.json".to_owned(), pretty(&codes.into())));
+    files.push(("openapi.json".to_owned(), pretty(&pettycash::http::openapi().into())));
     files
 }
 

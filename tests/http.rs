@@ -6,6 +6,8 @@ mod load;
 mod matrix;
 #[path = "http/messages.rs"]
 mod messages;
+#[path = "http/operator.rs"]
+mod operator;
 #[path = "http/streams.rs"]
 mod streams;
 

@@ -1,16 +1,16 @@
 //! The operators' plane: everything that grants, widens or ends a budget, and all that is known.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{delete, get, post, put},
-};
+use axum::{Json, Router, extract::State};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{
     App, End,
+    openapi::document,
     problem::{Asked, Failure, Named, Sent, unknown_method, unknown_path},
     proof::Shown,
+    route::{Route, delete, get, patch, post, put},
 };
 use crate::{
     engine::{Engine, EngineError},
@@ -30,33 +30,63 @@ type Answer<T> = Result<Json<T>, Failure>;
 
 /// The paths of `operator.sock`.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/health", get(health))
-        .route("/v1/stop", post(stop))
-        .route("/v1/agents", get(agents).post(create_agent))
-        .route("/v1/agents/{handle}", get(agent))
-        .route("/v1/agents/{handle}/revoke", post(revoke))
-        .route("/v1/agents/{handle}/freeze", post(freeze))
-        .route("/v1/agents/{handle}/unfreeze", post(unfreeze))
-        .route("/v1/freeze", post(freeze_all))
-        .route("/v1/unfreeze", post(unfreeze_all))
-        .route("/v1/agents/{handle}/top-ups", post(top_up))
-        .route("/v1/agents/{handle}/mandate", get(mandate).patch(change_mandate))
-        .route("/v1/agents/{handle}/payments", post(pay))
-        .route("/v1/agents/{handle}/tokens", get(tokens).post(issue_token))
-        .route("/v1/tokens/{token}", delete(revoke_token))
-        .route("/v1/operator", get(door))
-        .route("/v1/operator/passphrase", put(set_passphrase))
-        .route("/v1/operator/tokens", get(operator_tokens).post(issue_operator_token))
-        .route("/v1/tokens/{token}/rotations", post(rotate_token))
-        .route("/v1/payments/{payment}/refunds", post(refund))
-        .route("/v1/services", get(services).post(add_service))
-        .route("/v1/services/{service}", delete(remove_service))
-        .route("/v1/ledger", get(ledger))
-        .route("/v1/books", get(books))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
-        .with_state(app)
+    let paths = routes().into_iter().fold(Router::new(), |paths, route| route.add_to(paths));
+    paths.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(app)
+}
+
+/// The document that tells all of them, in `OpenAPI`'s words.
+pub fn openapi() -> Map<String, Value> {
+    document(&routes())
+}
+
+/// Every path, once: what answers there, and what it is called and said to do.
+// A table, not prose: each row on as few lines as it takes.
+#[rustfmt::skip]
+fn routes() -> Vec<Route> {
+    vec![
+        get("/v1/health", health, "health", "How the running `serve` and its record are"),
+        post("/v1/stop", stop, "stop", "Has `serve` end once what it does is done"),
+        get("/v1/openapi.json", described, "openapi", "This document"),
+        get("/v1/agents", agents, "list_agents", "Every agent"),
+        post("/v1/agents", create_agent, "create_agent", "Creates an agent with a mandate"),
+        get("/v1/agents/{handle}", agent, "show_agent", "One agent"),
+        post("/v1/agents/{handle}/revoke", revoke, "revoke_agent", "Ends an agent for good"),
+        post("/v1/agents/{handle}/freeze", freeze, "freeze_agent", "Stops an agent for now"),
+        post("/v1/agents/{handle}/unfreeze", unfreeze, "unfreeze_agent", "Lets an agent go on"),
+        post("/v1/freeze", freeze_all, "freeze_all", "Stops every active agent for now"),
+        post("/v1/unfreeze", unfreeze_all, "unfreeze_all", "Lets every frozen agent go on"),
+        post("/v1/agents/{handle}/top-ups", top_up, "top_up", "Adds to an agent's balance"),
+        get("/v1/agents/{handle}/mandate", mandate, "show_mandate", "An agent's mandate"),
+        patch("/v1/agents/{handle}/mandate", change_mandate, "change_mandate",
+            "Changes what it names in a mandate, or says what would change"),
+        post("/v1/agents/{handle}/payments", pay, "pay", "Pays as the agent would"),
+        get("/v1/agents/{handle}/tokens", tokens, "list_tokens", "An agent's tokens"),
+        post("/v1/agents/{handle}/tokens", issue_token, "issue_token", "Gives an agent a token"),
+        post("/v1/tokens/{token_id}/rotations", rotate_token, "rotate_token",
+            "Gives out a token in place of another"),
+        delete("/v1/tokens/{token_id}", revoke_token, "revoke_token",
+            "Has a token let nobody in any more"),
+        get("/v1/operator", door, "operator_door", "Whether there is a passphrase"),
+        put("/v1/operator/passphrase", set_passphrase, "set_passphrase",
+            "Gives the operators a passphrase, or another one"),
+        get("/v1/operator/tokens", operator_tokens, "list_operator_tokens",
+            "The operators' tokens"),
+        post("/v1/operator/tokens", issue_operator_token, "issue_operator_token",
+            "Gives an operator a token"),
+        post("/v1/payments/{payment_id}/refunds", refund, "refund",
+            "Gives back what a payment took, or a part of it"),
+        get("/v1/services", services, "list_services", "The catalogue"),
+        post("/v1/services", add_service, "add_service", "Adds a service to the catalogue"),
+        delete("/v1/services/{service_id}", remove_service, "remove_service",
+            "Takes a service out of the catalogue"),
+        get("/v1/ledger", ledger, "ledger",
+            "A page of one agent's ledger, or of everybody's, newest first"),
+        get("/v1/books", books, "books", "Every book at one synced head, for `verify`"),
+    ]
+}
+
+async fn described(_: State<App>) -> Json<Map<String, Value>> {
+    Json(openapi())
 }
 
 async fn health(State(app): State<App>) -> Json<Health> {
@@ -214,11 +244,14 @@ async fn refund(
 }
 
 /// Which page of which ledger.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PageAsked {
+    /// Whose; left out, everybody's.
     agent: Option<Handle>,
+    /// The `next_cursor` of the page before; left out, the newest page.
     cursor: Option<String>,
+    /// The most lines, 1 to 1000.
     limit: Option<u32>,
 }
 

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{book::Book, mandate::Mandate, money::Usd, names::ServiceId, window::Period};
 
 /// One line of what a new mandate changes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Change {
     /// What is changed: `cap per day`, `limit per payment`, `services`, ….
     pub what: String,

@@ -132,6 +132,20 @@ impl From<Usd> for i64 {
     }
 }
 
+impl schemars::JsonSchema for Usd {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Usd".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+(\\.[0-9]{1,9})?$",
+            "description": "US dollars as a decimal string such as 0.25, to nine decimals"
+        })
+    }
+}
+
 /// Writes an amount as the decimal string that the wire carries; for `#[serde(with = …)]`.
 pub mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -1,7 +1,8 @@
 //! Names: who spends, what is paid, and the ids that lead back to the record.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The longest handle or service id.
@@ -82,6 +83,16 @@ macro_rules! name {
         impl From<$type> for String {
             fn from(name: $type) -> Self {
                 name.0
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "description": $rule})
             }
         }
 
@@ -177,6 +188,8 @@ impl RailName {
     }
 }
 
+const PAYMENT_RULE: &str = "a payment id is `pay_` and 16 hexadecimal digits";
+
 /// How many low bits of a payment id are salt.
 const SALT_BITS: u32 = 16;
 
@@ -210,6 +223,16 @@ impl PaymentId {
     }
 }
 
+impl JsonSchema for PaymentId {
+    fn schema_name() -> Cow<'static, str> {
+        "PaymentId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": PAYMENT_RULE})
+    }
+}
+
 impl fmt::Display for PaymentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pay_{:016x}", self.0)
@@ -220,7 +243,7 @@ impl FromStr for PaymentId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let rule = NameError("a payment id is `pay_` and 16 hexadecimal digits");
+        let rule = NameError(PAYMENT_RULE);
         let hex = text.strip_prefix("pay_");
         let hex = hex.filter(|hex| hex.len() == 16 && hex.bytes().all(is_hex));
         let id = hex.and_then(|hex| u64::from_str_radix(hex, 16).ok());

@@ -6,6 +6,7 @@ mod token;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -25,18 +26,19 @@ pub use token::{
 };
 
 /// A cap as operators write it over the wire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapTerms {
     /// The kind of window.
     pub period: Period,
     /// The most for one window.
     #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
     pub cap_usd: Usd,
 }
 
 /// The body that creates an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAgent {
     /// Its name.
@@ -45,6 +47,7 @@ pub struct NewAgent {
     pub funding: Funding,
     /// The most for one payment.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
     pub per_call_limit_usd: Option<Usd>,
     /// Its caps.
     #[serde(default)]
@@ -84,7 +87,7 @@ impl NewAgent {
 }
 
 /// An agent as operators read it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentView {
     /// What the agent itself would read.
     #[serde(flatten)]
@@ -104,6 +107,7 @@ pub struct AgentView {
     pub local: LocalUse,
     /// All that was captured, less what came back.
     #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
     pub spent_usd: Usd,
     /// When it was created.
     pub created_at: Timestamp,
@@ -145,14 +149,14 @@ impl AgentView {
 }
 
 /// Every agent, by handle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agents {
     /// The agents.
     pub agents: Vec<AgentView>,
 }
 
 /// The body that revokes an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
     /// Why, for programs.
@@ -163,7 +167,7 @@ pub struct Revocation {
 }
 
 /// The body that stops an agent, or all of them, for now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freezing {
     /// Why, for programs.
@@ -174,7 +178,7 @@ pub struct Freezing {
 }
 
 /// The body that lets a frozen agent, or all of them, pay again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unfreezing {
     /// Why, in words.
@@ -183,7 +187,7 @@ pub struct Unfreezing {
 }
 
 /// What an act on one agent came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Acted {
     /// Whether it changed anything; false where everything was so already.
     pub changed: bool,
@@ -193,18 +197,19 @@ pub struct Acted {
 }
 
 /// What an act on all agents came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActedOnAll {
     /// Those for whom it changed something, by handle.
     pub changed: Vec<Handle>,
 }
 
 /// The body that adds to a balance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopUp {
     /// How much.
     #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
     pub amount_usd: Usd,
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,7 +217,7 @@ pub struct TopUp {
 }
 
 /// The body that adds a service to the catalogue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewService {
     /// Its name.
@@ -221,6 +226,7 @@ pub struct NewService {
     pub payee: Payee,
     /// The price of one call; without one, what the caller asks is the price.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
     pub price_usd: Option<Usd>,
     /// How the money reaches the payee.
     #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
@@ -239,13 +245,14 @@ impl NewService {
 }
 
 /// The body of an operator's own payment: the arguments of an agent's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PaymentTerms {
     /// What is paid for.
     pub service_id: ServiceId,
     /// The most to pay, or the price where the service has none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
     pub amount_usd: Option<Usd>,
     /// The caller's name for the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,11 +263,12 @@ pub struct PaymentTerms {
 }
 
 /// The body that gives money back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refund {
     /// How much; left out, all that can still come back.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
     pub amount_usd: Option<Usd>,
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,7 +276,7 @@ pub struct Refund {
 }
 
 /// What a refund came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refunded {
     /// The payment.
     pub payment_id: PaymentId,
@@ -276,23 +284,25 @@ pub struct Refunded {
     pub service_id: ServiceName,
     /// How much came back now.
     #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
     pub refunded_usd: Usd,
     /// How much can still come back.
     #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
     pub left_usd: Usd,
     /// The agent as it is now.
     pub agent: AgentView,
 }
 
 /// The catalogue, by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Services {
     /// The services.
     pub services: Vec<ServiceView>,
 }
 
 /// One line of any ledger, as operators read it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorLine {
     /// Whose ledger; the catalogue is nobody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,7 +319,7 @@ pub struct OperatorLine {
 }
 
 /// One page of the ledger, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerPage {
     /// The lines.
     pub entries: Vec<OperatorLine>,
@@ -319,7 +329,7 @@ pub struct LedgerPage {
 }
 
 /// How far a journal goes: its last record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Head {
     /// Its number, from 1; zero before the first.
     pub seq: u64,
@@ -327,23 +337,29 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
     /// Its hash; before the first, a hash that is the store's own.
+    #[schemars(with = "String")]
     pub hash: Hash,
 }
 
 /// Every book as it is at one head, for `verify`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Books {
     /// The head; everything up to it is synced.
     pub head: Head,
-    /// The books, by handle.
+    /// The books, by handle, as the record has them: for `pettycash verify` of the same version.
+    #[schemars(schema_with = "kept_as_they_are")]
     pub books: Vec<Book>,
     /// Whether they tell more than the record does, for it cannot be written.
     #[serde(default)]
     pub ahead: bool,
 }
 
+fn kept_as_they_are(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "object"}})
+}
+
 /// What a running `serve` says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Its process.
     pub pid: u32,
@@ -359,7 +375,7 @@ pub struct Health {
 }
 
 /// How the record of a running `serve` is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordHealth {
     /// What can be done with it.
     pub condition: Condition,
@@ -376,7 +392,7 @@ pub struct RecordHealth {
 }
 
 /// What can be done with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It is read and written.
@@ -392,7 +408,7 @@ pub enum Condition {
 }
 
 /// Who started a `serve`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StartedBy {
     /// Somebody at a terminal or a service manager: it stays.
@@ -402,7 +418,7 @@ pub enum StartedBy {
 }
 
 /// Why a request to `/v1` failed (`application/problem+json`, RFC 9457).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,

@@ -185,6 +185,19 @@ impl Zone {
     }
 }
 
+impl schemars::JsonSchema for Zone {
+    fn schema_name() -> Cow<'static, str> {
+        "Zone".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "an IANA time zone such as Europe/Paris"
+        })
+    }
+}
+
 impl FromStr for Zone {
     type Err = String;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AgentView, CapTerms};
@@ -16,7 +17,7 @@ use crate::policy::{
 };
 
 /// A mandate as operators read it; with it another agent can be created.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MandateView {
     /// Whose it is.
     pub handle: Handle,
@@ -24,6 +25,7 @@ pub struct MandateView {
     pub funding: Funding,
     /// The most for one payment.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
     pub per_call_limit_usd: Option<Usd>,
     /// Its caps.
     pub caps: Vec<CapTerms>,
@@ -105,19 +107,24 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Edit<T> {
 }
 
 /// An amount as the wire has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Amount(#[serde(with = "decimal")] pub Usd);
+pub struct Amount(
+    #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
+    pub Usd,
+);
 
 /// The body that changes a mandate: what it does not name stays as it is.
 ///
 /// It says what to change, not what to have, so that what two operators change at once does not
 /// undo each other.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MandatePatch {
-    /// The most for one payment.
+    /// The most for one payment; null takes it away.
     #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Amount>")]
     pub per_call_limit_usd: Edit<Amount>,
     /// Caps to set, each in place of the one of its period.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -144,8 +151,9 @@ pub struct MandatePatch {
     /// Services to take from those it may not pay.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub no_deny: BTreeSet<ServiceId>,
-    /// When it ends.
+    /// When it ends; null is never.
     #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Timestamp>")]
     pub expires_at: Edit<Timestamp>,
     /// Whether local clients may use the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,7 +260,7 @@ impl MandatePatch {
 }
 
 /// What changing a mandate came to, or would.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MandateChanged {
     /// Whether it is set; false where nothing changes, or only that was asked.
     pub applied: bool,

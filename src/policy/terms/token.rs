@@ -1,8 +1,9 @@
 //! Tokens as operators ask for them and read of them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -40,8 +41,18 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "Keep it to yourself: it is not logged."})
+    }
+}
+
 /// The body that asks for a token.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// The run that whatever it lets in belongs to; an operator's has none.
@@ -56,7 +67,7 @@ pub struct NewToken {
 }
 
 /// The body that asks for a token in place of another, for the same run and under the same label.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     /// How many seconds the old one still lets somebody in; without them, it is over at once.
@@ -69,7 +80,7 @@ pub struct Rotation {
 }
 
 /// A token that was just given out. This is the only time that it is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenGiven {
     /// The token.
     pub token: Secret,
@@ -82,7 +93,7 @@ pub struct TokenGiven {
 }
 
 /// A token that another one took the place of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replaced {
     /// Its public name.
     pub token_id: TokenId,
@@ -91,7 +102,7 @@ pub struct Replaced {
 }
 
 /// A token as operators read of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     /// Its public name, which lets nobody in.
     pub token_id: TokenId,
@@ -134,7 +145,7 @@ impl TokenView {
 }
 
 /// The body that gives the operators a passphrase.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassphrase {
     /// The passphrase.
@@ -142,14 +153,14 @@ pub struct NewPassphrase {
 }
 
 /// What the operators' door is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorDoor {
     /// Whether there is a passphrase: then whatever gives an agent more takes a proof.
     pub initialised: bool,
 }
 
 /// The tokens of an agent, or the operators', oldest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenList {
     /// The tokens.
     pub tokens: Vec<TokenView>,

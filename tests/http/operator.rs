@@ -1,0 +1,286 @@
+//! The operators' paths: the document tells all of them, each works over HTTP with an operator's
+//! token, and an agent's opens none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+use pettycash::home::Home;
+use serde_json::{Map, Value, json};
+
+use crate::support::{
+    mcp_house::House,
+    web::{Reply, Web, Wire},
+};
+
+/// Every operation once, in an order in which each can be done, with what is sent. Words in braces
+/// stand for what an earlier answer told.
+fn story() -> Vec<(&'static str, Value)> {
+    let none = Value::Null;
+    let why = json!({"reason": "odd", "note": "to be safe"});
+    vec![
+        ("openapi", none.clone()),
+        ("operator_door", none.clone()),
+        // From here on whatever gives an agent more takes a proof, which the token is.
+        ("set_passphrase", json!({"passphrase": "correct horse"})),
+        (
+            "create_agent",
+            json!({"handle": "temp", "funding": "prepaid", "caps": [
+            {"period": "day", "cap_usd": "5.00"}, {"period": "rolling_24h", "cap_usd": "6"}]}),
+        ),
+        ("list_agents", none.clone()),
+        ("top_up", json!({"amount_usd": "1.00", "note": "to begin with"})),
+        ("show_agent", none.clone()),
+        ("show_mandate", none.clone()),
+        ("change_mandate", json!({"per_call_limit_usd": "0.50", "expires_at": null})),
+        ("add_service", json!({"id": "maps", "payee": "Acme Maps", "price_usd": "0.05"})),
+        ("list_services", none.clone()),
+        ("pay", json!({"service_id": "maps", "idempotency_key": "k"})),
+        ("refund", json!({"amount_usd": "0.01"})),
+        ("issue_token", json!({"label": "laptop", "run": "nightly"})),
+        ("rotate_token", json!({"overlap_s": 60})),
+        ("list_tokens", none.clone()),
+        ("revoke_token", none.clone()),
+        ("issue_operator_token", json!({})),
+        ("list_operator_tokens", none.clone()),
+        ("freeze_agent", why.clone()),
+        ("unfreeze_agent", json!({"note": null})),
+        ("freeze_all", why.clone()),
+        ("unfreeze_all", json!({})),
+        ("revoke_agent", why),
+        ("remove_service", none.clone()),
+        ("ledger", none.clone()),
+        ("books", none.clone()),
+        ("health", none.clone()),
+        ("stop", none),
+    ]
+}
+
+/// The document, and what one can do with it.
+struct Document(Value);
+
+impl Document {
+    fn published() -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/openapi.json");
+        Self(serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap())
+    }
+
+    /// Each operation with its method and path, by its id.
+    fn operations(&self) -> BTreeMap<String, (String, String, &Value)> {
+        let paths = self.0["paths"].as_object().unwrap();
+        let all = paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap();
+            methods.iter().map(move |(method, told)| {
+                let id = told["operationId"].as_str().unwrap().to_owned();
+                (id, (method.to_uppercase(), path.clone(), told))
+            })
+        });
+        all.collect()
+    }
+
+    /// Why a value is not what a schema says: as far as our own schemas go, and more strictly than
+    /// they do, for what they do not tell nobody was told of.
+    fn misfit(&self, schema: &Value, value: &Value, at: &str) -> Option<String> {
+        if let Some(named) = schema["$ref"].as_str() {
+            let pointer = named.strip_prefix('#').unwrap();
+            return self.misfit(self.0.pointer(pointer).expect(named), value, at);
+        }
+        for choice in ["oneOf", "anyOf"] {
+            if let Some(ways) = schema[choice].as_array() {
+                let fits = ways.iter().any(|way| self.misfit(way, value, at).is_none());
+                return (!fits).then(|| format!("{at} is {value}, which is none of {choice}"));
+            }
+        }
+        let is = |kind: &Value| match kind.as_str().unwrap() {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "boolean" => value.is_boolean(),
+            "null" => value.is_null(),
+            other => panic!("{at}: what is {other}?"),
+        };
+        let fits = match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(is),
+            kind @ Value::String(_) => is(kind),
+            other => panic!("{at} has no type: {other}"),
+        };
+        if !fits || schema.get("const").is_some_and(|only| only != value) {
+            return Some(format!("{at} is {value}"));
+        }
+        let required = schema["required"].as_array().into_iter().flatten();
+        let missing =
+            required.map(|name| name.as_str().unwrap()).find(|name| value[name].is_null());
+        if let Some(missing) = missing {
+            return Some(format!("{at}.{missing} is missing"));
+        }
+        let fields = schema["properties"].as_object();
+        let told = fields.zip(value.as_object()).and_then(|(fields, value)| {
+            value.iter().find_map(|(name, value)| match fields.get(name) {
+                Some(schema) => self.misfit(schema, value, &format!("{at}.{name}")),
+                None => Some(format!("{at}.{name} is not told")),
+            })
+        });
+        let mut items = value.as_array().into_iter().flatten();
+        told.or_else(|| items.find_map(|item| self.misfit(&schema["items"], item, at)))
+    }
+}
+
+fn ask(wire: &mut Wire, method: &str, path: &str, token: &str, body: &Value) -> Reply {
+    let mut headers = vec![format!("Authorization: Bearer {token}")];
+    let mut bytes = Vec::new();
+    if !body.is_null() {
+        headers.push("Content-Type: application/json".to_owned());
+        bytes = body.to_string().into_bytes();
+    }
+    wire.ask(&format!("{method} {path}"), &headers, &bytes)
+}
+
+/// A path with what is known in the place of its words in braces.
+fn filled(path: &str, known: &Map<String, Value>) -> String {
+    let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
+    let (name, after) = rest.split_once('}').unwrap();
+    let value = known.get(name).unwrap_or_else(|| panic!("nobody told the {name} of {path}"));
+    format!("{before}{}{after}", value.as_str().unwrap())
+}
+
+#[test]
+fn every_operators_path_works_over_http_and_an_agents_token_opens_none() {
+    let document = Document::published();
+    let operations = document.operations();
+    let story = story();
+    let told: BTreeSet<&str> = operations.keys().map(String::as_str).collect();
+    assert_eq!(story.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), told);
+    let web = Web::furnished();
+    let (agent, operator) = (web.token("scout", 0), web.operator_token());
+    let mut wire = web.connect();
+    let mut known = Map::new();
+    known.insert("service_id".to_owned(), "maps".into());
+    for (id, body) in story {
+        let (method, path, told) = &operations[id];
+        let path = filled(path, &known);
+        for (token, status, code) in
+            [(&agent, 403, "token_wrong_kind"), (&String::new(), 401, "token_unknown")]
+        {
+            let refused = ask(&mut wire, method, &path, token, &body);
+            assert_eq!((refused.status, &refused.json()["code"]), (status, &json!(code)), "{id}");
+            let problem = &document.0["components"]["schemas"]["Problem"];
+            assert_eq!(document.misfit(problem, &refused.json(), id), None);
+        }
+        let sent = &told["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(sent.is_null(), body.is_null(), "{id}");
+        if !body.is_null() {
+            assert_eq!(document.misfit(sent, &body, id), None, "{id} would not send that");
+        }
+        let done = ask(&mut wire, method, &path, &operator, &body);
+        assert_eq!(done.status, 200, "{id}: {done:?}");
+        let answer = done.json();
+        let schema = &told["responses"]["200"]["content"]["application/json"]["schema"];
+        assert_eq!(document.misfit(schema, &answer, id), None, "{id}: {answer}");
+        match id {
+            "create_agent" => assert_eq!(answer["handle"], "temp"),
+            "pay" => assert_eq!(answer["outcome"], "paid", "{answer}"),
+            "change_mandate" => assert_eq!(answer["applied"], true, "{answer}"),
+            "openapi" => assert_eq!(answer, document.0, "what is served is what is published"),
+            _ => {}
+        }
+        for name in ["handle", "payment_id", "token_id"] {
+            known.extend(answer.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+    }
+}
+
+#[test]
+fn the_document_tells_every_path_and_method_there_is() {
+    let document = Document::published();
+    let paths = document.0["paths"].as_object().unwrap();
+    let web = Web::furnished();
+    let operator = web.operator_token();
+    let mut wire = web.connect();
+    let names = [("handle", "nobody"), ("service_id", "x"), ("token_id", "x"), ("payment_id", "x")];
+    let known = names.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+    for (path, told) in paths {
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if told.get(method).is_none() {
+                let line = method.to_uppercase();
+                let reply = ask(&mut wire, &line, &filled(path, &known), &operator, &json!({}));
+                assert_eq!(reply.json()["code"], "method_not_allowed", "{method} {path}");
+            }
+        }
+    }
+    // What the commands use is found in it, which is what it is worth.
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client/operator.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let shape = |path: &str| {
+        let path = path.split(['?', '"']).next().unwrap();
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let told: BTreeSet<String> = paths.keys().map(|path| shape(path)).collect();
+    let mut used: BTreeSet<String> =
+        source.split("\"/v1/").skip(1).map(|rest| shape(&format!("/v1/{rest}"))).collect();
+    used.insert("/v1/openapi.json".to_owned());
+    assert_eq!(used, told);
+}
+
+/// The codes of problems in a source: texts that come after a status.
+fn codes_in(source: &str, found: &mut BTreeSet<String>) {
+    let parts: Vec<&str> = source.split('"').collect();
+    for pair in parts.windows(2) {
+        let before = pair[0].trim_end().strip_suffix(',').unwrap_or_default().trim_end();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let status = before.rsplit(|c| !word(c)).next().unwrap();
+        let is_status = status.starts_with("StatusCode::")
+            || status == "status"
+            || status.len() == 3 && status.starts_with(['4', '5']) && status.parse::<u16>().is_ok();
+        if is_status
+            && !pair[1].is_empty()
+            && pair[1].bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            found.insert(pair[1].to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_document_tells_every_code_of_a_problem() {
+    let mut found = BTreeSet::new();
+    for room in ["engine", "http"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() {
+                codes_in(&fs::read_to_string(path).unwrap(), &mut found);
+            }
+        }
+    }
+    // Those of the record's failures are not written out, and two are of the agents' planes.
+    let failures = ["ledger_unwritable", "ledger_damaged", "engine_unavailable", "internal_error"];
+    found.extend(failures.map(str::to_owned));
+    found.retain(|code| !["tool_unknown", "too_many_sessions"].contains(&code.as_str()));
+    let document = Document::published();
+    let text = document.0["components"]["responses"]["problem"]["description"].as_str().unwrap();
+    let told = text.lines().filter_map(|line| line.strip_prefix("- `")?.split_once('`'));
+    let told: BTreeSet<String> = told.map(|(code, _)| code.to_owned()).collect();
+    assert!(found.len() > 30, "{found:?}");
+    assert_eq!(told, found);
+}
+
+#[test]
+fn the_document_is_served_on_the_socket_too() {
+    let house = House::furnished();
+    house.client("scout");
+    let sockets = Home::at(&house.home()).unwrap().serving().unwrap().sockets;
+    let mut stream = UnixStream::connect(sockets.operator).unwrap();
+    stream
+        .write_all(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, served) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(served).unwrap(), Document::published().0);
+}
