@@ -126,4 +126,5 @@ async def main(mode, over):
         print(f"python sdk {version('mcp')} over {over} ({client.protocol_version}): {told}")
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
