@@ -12,7 +12,7 @@ from sdk import play
 
 
 class AsSdk:
-    """The two methods that the story calls, under the names that the SDK gives to what comes back."""
+    """The methods that the story calls, and the SDK's names for what comes back."""
 
     def __init__(self, client):
         self.client = client

@@ -77,7 +77,7 @@ prepare() {
     [[ $1 == stdio ]] || listen
 }
 
-# check OVER COMMAND...: runs a client in a home of its own; OVER is stdio, http or sse, as it comes.
+# check OVER COMMAND...: runs a client in a home of its own; it comes over stdio, http or sse.
 check() {
     local over=$1
     shift

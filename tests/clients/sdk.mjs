@@ -1,6 +1,6 @@
 // The TypeScript SDK v1. It is the strictest client: it refuses the whole tool list for one bad
 // schema, and holds structuredContent against outputSchema even when the result is an error.
-// Usage: sdk.mjs stdio|http|sse|mcp-remote; the last is stdio to a bridge that goes on over HTTP, as
+// Usage: sdk.mjs stdio|http|sse|mcp-remote; the last is stdio to a bridge that goes on over HTTP,
 // for clients that speak stdio alone.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -19,7 +19,7 @@ const version = locked["@modelcontextprotocol/sdk"];
 const warnings = [];
 console.warn = (...words) => warnings.push(words.join(" "));
 
-/** How a client starts the bridge. The header has no blank, which some clients break arguments at. */
+/** How a client starts the bridge. The header has no blank: some clients break arguments there. */
 const bridge = {
   command: process.execPath,
   args: [
@@ -53,7 +53,7 @@ try {
     byToken: over !== "stdio",
   });
   assert.deepEqual(warnings, []);
-  const way = over === "mcp-remote" ? `mcp-remote ${locked[over]} over http` : over;
+  const way = over === "mcp-remote" ? `stdio, mcp-remote ${locked[over]} and http` : over;
   console.log(`typescript sdk ${version} over ${way} (${protocol}): ${line}`);
 } finally {
   await client.close();

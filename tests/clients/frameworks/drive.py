@@ -195,9 +195,12 @@ RUNS = {
 
 async def main(name):
     run, package = RUNS[name]
+    # Some frameworks print as they go; the line at the end is ours alone.
+    ours, sys.stdout = sys.stdout, sys.stderr
     script = Script()
     ended = await asyncio.wait_for(run(snippet(name), script), A_MINUTE)
-    print(f"{name} ({package} {version(package)}) over http: {script.judge(ended)}")
+    told = script.judge(ended)
+    print(f"{name} ({package} {version(package)}) over http: {told}", file=ours, flush=True)
 
 
 asyncio.run(main(sys.argv[1]))
