@@ -12,6 +12,7 @@ use hyper::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::policy::via::Via;
 pub(crate) use line::connect_to_us;
 pub use line::{Cause, Finder, Unstarted};
 pub use operator::{ClientError, Operator, Proof};
@@ -50,6 +51,9 @@ pub struct Call<'a> {
     pub call_id: &'a str,
     /// The arguments, as the model sent them.
     pub arguments: Value,
+    /// What the client says of where it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 impl Client {

@@ -10,6 +10,8 @@ mod messages;
 mod operator;
 #[path = "http/streams.rs"]
 mod streams;
+#[path = "http/via.rs"]
+mod via;
 
 use std::{
     io::{Read, Write},

@@ -48,7 +48,16 @@ impl Keys {
         let windows = Windows { hour: 0, day: 0, week: 0, month: 0, minute: None };
         let (service, payee) = ("report".parse().unwrap(), "Acme".parse().unwrap());
         let amount = cents(30);
-        self.write(fact(Hold { payment, service, payee, amount, windows, binding, run: None }));
+        self.write(fact(Hold {
+            payment,
+            service,
+            payee,
+            amount,
+            windows,
+            binding,
+            run: None,
+            via: None,
+        }));
         payment
     }
 

@@ -190,7 +190,8 @@ fn drops(served: &Served) {
     let before = served.rail.calls().len();
     let (tool, agent, call_id) = ("pay_for_api_call", "drops", "call_1");
     served.runtime.block_on(async {
-        let call = client.call(Call { tool, agent, run: None, call_id, arguments: slow() });
+        let call =
+            client.call(Call { tool, agent, run: None, call_id, arguments: slow(), via: None });
         tokio::select! {
             answered = call => panic!("{answered:?}"),
             () = served.rail.called(before + 1) => {}

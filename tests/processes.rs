@@ -126,7 +126,7 @@ async fn a_clients_serve_ends_when_nobody_is_connected_and_not_before() {
     let home = Arc::new(TestHome::new().with("PETTYCASH_IDLE_EXIT", "400ms"));
     let client = home.client();
     let (tool, call_id, arguments) = ("get_balance", "call-1", json!({}));
-    client.call(Call { tool, agent: "scout", run: None, call_id, arguments }).await;
+    client.call(Call { tool, agent: "scout", run: None, call_id, arguments, via: None }).await;
     let serving = home.serving().unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(is_alive(serving.pid), "a connection keeps it");
@@ -457,7 +457,7 @@ async fn pay_for(home: &Arc<TestHome>, clients: usize, how_long: Duration) -> Pa
 async fn pay(client: &Client, call_id: &str) {
     let arguments = json!({"service_id": "search"});
     let tool = "pay_for_api_call";
-    let call = Call { tool, agent: "scout", run: None, call_id, arguments };
+    let call = Call { tool, agent: "scout", run: None, call_id, arguments, via: None };
     let called = client.call(call).await;
     let Called::Answered(answer) = &called else { panic!("{call_id}: {called:?}") };
     assert_eq!(answer["outcome"], "paid", "{call_id}: {answer}");

@@ -70,7 +70,7 @@ impl House {
         arguments: Value,
     ) -> Result<Value> {
         let (agent, by) = (agent.clone(), By::Agent);
-        let call = Call { agent, by, run: None, call_id, arguments, token: None };
+        let call = Call { agent, by, run: None, call_id, arguments, token: None, via: None };
         self.engine.call(tool, call).await.context("no such tool")
     }
 

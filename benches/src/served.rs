@@ -122,7 +122,8 @@ impl Served {
             let agent = handle(number % agents)?;
             let (agent, call_id) = (agent.as_str(), &*format!("call_{number:032x}"));
             let arguments = json!({"service_id": SERVICE});
-            let call = Call { tool: "pay_for_api_call", agent, run: None, call_id, arguments };
+            let call =
+                Call { tool: "pay_for_api_call", agent, run: None, call_id, arguments, via: None };
             let called = client.call(call).await;
             let Called::Answered(answer) = called else { bail!("no answer: {called:?}") };
             ensure!(answer["outcome"] == "paid", "not paid: {answer}");

@@ -73,7 +73,7 @@ const DENIED: &str = "HTTP/1.1 409 Conflict\r\ncontent-length: 57\r\n\r\n\
 
 async fn call(client: &Client) -> Called {
     let (tool, call_id, arguments) = ("pay_for_api_call", "call_1", json!({}));
-    client.call(Call { tool, agent: "scout", run: None, call_id, arguments }).await
+    client.call(Call { tool, agent: "scout", run: None, call_id, arguments, via: None }).await
 }
 
 #[tokio::test]

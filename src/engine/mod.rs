@@ -53,6 +53,7 @@ use crate::{
         operate::OperateError,
         state::State,
         terms::{PatchError, Problem},
+        via::Via,
     },
     rails::Rails,
     store::{Condition, Store},
@@ -93,6 +94,9 @@ pub struct Call {
     /// The arguments, as the model sent them.
     #[serde(default)]
     pub arguments: Value,
+    /// What the client says of where it comes from, which decides nothing.
+    #[serde(default)]
+    pub via: Option<Via>,
     /// Who asks: the operator may pay on an agent's budget, and no call from outside says so.
     #[serde(skip, default = "agent")]
     pub by: By,

@@ -170,7 +170,7 @@ impl Engine {
             arguments["idempotency_key"] = json!(key);
         }
         let (agent, by) = (agent.clone(), By::Operator);
-        let call = Call { agent, run: None, call_id, arguments, by, token: None };
+        let call = Call { agent, run: None, call_id, arguments, by, token: None, via: None };
         let answer = self.call("pay_for_api_call", call).await.unwrap_or_default();
         let broken = |_| PayAnswer { refused: Refused::internal_error(), ..PayAnswer::default() };
         Ok(serde_json::from_value(answer).unwrap_or_else(broken))

@@ -20,6 +20,7 @@ use crate::{
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId, TokenId},
         state::{OpenPayment, Stage, State},
+        via::Via,
     },
     rails::{Dispatch, Order, Rails},
     store::{Decision, Purpose, StoreError},
@@ -44,6 +45,7 @@ struct Asked {
     key: Option<IdempotencyKey>,
     call: Option<IdempotencyKey>,
     by: By,
+    via: Option<Via>,
 }
 
 /// What the first commit of a payment comes to.
@@ -63,12 +65,12 @@ impl From<PayAnswer> for Decided {
 impl Engine {
     /// Pays, or says why not, or says what became of an earlier payment.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
-        let Call { agent, run, call_id, arguments, by, token } = call;
+        let Call { agent, run, call_id, arguments, by, token, via } = call;
         match PayRequest::read(&arguments) {
             Ok(PayRequest::Pay { service, amount, key }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let call = call_id;
-                let asked = Asked { agent, run, token, service, amount, key, call, by };
+                let asked = Asked { agent, run, token, service, amount, key, call, by, via };
                 let rails = self.rails.clone();
                 let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
                 match self.begin(decide).await {
@@ -160,7 +162,10 @@ impl Asked {
             return self.deny(state, book, id, refusal, now);
         }
         match authorize(book, &payment, now) {
-            Ok(hold) => self.allowed(rails, state, hold, now),
+            Ok(hold) => {
+                let hold = Hold { via: self.via.clone(), ..hold };
+                self.allowed(rails, state, hold, now)
+            }
             Err(refusal) => self.deny(state, book, id, refusal, now),
         }
     }

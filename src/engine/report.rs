@@ -17,6 +17,7 @@ use crate::policy::{
     state::State,
     terms::{LedgerPage, OperatorLine},
     token::TokenFact,
+    via::Via,
     window::Period,
 };
 
@@ -125,9 +126,14 @@ impl Engine {
             line: line(&entry),
             detail: detail(&entry.fact),
             note: entry.fact.note().cloned(),
+            via: via(&entry.fact).cloned(),
         });
         Ok(LedgerPage { entries: entries.collect(), next_cursor: page.1 })
     }
+}
+
+fn via(fact: &Fact) -> Option<&Via> {
+    if let Fact::Held(hold) | Fact::Paid(hold) = fact { hold.via.as_ref() } else { None }
 }
 
 /// One entry as agents and operators read it.

@@ -13,6 +13,7 @@ mod stdio;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod via;
 
 pub use reach::{Call, Called, Reach, ask};
 pub use server::Server;

@@ -32,13 +32,13 @@ impl Reach for Engine {
 ///
 /// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
 pub async fn ask(engine: &Engine, call: Call<'_>, token: Option<TokenId>) -> Called {
-    let Call { tool, agent, run, call_id, arguments } = call;
+    let Call { tool, agent, run, call_id, arguments, via } = call;
     let (agent, run) = (agent.parse(), run.map(str::parse).transpose());
     let (Ok(agent), Ok(run), Ok(call_id)) = (agent, run, call_id.parse()) else {
         tracing::error!(tool, "a name of ours is none");
         return Called::Answered(serde_json::Value::Null);
     };
     let (call_id, by) = (Some(call_id), By::Agent);
-    let call = engine::Call { agent, run, call_id, arguments, by, token };
+    let call = engine::Call { agent, run, call_id, arguments, via, by, token };
     Called::Answered(engine.call(tool, call).await.unwrap_or_default())
 }

@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     reach::Reach,
     tools::{TOOLS, Tool},
+    via::via,
 };
 use crate::{
     client::{Call, Called, Client},
@@ -48,7 +49,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(15);
 /// How long a client may keep the list of tools: it changes only with the program.
 const LIST_FRESH_MS: u64 = 3_600_000;
 /// Where one client tells its own id of a call, which is the same when it sends the call again.
-const CALL_ID_KEY: &str = "claudecode/toolUseId";
+pub(super) const CALL_ID_KEY: &str = "claudecode/toolUseId";
 /// How many calls of one session are with the engine at once; the others wait for their turn.
 /// Each takes a connection, and some systems let a process have only a few hundred.
 const MAX_IN_FLIGHT: usize = 16;
@@ -73,17 +74,14 @@ impl<R: Reach> Server<R> {
     }
 
     /// Answers one call, whatever became of it.
-    async fn answer(
-        &self,
-        tool: Tool,
-        arguments: Value,
-        meta: &RequestMetaObject,
-    ) -> CallToolResult {
+    async fn answer(&self, tool: Tool, arguments: Value, context: &Context) -> CallToolResult {
         let length = arguments.to_string().len();
         if length > MAX_ARGUMENTS {
             return result(&too_long(length));
         }
-        let Some(call_id) = call_id(meta) else { return result(&Refused::internal_error()) };
+        let Some(call_id) = call_id(&context.meta) else {
+            return result(&Refused::internal_error());
+        };
         let question = Question::of(tool, &arguments, &call_id);
         let until = Instant::now() + ANSWER_WITHIN;
         let Ok(Ok(_turn)) = timeout(TURN_WITHIN, self.turns.acquire()).await else {
@@ -92,7 +90,8 @@ impl<R: Reach> Server<R> {
         let reached = async {
             let (agent, run) = (self.agent.as_str(), self.run.as_ref().map(RunId::as_str));
             let (tool, call_id) = (tool.name(), &*call_id);
-            self.reach.call(Call { tool, agent, run, call_id, arguments }).await
+            let via = via(context);
+            self.reach.call(Call { tool, agent, run, call_id, arguments, via }).await
         };
         let reached = AssertUnwindSafe(reached).catch_unwind();
         match timeout_at(until, reached).await {
@@ -108,11 +107,11 @@ impl<R: Reach> Server<R> {
 
     /// A call whose parameters are not what the protocol says, answered like any other mistake
     /// where it names a tool.
-    async fn odd_call(&self, params: Option<Value>, meta: &RequestMetaObject) -> Answered {
+    async fn odd_call(&self, params: Option<Value>, context: &Context) -> Answered {
         let named = params.as_ref().and_then(|params| params.get("name")).and_then(Value::as_str);
         let tool = Tool::named(named.unwrap_or_default()).ok_or_else(unknown_tool)?;
         let arguments = params.and_then(|mut params| Some(params.get_mut("arguments")?.take()));
-        Ok(self.answer(tool, arguments.unwrap_or_default(), meta).await)
+        Ok(self.answer(tool, arguments.unwrap_or_default(), context).await)
     }
 }
 
@@ -235,7 +234,7 @@ impl<R: Reach> ServerHandler for Server<R> {
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = Tool::named(&request.name).ok_or_else(unknown_tool)?;
         let arguments = Value::Object(request.arguments.unwrap_or_default());
-        Ok(self.answer(tool, arguments, &context.meta).await.into())
+        Ok(self.answer(tool, arguments, &context).await.into())
     }
 
     /// What the library could not read as a request it knows ends up here, a call of a tool whose
@@ -248,7 +247,7 @@ impl<R: Reach> ServerHandler for Server<R> {
         let CustomRequest { method, params, .. } = request;
         match method.as_str() {
             "tools/call" => {
-                let answer = self.odd_call(params, &context.meta).await?;
+                let answer = self.odd_call(params, &context).await?;
                 Ok(CustomResult::new(serde_json::to_value(answer).unwrap_or_default()))
             }
             _ => Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)),

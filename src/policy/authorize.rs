@@ -110,6 +110,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
             windows: book.windows(now),
             binding: payment.binding.clone(),
             run: payment.run.clone(),
+            via: None,
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();

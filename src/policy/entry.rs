@@ -12,6 +12,7 @@ use super::{
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
     proof::Phc,
     token::TokenFact,
+    via::Via,
     window::Period,
 };
 
@@ -150,6 +151,9 @@ pub struct Hold {
     /// The run it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
+    /// What the client said of where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 /// Why held money was released without being taken.

@@ -30,4 +30,5 @@ pub mod state;
 pub mod tally;
 pub mod terms;
 pub mod token;
+pub mod via;
 pub mod window;

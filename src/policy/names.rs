@@ -16,6 +16,8 @@ pub const MAX_REASON: usize = 40;
 /// The longest free text an operator may attach to an act, in bytes.
 pub const MAX_LABEL: usize = 60;
 const MAX_NOTE: usize = 500;
+/// The longest mark, in bytes.
+const MAX_MARK: usize = 128;
 /// The longest payee name, in bytes.
 pub const MAX_PAYEE: usize = 120;
 
@@ -165,11 +167,22 @@ name!(
     "a token's id is `tok_` and 12 hexadecimal digits"
 );
 
+name!(
+    /// What somebody else calls something of his own: plain, so that it can be shown as it is.
+    Mark,
+    |text| (1..=MAX_MARK).contains(&text.len()) && text.bytes().all(is_mark_byte),
+    "a mark is 1 to 128 letters, digits, `_`, `-`, `.` and `:`"
+);
+
 impl TokenId {
     /// The id of these bits; the highest 16 make no difference.
     pub fn new(bits: u64) -> Self {
         Self(format!("tok_{:012x}", bits & 0xffff_ffff_ffff))
     }
+}
+
+fn is_mark_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)
 }
 
 fn is_hex(byte: u8) -> bool {

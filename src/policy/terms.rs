@@ -16,6 +16,7 @@ use super::{
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId},
+    via::Via,
     window::{Period, Zone},
 };
 
@@ -316,6 +317,9 @@ pub struct OperatorLine {
     /// What the operator noted, which is not for the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+    /// What the client said of where a payment came from; nobody vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 /// One page of the ledger, newest first.

@@ -105,7 +105,7 @@ async fn an_agent_that_is_not_for_local_clients_is_to_them_as_one_that_there_is_
     let client = Client::new(Arc::new(move || ready(Ok(serving.sockets.clone())).boxed()));
     let ask = async |agent: &str, tool: &str, arguments: &Value| {
         let (run, arguments) = (None, arguments.clone());
-        match client.call(Call { tool, agent, run, call_id: "c1", arguments }).await {
+        match client.call(Call { tool, agent, run, call_id: "c1", arguments, via: None }).await {
             Called::Answered(answer) => answer.to_string(),
             other => panic!("{other:?}"),
         }

@@ -129,7 +129,8 @@ impl Payers {
             };
             let arguments = json!({"service_id": "search"});
             let (tool, handle) = ("pay_for_api_call", handle(agent));
-            let call = Call { tool, agent: &handle, run: None, call_id: &call_id, arguments };
+            let call =
+                Call { tool, agent: &handle, run: None, call_id: &call_id, arguments, via: None };
             let Called::Answered(answer) = client.call(call).await else { return };
             self.note(nth, agent, &answer);
         }
@@ -202,7 +203,8 @@ impl Payers {
             let Some((agent, call_id)) = open else { continue };
             let arguments = json!({"service_id": "search"});
             let (tool, handle) = ("pay_for_api_call", handle(agent));
-            let call = Call { tool, agent: &handle, run: None, call_id: &call_id, arguments };
+            let call =
+                Call { tool, agent: &handle, run: None, call_id: &call_id, arguments, via: None };
             let answered = Client::new(finder.clone()).call(call).await;
             let Called::Answered(answer) = answered else { panic!("{answered:?}") };
             self.note(nth, agent, &answer);

@@ -55,6 +55,7 @@ impl Told {
             call_id: None,
             arguments,
             token: None,
+            via: None,
         });
         if let Some(no) = No::of(&answer) {
             return Self::No(no);

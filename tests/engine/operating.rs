@@ -81,7 +81,15 @@ async fn once_a_freeze_of_all_is_answered_nobody_pays_however_many_they_are() {
     let pay = move |agent: Handle| {
         let engine = Arc::clone(&payer);
         let arguments = json!({"service_id": "search"});
-        let call = Call { agent, run: None, call_id: None, arguments, by: By::Agent, token: None };
+        let call = Call {
+            agent,
+            run: None,
+            call_id: None,
+            arguments,
+            by: By::Agent,
+            token: None,
+            via: None,
+        };
         async move { engine.call("pay_for_api_call", call).await.unwrap() }
     };
     // Each pays as fast as it can for as long as it may.
@@ -179,6 +187,7 @@ async fn held(records: &Store, agent: &Handle, then: Vec<fn(PaymentId) -> Fact>)
             windows,
             binding: None,
             run: None,
+            via: None,
         };
         let facts = std::iter::once(Fact::Held(hold)).chain(then.iter().map(|fact| fact(payment)));
         let draft = |fact| Draft { agent: Some(whose.clone()), by: By::Engine, fact };

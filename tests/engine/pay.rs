@@ -303,7 +303,8 @@ async fn denials_by_another_cap_or_in_another_run_are_two() {
         let run = Some(run.parse().unwrap());
         let arguments = json!({"service_id": "search"});
         let agent = "capped".parse().unwrap();
-        let call = Call { agent, run, call_id: None, arguments, by: By::Agent, token: None };
+        let call =
+            Call { agent, run, call_id: None, arguments, by: By::Agent, token: None, via: None };
         house.engine.call("pay_for_api_call", call)
     };
     assert_eq!(pay("r1").await.unwrap()["outcome"], "paid");

@@ -128,6 +128,7 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
             until: "2027-01-01T00:00:00Z".parse().unwrap(),
         }),
         run: None,
+        via: None,
     };
     let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };
     let mut drafts = vec![draft(Fact::Held(hold))];

@@ -74,7 +74,7 @@ async fn a_token_lets_its_agent_in_and_nobody_else() {
 async fn called(house: &House, by: &Principal, tool: &str, arguments: Value) -> Value {
     let Principal { token, agent, run } = by.clone();
     let (token, by) = (Some(token), By::Agent);
-    let call = Call { agent, run, call_id: None, arguments, by, token };
+    let call = Call { agent, run, call_id: None, arguments, by, token, via: None };
     house.engine.call(tool, call).await.unwrap()
 }
 

@@ -179,6 +179,7 @@ fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draf
         windows: Windows { hour: 0, day: 0, week: 0, month: 0, minute: None },
         binding: Some(binding),
         run: None,
+        via: None,
     };
     Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
 }
@@ -254,6 +255,7 @@ async fn pay_in(store: &Store, run: &str) {
             windows: state.book(&handle("scout")).unwrap().windows(now),
             binding: None,
             run,
+            via: None,
         };
         let agent = Some(handle("scout"));
         let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];

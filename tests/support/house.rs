@@ -111,6 +111,7 @@ impl House {
             arguments,
             by: By::Agent,
             token: None,
+            via: None,
         };
         self.engine.call(tool, call).await.expect("a tool")
     }
