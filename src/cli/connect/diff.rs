@@ -6,6 +6,9 @@ use std::fmt::Write;
 const WIDE: usize = 200;
 /// How much of a long line is shown before and after what changes.
 const AROUND: usize = 16;
+/// A run of letters and digits that is as long as this may be a key; so much of it is shown.
+const LONG: usize = 24;
+const LEFT: usize = 4;
 
 /// The lines that go and the lines that come, under the number of the first.
 pub(super) fn diff(old: &str, new: &str) -> String {
@@ -30,10 +33,35 @@ pub(super) fn diff(old: &str, new: &str) -> String {
     for (sign, lines) in [('-', went), ('+', came)] {
         for line in lines {
             // Writing to a string does not fail.
-            let _ = write!(told, "\n{sign} {line}");
+            let _ = write!(told, "\n{sign} {}", masked(&line));
         }
     }
     told
+}
+
+/// A line without what may be somebody's key: of every long run of letters and digits, as tokens
+/// and keys are and hardly a word is, only how it begins.
+fn masked(line: &str) -> String {
+    let of_a_key = |c: char| c.is_ascii_alphanumeric() || "_-+=~.".contains(c);
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(from) = rest.find(of_a_key) {
+        let (before, run) = rest.split_at(from);
+        let (run, after) = run.split_at(run.find(|c| !of_a_key(c)).unwrap_or(run.len()));
+        let has = |kind: fn(&char) -> bool| run.chars().any(|c| kind(&c));
+        let key = has(char::is_ascii_digit) && has(char::is_ascii_alphabetic);
+        shown.push_str(before);
+        match run.get(..LEFT).filter(|_| key && run.len() >= LONG) {
+            Some(begins) => {
+                shown.push_str(begins);
+                shown.push('…');
+            }
+            None => shown.push_str(run),
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// What differs between two texts, and a little around it.
@@ -63,6 +91,17 @@ mod tests {
         assert_eq!(diff("a\nb\nc\n", "a\nx\ny\nc\n"), "line 2:\n- b\n+ x\n+ y");
         assert_eq!(diff("", "a\n"), "line 1:\n+ a");
         assert_eq!(diff("a\na\n", "a\n"), "line 2:\n- a");
+    }
+
+    #[test]
+    fn no_key_is_shown_on_either_side() {
+        let key = "agt_4x7q2m5n8p3r6s9t2v5w8y3z";
+        let line =
+            format!("\"Authorization\": \"Bearer {key}\", \"API\": \"sk-{}\"", "a1".repeat(20));
+        let told = diff(&line, "\"command\": \"/usr/local/bin/pettycash\"");
+        let shown = "- \"Authorization\": \"Bearer agt_…\", \"API\": \"sk-a…\"\n";
+        assert!(told.contains(shown), "{told}");
+        assert!(told.ends_with("+ \"command\": \"/usr/local/bin/pettycash\""), "{told}");
     }
 
     #[test]
