@@ -50,8 +50,8 @@ struct Bare {
 
 impl Bare {
     fn start() -> Result<Self> {
-        let mut command = Command::new(program("bare")?);
-        let mut child = command.arg("http").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut command = Command::new(program("bare_http")?);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
         Ok(Self { child, address: line.trim().parse()? })
