@@ -193,8 +193,11 @@ fn a_passphrase_is_a_slow_hash_and_kept_out_of_what_is_printed() {
     let mut bench = furnished();
     let mut desk = Desk::default();
     desk.take(&mut bench.state);
-    let act = proof::set_passphrase(Phc::try_from(hash.to_owned()).unwrap());
-    bench.write(drafts(Ok(act)));
+    let hashed = || Phc::try_from(hash.to_owned()).unwrap();
+    let act = proof::set_passphrase(&bench.state, None, hashed());
+    bench.write(drafts(act));
+    let late = proof::set_passphrase(&bench.state, None, hashed());
+    assert_eq!(late, Err(OperateError::PassphraseSetMeanwhile), "two first ones are no two");
     desk.take(&mut bench.state);
     let state = desk.state(bench.state.now());
     assert_eq!(state.passphrase().map(Phc::as_str), Some(hash));

@@ -134,10 +134,16 @@ async fn init(asked: Init, operator: &Operator, output: Output) -> anyhow::Resul
     let what = async || Ok("This replaces the operators' passphrase.".to_owned());
     let act = async |operator: &Operator| operator.set_passphrase(&new).await;
     let door = proving.prove(operator, what, act).await?;
+    // Until now nobody had to prove anything to get one.
+    let tokens = operator.operator_tokens().await?.tokens.len();
     output.print(&door, || {
-        "The passphrase is set: whatever gives an agent more asks for it from now on.\n\
-         For programs: pettycash operator token --label ci --expires 30d"
-            .to_owned()
+        let set = "The passphrase is set: whatever gives an agent more asks for it from now on.";
+        let before = format!(
+            "{tokens} operators' tokens do as well: revoke those that are not yours\n\
+             (pettycash operator tokens, pettycash operator token-revoke ID)."
+        );
+        let programs = "For programs: pettycash operator token --label ci --expires 30d";
+        if tokens == 0 { format!("{set}\n{programs}") } else { format!("{set}\n{before}") }
     })
 }
 

@@ -347,6 +347,9 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         OperateError::TokenOver => {
             (422, "token_over", Some("give a time to come, such as `--expires 30d`"))
         }
+        OperateError::PassphraseSetMeanwhile => {
+            (409, "passphrase_set", Some("nothing was done; prove the one that is set now"))
+        }
         OperateError::TooManyTokens(_) => {
             (409, "too_many_tokens", Some("revoke those that nobody uses"))
         }

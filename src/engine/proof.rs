@@ -132,14 +132,17 @@ impl Engine {
         Err(ProofError::WrongPassphrase.into())
     }
 
-    /// Gives the operators a passphrase, or another one. Whoever asks has proven himself.
+    /// Gives the operators a passphrase, or, to whoever proves that he is one, another one.
     ///
     /// # Errors
-    /// If it is unfit, or the store refuses.
+    /// If it is unfit, is not proven, another one was set meanwhile, or the store refuses.
     pub async fn set_passphrase(
         &self,
         passphrase: SecretString,
+        proof: Option<Proof>,
     ) -> Result<OperatorDoor, EngineError> {
+        let before = self.doors.passphrase();
+        self.prove(proof).await?;
         let text = passphrase.expose_secret();
         let unfit = text.len() > MAX_PASSPHRASE || text.chars().count() < MIN_PASSPHRASE;
         if unfit || text.chars().any(char::is_control) {
@@ -147,7 +150,9 @@ impl Engine {
         }
         let hash = tokio::task::spawn_blocking(move || hashed(&passphrase)).await;
         let hash = hash.unwrap_or(None).ok_or(StoreError::Panicked)?;
-        let decide = move |_: &State, _| Ok::<_, OperateError>((proof::set_passphrase(hash), ()));
+        let decide = move |state: &State, _| {
+            Ok::<_, OperateError>((proof::set_passphrase(state, before.as_ref(), hash)?, ()))
+        };
         self.act(Purpose::Record, decide, |_, _, ()| ()).await?;
         tracing::info!("the operators' passphrase was set");
         Ok(self.operator_door())

@@ -40,6 +40,7 @@ const CODES: &[(&str, &str)] = &[
     ("operator_proof_required", "this gives an agent more, and nothing proves an operator"),
     ("operator_proof_wrong", "the passphrase or token is not an operator's"),
     ("origin_foreign", "a web page of another origin asks"),
+    ("passphrase_set", "another passphrase was set meanwhile"),
     ("passphrase_unfit", "the passphrase is too short or too long"),
     ("path_unknown", "there is no such path"),
     ("payment_not_captured", "nothing of the payment was taken, or not yet"),

@@ -270,11 +270,11 @@ async fn door(State(app): State<App>) -> Json<OperatorDoor> {
 
 async fn set_passphrase(
     State(app): State<App>,
-    shown: Shown,
+    Shown(proof): Shown,
     Sent(new): Sent<NewPassphrase>,
 ) -> Answer<OperatorDoor> {
     let NewPassphrase { passphrase } = new;
-    raised(&app, shown, async move |engine: Engine| engine.set_passphrase(passphrase.0).await).await
+    asked(&app, async move |engine: Engine| engine.set_passphrase(passphrase.0, proof).await).await
 }
 
 async fn operator_tokens(State(app): State<App>) -> Answer<TokenList> {

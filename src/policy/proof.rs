@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entry::Fact,
-    operate::{Act, operator},
+    operate::{Act, OperateError, operator},
     state::State,
 };
 
@@ -47,7 +47,11 @@ impl State {
     }
 }
 
-/// Gives the operators a passphrase, or another one.
-pub fn set_passphrase(hash: Phc) -> Act {
-    Act::Write(vec![operator(None, Fact::PassphraseSet { hash })])
+/// Gives the operators a passphrase in the place of `before`, which whoever asks has proven, or a
+/// first one. It is refused where another has taken that place meanwhile.
+pub fn set_passphrase(state: &State, before: Option<&Phc>, hash: Phc) -> Result<Act, OperateError> {
+    if state.passphrase() != before {
+        return Err(OperateError::PassphraseSetMeanwhile);
+    }
+    Ok(Act::Write(vec![operator(None, Fact::PassphraseSet { hash })]))
 }

@@ -27,12 +27,13 @@ fn furnished() -> (Desk, String) {
     (desk, paid)
 }
 
-fn initialise(desk: &Desk) {
+fn initialise(desk: &Desk) -> String {
     std::fs::write(desk.home().join("passphrase"), format!("{RIGHT}\n")).unwrap();
     let file = desk.home().join("passphrase");
     let told = desk.ok(&format!("operator init --passphrase-file {}", file.display()));
     assert!(told.contains("from now on"), "{told}");
     std::fs::remove_file(file).unwrap();
+    told
 }
 
 /// Lines that give something that exists more, and end well where that is proven.
@@ -149,7 +150,8 @@ fn an_agent_with_a_proof_is_taken_for_the_operator_who_gave_it() {
     let (desk, _) = furnished();
     let token = desk.run("operator token");
     let token = String::from_utf8(token.stdout).unwrap();
-    initialise(&desk);
+    let told = initialise(&desk);
+    assert!(told.contains("1 operators' tokens do as well"), "it was there before: {told}");
     let mut line = desk.command("top-up intern 1.00");
     let done = line.env("CLAUDECODE", "1").env("PETTYCASH_OPERATOR_TOKEN", token.trim()).output();
     assert!(done.unwrap().status.success());

@@ -197,7 +197,8 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         // The reference knows nothing of tokens: they move no money.
         OperateError::UnknownToken(_)
         | OperateError::TokenOver
-        | OperateError::TooManyTokens(_) => "token",
+        | OperateError::TooManyTokens(_)
+        | OperateError::PassphraseSetMeanwhile => "token",
     }
 }
 

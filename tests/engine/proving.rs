@@ -27,7 +27,7 @@ async fn refused(house: &House, proof: impl Into<Option<Proof>>) -> Option<Strin
 async fn initialised() -> House {
     let house = House::new().await;
     house.scout().await;
-    assert!(house.engine.set_passphrase(RIGHT.into()).await.unwrap().initialised);
+    assert!(house.engine.set_passphrase(RIGHT.into(), None).await.unwrap().initialised);
     house
 }
 
@@ -39,7 +39,7 @@ async fn before_there_is_a_passphrase_nobody_is_asked() {
         assert_eq!(refused(&house, proof).await, None);
     }
     for unfit in ["short", "", &"x".repeat(1_025), "with a\nline break"] {
-        let told = house.engine.set_passphrase(unfit.into()).await.unwrap_err();
+        let told = house.engine.set_passphrase(unfit.into(), None).await.unwrap_err();
         assert_eq!(told.problem().code, "passphrase_unfit", "{unfit:?}");
     }
     assert!(!house.engine.operator_door().initialised);
@@ -75,7 +75,9 @@ async fn the_passphrase_is_asked_for_after_a_restart_and_kept_only_as_a_slow_has
     let house = initialised().await.reopened().await;
     assert_eq!(refused(&house, None).await.unwrap(), "operator_proof_required");
     assert_eq!(refused(&house, passphrase(RIGHT)).await, None);
-    house.engine.set_passphrase("another one by now".into()).await.unwrap();
+    let another = || "another one by now".into();
+    assert!(house.engine.set_passphrase(another(), None).await.is_err(), "it takes the first one");
+    house.engine.set_passphrase(another(), Some(passphrase(RIGHT))).await.unwrap();
     let house = house.reopened().await;
     assert_eq!(refused(&house, passphrase(RIGHT)).await.unwrap(), "operator_proof_wrong");
     assert_eq!(refused(&house, passphrase("another one by now")).await, None);
