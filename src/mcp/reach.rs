@@ -22,12 +22,6 @@ impl Reach for Client {
     }
 }
 
-impl Reach for Engine {
-    async fn call(&self, call: Call<'_>) -> Called {
-        ask(self, call, None).await
-    }
-}
-
 /// Sends a call to an engine in this process, by the token that its caller showed, if any.
 ///
 /// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
