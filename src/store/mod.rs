@@ -26,6 +26,7 @@ pub mod private;
 mod queue;
 mod record;
 mod replay;
+mod rest;
 mod segments;
 mod sled_files;
 mod space;
@@ -67,6 +68,7 @@ use crate::{
 };
 use condition::Shared;
 use queue::{Answer, Job, Queue, Reply, Step, Turn, Work};
+use rest::Rest;
 use segments::Segments;
 
 /// How long a segment of the journal gets before the next one is begun.
@@ -157,6 +159,7 @@ pub struct Store {
 
 struct Inner {
     queue: Arc<Queue>,
+    rest: Arc<Rest>,
     segments: Arc<Segments>,
     opened: Opened,
     condition: Shared,
@@ -181,7 +184,7 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, StoreError> {
         let low_water = options.low_water;
         let open::Ready { writer, segments, opened, condition } = open::open(disk, options)?;
-        let queue = Arc::new(Queue::default());
+        let (queue, rest) = (Arc::new(Queue::default()), Arc::clone(&writer.rest));
         let (end, ended) = watch::channel(());
         let theirs = Arc::clone(&queue);
         let thread = thread::Builder::new().name("writer".to_owned());
@@ -191,7 +194,8 @@ impl Store {
             drop(end);
         });
         started.map_err(|error| StoreError::io("start", "the writer", &error))?;
-        Ok(Self { inner: Arc::new(Inner { queue, segments, opened, condition, low_water, ended }) })
+        let inner = Inner { queue, rest, segments, opened, condition, low_water, ended };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What opening found and mended.
@@ -248,14 +252,20 @@ impl Store {
 
     /// Looks at the newest state, and answers once every durable commit it saw is synced.
     ///
-    /// It goes on when nothing can be recorded any more.
+    /// It goes on when nothing can be recorded any more. While the writer has nothing to do it is
+    /// not woken for this: `look` then runs on the caller's thread, so it must not wait.
     pub async fn read<R: Send + 'static>(
         &self,
         look: impl FnOnce(&State, Head) -> R + Send + 'static,
     ) -> Result<R, StoreError> {
+        let look = |state: &State, head: Head| catch(|| look(state, head));
+        let look = match self.inner.rest.look(look) {
+            Ok(looked) => return looked,
+            Err(look) => look,
+        };
         let (to, answer) = oneshot::channel();
         let work: Work = Box::new(move |turn| {
-            let looked = turn.and_then(|turn| catch(|| look(turn.state, turn.head)));
+            let looked = turn.and_then(|turn| look(turn.state, turn.head));
             Step::Answer(reply(to, looked))
         });
         self.inner.queue.push(Job::Read(work)).await?;

@@ -84,6 +84,7 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
         segments: Arc::clone(&segments),
         journal,
         state,
+        rest: Arc::default(),
         watch: ClockWatch::new(&options.clock),
         clock: options.clock,
         salt: salt()?,

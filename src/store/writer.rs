@@ -23,6 +23,7 @@ use super::{
     owed::lowers,
     queue::{Job, Queue, Reply, Step, Turn},
     record::{Line, Record, stamp},
+    rest::Rest,
     segments::Segments,
     space::Space,
 };
@@ -44,7 +45,9 @@ pub(crate) struct Writer {
     pub(crate) journal: Journal,
     pub(crate) segments: Arc<Segments>,
     pub(crate) space: Space,
+    /// The newest state; it is in `rest` while the writer waits for something to do.
     pub(crate) state: State,
+    pub(crate) rest: Arc<Rest>,
     pub(crate) clock: Clock,
     pub(crate) watch: ClockWatch,
     /// Keeps ids given before and after a power cut apart.
@@ -76,7 +79,7 @@ impl Writer {
         self.settle_up();
         loop {
             let patience = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
-            if !queue.take(&mut jobs, BATCH, patience) {
+            if !self.wait(queue, &mut jobs, patience) {
                 break;
             }
             self.watch_clock();
@@ -90,6 +93,16 @@ impl Writer {
             }
         }
         self.finish();
+    }
+
+    /// Waits for jobs, and lets the state be looked at meanwhile. Says `false` when no more come.
+    fn wait(&mut self, queue: &Queue, jobs: &mut Vec<Job>, patience: Option<Duration>) -> bool {
+        self.rest.lay_down(std::mem::take(&mut self.state), self.journal.head());
+        let go_on = queue.take(jobs, BATCH, patience);
+        // Nobody else takes it; without it nothing could be decided.
+        let Some(state) = self.rest.take_up() else { return false };
+        self.state = state;
+        go_on
     }
 
     /// Has a jump of the clock written down before whatever is decided by it.

@@ -132,6 +132,34 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
     store.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_wakes_no_writer_that_rests_and_waits_for_one_that_syncs() {
+    let gate = Arc::new(Gate::default());
+    let disk = Gated { disk: SimDisk::default().port(), gate: gate.clone() };
+    let store = Store::open(Arc::new(disk), options(SEGMENT_BYTES)).unwrap();
+    commit(&store, vec![opened("scout")]).await.unwrap();
+    let own = std::thread::current().id();
+    let where_looked = || store.read(|_, _| std::thread::current().id());
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    // It rests once it has answered.
+    while where_looked().await.unwrap() != own {
+        assert!(tokio::time::Instant::now() < until, "every look goes to the writer");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gate.set(true);
+    let mut paid = Box::pin(commit(&store, vec![credit("scout", 5)]));
+    assert!((&mut paid).now_or_never().is_none());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut read = Box::pin(store.read(|_, head| head.seq));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!((&mut read).now_or_never().is_none(), "seen before it is synced");
+    gate.set(false);
+    paid.await.unwrap();
+    assert_eq!(read.await.unwrap(), 2);
+    store.close().await;
+    assert!(matches!(store.read(|_, head| head).await, Err(StoreError::Closed)));
+}
+
 #[test]
 fn a_full_disk_refuses_and_recovers_when_there_is_room() {
     let disk = SimDisk::default();
