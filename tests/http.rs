@@ -8,6 +8,8 @@ mod matrix;
 mod messages;
 #[path = "http/operator.rs"]
 mod operator;
+#[path = "http/straight.rs"]
+mod straight;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/via.rs"]

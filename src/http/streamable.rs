@@ -1,19 +1,26 @@
 //! MCP over Streamable HTTP: sessions of 2025-11-25 and before, and requests without one since.
 //!
 //! The library speaks the protocol. What comes before it is ours: whose session it is, what a
-//! message may be, how many sessions there may be.
+//! message may be, how many sessions there may be. And a message in a session of which nothing
+//! is to be settled any more goes to the session's server as it is: the library would read it a
+//! second time, and answer with a stream of one event where plain JSON does.
 
 use std::sync::Arc;
 
-use axum::{body::Body, response::Response};
+use axum::{
+    Json,
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request,
+    HeaderMap, Method, Request, StatusCode,
     body::{Bytes, Incoming},
     header,
+    http::request::Parts,
 };
 use rmcp::{
-    model::{ClientJsonRpcMessage, ClientRequest},
+    model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, ProtocolVersion},
     transport::{StreamableHttpServerConfig, StreamableHttpService},
 };
 
@@ -25,8 +32,11 @@ use super::{
 };
 use crate::mcp::framing::Passed;
 
-/// In which a client names its session.
+/// In which a client names its session, and the version of the protocol that was agreed on in it.
 const SESSION: &str = "mcp-session-id";
+const VERSION: &str = "mcp-protocol-version";
+/// What a client must say that it reads, each of them, whichever it then gets.
+const ACCEPTED: [&str; 2] = ["application/json", "text/event-stream"];
 
 /// Answers a request of this bearer's.
 pub(super) async fn answer(
@@ -62,6 +72,11 @@ async fn post(
         Ok(message) => message,
         Err(refused) => return refused,
     };
+    if let Some(session) = &session
+        && is_settled(&parts.headers, &message.read)
+    {
+        return straight(session, parts, message).await;
+    }
     let Message { line, read, passed, begun } = message;
     if session.is_none() && opens_session(&read) && !sessions.has_room(bearer) {
         return no_room();
@@ -76,6 +91,58 @@ async fn post(
         session.cancel(id);
     }
     response
+}
+
+/// Whether a message in a session has all its answers about the transport: it reads both kinds of
+/// answers, speaks a version that has sessions, and does not begin anew. Whatever is odd is not
+/// settled.
+fn is_settled(headers: &HeaderMap, message: &ClientJsonRpcMessage) -> bool {
+    let mut accepts = headers.get_all(header::ACCEPT).iter();
+    let (Some(accept), None) = (accepts.next(), accepts.next()) else { return false };
+    let kinds = || accept.to_str().unwrap_or_default().split(',').map(str::trim);
+    let accepts = ACCEPTED.iter().all(|kind| kinds().any(|one| one.eq_ignore_ascii_case(kind)));
+    let with_sessions = ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE);
+    let known = |version| with_sessions.iter().any(|known| version == known.as_str());
+    let agreed = headers.get_all(VERSION).iter().all(known);
+    let of_itself = match message {
+        ClientJsonRpcMessage::Request(request) => {
+            request.request.get_meta().protocol_version().is_some()
+        }
+        ClientJsonRpcMessage::Notification(_)
+        | ClientJsonRpcMessage::Response(_)
+        | ClientJsonRpcMessage::Error(_) => false,
+    };
+    accepts && agreed && !of_itself && !opens_session(message)
+}
+
+/// Takes a message into its session, and answers with what the session's server says to it.
+async fn straight(session: &Session, parts: Parts, message: Message) -> Response {
+    let Message { mut read, passed, begun, .. } = message;
+    // The tools look there for what the client says of itself.
+    match &mut read {
+        ClientJsonRpcMessage::Request(request) => {
+            request.request.extensions_mut().insert(parts);
+        }
+        ClientJsonRpcMessage::Notification(notification) => {
+            notification.notification.extensions_mut().insert(parts);
+        }
+        ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
+    }
+    let is_request = matches!(passed, Passed::Request(_));
+    let Ok(answer) = session.send(read).await else { return no_session() };
+    drop(begun);
+    if let Passed::Cancel(id) = passed {
+        session.cancel(id);
+    }
+    if !is_request {
+        return StatusCode::ACCEPTED.into_response();
+    }
+    match answer.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(_) if session.has_ended() => no_session(),
+        // It was cancelled, and nobody waits for an answer.
+        Err(_) => StatusCode::ACCEPTED.into_response(),
+    }
 }
 
 fn opens_session(message: &ClientJsonRpcMessage) -> bool {

@@ -197,6 +197,11 @@ impl Session {
         }
     }
 
+    /// Whether the session has ended.
+    pub(in crate::http) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Waits for the end of the session.
     pub(in crate::http) fn ended(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
         let mut ended = self.ended.subscribe();
