@@ -4,6 +4,7 @@ mod agents;
 mod broken;
 mod clients;
 mod foreign;
+mod secrets;
 mod status;
 
 use std::{

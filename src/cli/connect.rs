@@ -11,6 +11,7 @@ mod entry;
 mod file;
 mod json;
 mod receipt;
+mod secrets;
 mod status;
 mod text;
 mod toml;
@@ -112,7 +113,7 @@ async fn connect(
         let said = format!("{} is connected as `{agent}` already.", client.name());
         output.words(&said)?;
     } else {
-        let Some((diff, backup)) = write(args.yes, client, &file, &fields, present, output)? else {
+        let Some((diff, backup)) = write(args.yes, client, &file, &entry, present, output)? else {
             return Ok(ExitCode::from(FAILED));
         };
         told.insert("changed".to_owned(), json!(true));
@@ -130,19 +131,23 @@ fn write(
     yes: bool,
     client: Client,
     file: &ConfigFile,
-    fields: &Map<String, Value>,
+    entry: &Entry,
     present: Option<Value>,
     output: Output,
 ) -> anyhow::Result<Option<(String, Option<std::path::PathBuf>)>> {
     file.writable()?;
     let old = file.text().unwrap_or_default();
-    let edited = text::with(client, old, fields).map_err(|error| broken(&file.path, &error))?;
+    let fields = entry.over(present.as_ref(), client);
+    let edited = text::with(client, old, &fields).map_err(|error| broken(&file.path, &error))?;
     let reads = text::entry(client, &edited).ok().flatten();
-    if reads.as_ref().and_then(Value::as_object) != Some(fields) {
+    if reads.as_ref().and_then(Value::as_object) != Some(&fields) {
         let strange = Broken("our entry has no place in it".to_owned());
         return Err(broken(&file.path, &strange).into());
     }
-    let diff = diff::diff(old, &edited);
+    // What others set in our entry may be a secret; what we write is none.
+    let public = Value::Object(entry.fields(true)).to_string();
+    let diff = diff::diff(client, old, &edited, &public);
+    let diff = diff.map_err(|error| broken(&file.path, &error))?;
     if !agreed(yes, &file.path, &diff, "Write this?", output)? {
         return Ok(None);
     }
@@ -156,7 +161,7 @@ fn write(
         receipts.keep(file.text())?;
     }
     file.replace(Some(&edited))?;
-    receipts.note(&file.path, Value::Object(fields.clone()))?;
+    receipts.note(&file.path, Value::Object(fields))?;
     let backup = receipts.backup();
     Ok(Some((diff, backup.exists().then_some(backup))))
 }

@@ -66,7 +66,8 @@ pub(in crate::cli) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCod
     };
     let plan = plan(client, old, &entry, &receipts);
     let plan = plan.map_err(|error| broken(&file.path, &error))?;
-    let change = diff(old, plan.text.as_deref().unwrap_or_default());
+    let change = diff(client, old, plan.text.as_deref().unwrap_or_default(), "");
+    let change = change.map_err(|error| broken(&file.path, &error))?;
     let mut told = told;
     told["diff"] = json!(change);
     told["ours"] = json!(plan.ours);

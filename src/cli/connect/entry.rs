@@ -17,7 +17,7 @@ use crate::{
 /// The name of our entry.
 pub(super) const NAME: &str = "pettycash";
 /// Where the state of all programs is kept, head anchors among it.
-const STATE_VARIABLE: &str = "XDG_STATE_HOME";
+pub(super) const STATE_VARIABLE: &str = "XDG_STATE_HOME";
 /// Directories that hold a program only for a while.
 const PASSING: [&str; 4] = ["_npx", ".cache", "target/debug", "target/release"];
 

@@ -1,13 +1,29 @@
 //! A configuration in JSON, edited where it stands: what others wrote stays as they wrote it.
 
 use jsonc_parser::{
-    ParseOptions,
+    CollectOptions, ParseOptions, ast,
+    common::Ranged,
     cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode},
+    parse_to_ast,
 };
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{entry::NAME, text::Broken};
+use super::{entry::NAME, secrets::Part, text::Broken};
+
+/// What is JSON, and comments and commas at the end beside it.
+const OPTIONS: ParseOptions = ParseOptions {
+    allow_comments: true,
+    allow_trailing_commas: true,
+    allow_loose_object_property_names: false,
+    allow_missing_commas: false,
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
 
 /// A file's text, the key that holds its servers, and whether it may have comments.
 #[derive(Clone, Copy, Debug)]
@@ -81,25 +97,37 @@ impl Json {
             let strict = serde_json::from_str::<IgnoredAny>(text);
             strict.map_err(|error| Broken(error.to_string()))?;
         }
-        let options = ParseOptions {
-            allow_comments: true,
-            allow_trailing_commas: true,
-            allow_loose_object_property_names: false,
-            allow_missing_commas: false,
-            allow_single_quoted_strings: false,
-            allow_hexadecimal_numbers: false,
-            allow_unary_plus_numbers: false,
-            allow_bare_decimal_point_numbers: false,
-            allow_non_finite_numbers: false,
-            allow_extended_string_escapes: false,
-        };
-        CstRootNode::parse(text, &options).map_err(|error| Broken(error.to_string()))
+        CstRootNode::parse(text, &OPTIONS).map_err(|error| Broken(error.to_string()))
     }
 
     fn servers(self, top: &CstObject) -> Result<Option<CstObject>, Broken> {
         let Some(found) = one(top, self.servers)? else { return Ok(None) };
         let no_object = || Broken(format!("`{}` is no object", self.servers));
         found.object_value().map(Some).ok_or_else(no_object)
+    }
+}
+
+/// All that a text says, and where in it.
+pub(super) fn part(text: &str) -> Result<Part, Broken> {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS);
+    let parsed = parsed.map_err(|error| Broken(error.to_string()))?;
+    Ok(parsed.value.map_or(Part::Table(Vec::new()), placed))
+}
+
+fn placed(value: ast::Value) -> Part {
+    let place = value.start()..value.end();
+    match value {
+        ast::Value::StringLit(text) => Part::Text(text.value.into_owned(), place),
+        ast::Value::Array(list) => Part::List(list.elements.into_iter().map(placed).collect()),
+        ast::Value::Object(object) => {
+            let fields = object.properties.into_iter();
+            Part::Table(
+                fields.map(|field| (field.name.into_string(), placed(field.value))).collect(),
+            )
+        }
+        ast::Value::NumberLit(_) | ast::Value::BooleanLit(_) | ast::Value::NullKeyword(_) => {
+            Part::Plain(place)
+        }
     }
 }
 

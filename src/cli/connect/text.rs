@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::{
     clients::{Client, Format},
-    json::Json,
+    json::{self, Json},
+    secrets::Secrets,
     toml,
 };
 
@@ -49,6 +50,18 @@ pub(super) fn without(client: Client, text: &str, servers_too: bool) -> Result<S
         Format::Toml => toml::without(text)?,
     };
     Ok(mark.to_owned() + &text)
+}
+
+/// What of a text is shown to nobody.
+pub(super) fn secrets(client: Client, text: &str) -> Result<Secrets, Broken> {
+    // Another character is put where the mark is, so that every place stays what it is.
+    let (mark, unmarked) = unmarked(text);
+    let blank = " ".repeat(mark.len()) + unmarked;
+    let part = match client.format() {
+        Format::Json { .. } => json::part(&blank)?,
+        Format::Toml => toml::part(&blank)?,
+    };
+    Ok(Secrets::of(&part, &blank))
 }
 
 /// Our entry alone, as one would paste it.

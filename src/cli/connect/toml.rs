@@ -7,7 +7,7 @@ use toml_edit::{
     Array, Document, DocumentMut, InlineTable, Item, Table, TableLike, Value as Toml, value,
 };
 
-use super::{entry::NAME, text::Broken};
+use super::{entry::NAME, secrets::Part, text::Broken};
 
 /// The table of all servers.
 const SERVERS: &str = "mcp_servers";
@@ -16,6 +16,12 @@ const SERVERS: &str = "mcp_servers";
 pub(super) fn entry(text: &str) -> Result<Option<Value>, Broken> {
     let document: DocumentMut = parse(text)?;
     Ok(servers(document.as_table())?.and_then(|servers| servers.get(NAME)).map(json))
+}
+
+/// All that a text says, and where in it.
+pub(super) fn part(text: &str) -> Result<Part, Broken> {
+    let document = Document::parse(text).map_err(|error| broken(&error))?;
+    Ok(table_part(document.as_table()))
 }
 
 /// The text with our entry as it should be.
@@ -201,6 +207,30 @@ fn json_value(value: &Toml) -> Value {
         Toml::Array(values) => values.iter().map(json_value).collect(),
         Toml::InlineTable(table) => {
             table.iter().map(|(name, value)| (name.to_owned(), json_value(value))).collect()
+        }
+    }
+}
+
+fn table_part(table: &dyn TableLike) -> Part {
+    let placed = |item: &Item| match item {
+        Item::None => Part::List(Vec::new()),
+        Item::Value(value) => value_part(value),
+        Item::Table(table) => table_part(table),
+        Item::ArrayOfTables(tables) => {
+            Part::List(tables.iter().map(|table| table_part(table)).collect())
+        }
+    };
+    Part::Table(table.iter().map(|(name, item)| (name.to_owned(), placed(item))).collect())
+}
+
+fn value_part(value: &Toml) -> Part {
+    let place = || value.span().unwrap_or_default();
+    match value {
+        Toml::String(text) => Part::Text(text.value().clone(), place()),
+        Toml::Array(values) => Part::List(values.iter().map(value_part).collect()),
+        Toml::InlineTable(table) => table_part(table),
+        Toml::Integer(_) | Toml::Float(_) | Toml::Boolean(_) | Toml::Datetime(_) => {
+            Part::Plain(place())
         }
     }
 }
