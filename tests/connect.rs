@@ -3,6 +3,7 @@
 mod agents;
 mod broken;
 mod clients;
+mod crashing;
 mod foreign;
 mod secrets;
 mod status;
@@ -89,7 +90,11 @@ impl Machine {
     }
 
     fn run(&self, line: &str) -> Output {
-        let mut command = Command::new(BINARY);
+        self.furnish(&mut Command::new(BINARY), line).output().unwrap()
+    }
+
+    /// Has a command take a line's words, on this machine and no other.
+    fn furnish<'a>(&self, command: &'a mut Command, line: &str) -> &'a mut Command {
         command.args(line.split_whitespace()).stdin(Stdio::null()).env_clear();
         command.env("HOME", self.user()).env("PATH", self.path("bin"));
         command.env("PETTYCASH_HOME", self.home()).env("XDG_STATE_HOME", self.path("state"));
@@ -100,7 +105,7 @@ impl Machine {
                 value => command.env(name, value),
             };
         }
-        command.output().unwrap()
+        command
     }
 
     /// What a line prints when it works.

@@ -153,15 +153,14 @@ fn write(
     }
     let receipts = Receipts::of(client, &file.path)?;
     // One that we wrote before, and nobody touched since, leads back to what was before that.
-    let ours = present.is_some_and(|present| {
-        let before = receipts.before();
-        receipts.wrote(&present) && leads_to(client, before.as_deref(), &present, old)
-    });
-    if !ours {
+    let wrote = present.filter(|present| receipts.wrote(present));
+    let before = receipts.before();
+    let leads = |wrote: &Value| leads_to(client, before.as_deref(), wrote, old);
+    if !wrote.as_ref().is_some_and(leads) {
         receipts.keep(file.text())?;
     }
+    receipts.note(&file.path, Value::Object(fields), wrote)?;
     file.replace(Some(&edited))?;
-    receipts.note(&file.path, Value::Object(fields))?;
     let backup = receipts.backup();
     Ok(Some((diff, backup.exists().then_some(backup))))
 }

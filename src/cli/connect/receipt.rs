@@ -1,10 +1,13 @@
 //! What we wrote into a client's configuration, and what was there before: so that it can be
 //! undone, and what somebody else wrote is told from it.
 //!
+//! It is kept before the client's file is written: what is kept of a change that never happened
+//! harms nothing, but a change of which nothing is kept could not be undone.
+//!
 //! It belongs to the user, not to one home, and lies with the state of the platform.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -24,11 +27,15 @@ pub(super) struct Receipts {
     name: String,
 }
 
-/// What we wrote.
+/// What we write.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Receipt {
     config: PathBuf,
     entry: Value,
+    /// What we had written before, which it stands in place of. As this is noted first, it is what
+    /// is still there if we were ended before the file was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instead_of: Option<Value>,
 }
 
 impl Receipts {
@@ -47,7 +54,9 @@ impl Receipts {
     /// Whether this is the entry that we wrote.
     pub(super) fn wrote(&self, entry: &Value) -> bool {
         let text = fs::read(self.receipt()).unwrap_or_default();
-        serde_json::from_slice::<Receipt>(&text).is_ok_and(|receipt| receipt.entry == *entry)
+        serde_json::from_slice::<Receipt>(&text).is_ok_and(|receipt| {
+            receipt.entry == *entry || receipt.instead_of.as_ref() == Some(entry)
+        })
     }
 
     /// The text that was there before; nothing if there was no file.
@@ -64,9 +73,15 @@ impl Receipts {
         kept.map_err(|error| self.failed(&error))
     }
 
-    /// Notes what we are about to write.
-    pub(super) fn note(&self, config: &Path, entry: Value) -> Result<(), Failure> {
-        let receipt = Receipt { config: config.to_owned(), entry };
+    /// Notes what we are about to write, and what of ours it stands in place of. Once this
+    /// answers, a crash does not lose it.
+    pub(super) fn note(
+        &self,
+        config: &Path,
+        entry: Value,
+        instead_of: Option<Value>,
+    ) -> Result<(), Failure> {
+        let receipt = Receipt { config: config.to_owned(), entry, instead_of };
         let text = serde_json::to_vec(&receipt).map_err(io::Error::from);
         let noted = text.and_then(|text| self.write(&self.receipt(), &text));
         noted.map_err(|error| self.failed(&error))
@@ -95,7 +110,8 @@ impl Receipts {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(text)?;
         file.sync_all()?;
-        fs::rename(&new, path)
+        fs::rename(&new, path)?;
+        File::open(&self.dir)?.sync_all()
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
