@@ -200,8 +200,8 @@ fn a_home_that_is_not_there_is_neither_verified_nor_made() {
 fn init_names_a_home_that_is_not_the_platforms() {
     let desk = Desk::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-    command.args(["init", "--json", "--home"]).arg(desk.home()).stdin(Stdio::null());
-    command.env_remove("PETTYCASH_HOME").env("PETTYCASH_IDLE_EXIT", "2s");
+    as_operator(&mut command).args(["init", "--json", "--home"]).arg(desk.home());
+    command.stdin(Stdio::null()).env_remove("PETTYCASH_HOME").env("PETTYCASH_IDLE_EXIT", "2s");
     command.env("XDG_STATE_HOME", desk.home().join("state"));
     let told: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     let home = &told["config"]["mcpServers"]["pettycash"]["env"]["PETTYCASH_HOME"];

@@ -19,6 +19,7 @@ use crate::{
     client::Operator,
     home::Home,
     policy::{
+        mandate::Funding,
         names::{Handle, Note, Reason, TokenId},
         terms::{AgentView, Revocation},
     },
@@ -85,7 +86,11 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 let (new, proving) = create::terms(create)?;
                 let what = async || Ok(format!("This creates the agent {}.", new.handle));
                 let act = async |operator: &Operator| operator.create_agent(&new).await;
-                let view = proving.prove(&operator, what, act).await?;
+                // One that starts at zero can spend nothing until somebody gives it something.
+                let view = match new.funding {
+                    Funding::Allowance => proving.raise(&operator, what, act).await?,
+                    Funding::Prepaid => proving.prove(&operator, what, act).await?,
+                };
                 output.print(&view, || create::created(&view))?;
             }
             Verb::List => {

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<Ex
             let new = terms(args);
             let what = async || Ok(format!("This creates the agent {}.", new.handle));
             let act = async |operator: &Operator| operator.create_agent(&new).await;
-            args.proving.prove(&operator, what, act).await?;
+            args.proving.raise(&operator, what, act).await?;
         }
         let snippet = connect::common_snippet(home, &args.agent)?;
         let created = wanted && !present;

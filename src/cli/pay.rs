@@ -58,7 +58,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         let what = async || Ok(format!("This pays {service} from the budget of {handle}."));
         let act = async |operator: &Operator| operator.pay(&handle, &payment).await;
-        let answer = proving.prove(&operator, what, act).await?;
+        let answer = proving.raise(&operator, what, act).await?;
         output.print(&answer, || words(&answer, &handle, &service))?;
         let Refused { outcome, code, .. } = &answer.refused;
         Ok(match code {

@@ -45,8 +45,8 @@ pub(super) struct Proving {
 }
 
 impl Proving {
-    /// Does what gives an existing agent more: as [`Self::prove`], and not for an AI agent where
-    /// there is no passphrase.
+    /// Does what gives an agent more, or spends what it has: as [`Self::prove`], and not for an AI
+    /// agent where there is no passphrase.
     pub(super) async fn raise<T>(
         &self,
         operator: &Operator,
@@ -96,7 +96,7 @@ pub(super) async fn guard(operator: &Operator) -> anyhow::Result<()> {
     }
     Err(Failure::OperatorNeeded {
         message: format!(
-            "this gives an agent more, and it is an AI agent that asks: {mark} is set"
+            "this is an operator's to do, and it is an AI agent that asks: {mark} is set"
         ),
         hint: "type it in a terminal of your own. This is a guard rail, not a wall; `pettycash \
                operator init` has everybody asked for a passphrase instead"

@@ -119,7 +119,17 @@ fn once_there_is_a_passphrase_what_gives_more_takes_a_proof_and_what_gives_less_
 fn an_agent_gives_nobody_more_where_there_is_no_passphrase() {
     let (desk, paid) = furnished();
     let before = desk.ok("ledger --json");
-    for line in raising(&paid).iter().chain([&"operator init".to_owned()]) {
+    let mut lines = raising(&paid);
+    lines.extend(
+        [
+            "operator init",
+            "agent create rich --cap 100.00/day --funding allowance",
+            "init --agent second",
+            "pay intern search",
+        ]
+        .map(str::to_owned),
+    );
+    for line in &lines {
         let done = desk.command(line).env("CLAUDECODE", "1").output().unwrap();
         let said = String::from_utf8(done.stderr).unwrap();
         assert_eq!(done.status.code(), Some(7), "{line}: {said}");
@@ -138,7 +148,8 @@ fn an_agent_gives_nobody_more_where_there_is_no_passphrase() {
         let done = desk.command("top-up intern 1.00").env(name, value).output().unwrap();
         assert!(done.status.success(), "{name}");
     }
-    for line in LOWERING.iter().chain(&["agent create more", "init --agent second"]) {
+    // What starts at zero, and what is there already, gives nobody anything.
+    for line in LOWERING.iter().chain(&["agent create more", "init --agent intern"]) {
         let done = desk.command(line).env("CLAUDECODE", "1").output().unwrap();
         let said = String::from_utf8(done.stderr).unwrap();
         assert!(done.status.success(), "{line}: {said}");

@@ -98,6 +98,8 @@ live_apart() {
     mkdir "$work/user"
     export HOME=$work/user PETTYCASH_HOME=$work/home
     unset XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_CACHE_HOME XDG_RUNTIME_DIR
+    # As at a terminal of the operator's, also where an AI agent runs this.
+    unset CLAUDECODE CLAUDE_CODE_ENTRYPOINT CURSOR_AGENT GEMINI_CLI CLINE_ACTIVE OPENCODE "${!CODEX_@}"
     log=$work/log
     trap 'close_home || true; rm -rf "$work"' EXIT
     failed=0
