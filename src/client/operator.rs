@@ -251,6 +251,11 @@ impl Operator {
         self.get("/v1/operator").await
     }
 
+    /// Sees whether what is shown proves an operator; before there is a passphrase anything does.
+    pub async fn prove(&self) -> Answer<OperatorDoor> {
+        self.post("/v1/operator/proof", &serde_json::Value::Null).await
+    }
+
     /// Gives the operators a passphrase, or another one.
     pub async fn set_passphrase(&self, new: &NewPassphrase) -> Answer<OperatorDoor> {
         self.send(Method::PUT, "/v1/operator/passphrase", new, Again::UnlessSent).await

@@ -67,6 +67,8 @@ fn routes() -> Vec<Route> {
         delete("/v1/tokens/{token_id}", revoke_token, "revoke_token",
             "Has a token let nobody in any more"),
         get("/v1/operator", door, "operator_door", "Whether there is a passphrase"),
+        post("/v1/operator/proof", prove, "prove",
+            "Sees whether what is shown proves an operator, for what is done elsewhere"),
         put("/v1/operator/passphrase", set_passphrase, "set_passphrase",
             "Gives the operators a passphrase, or another one"),
         get("/v1/operator/tokens", operator_tokens, "list_operator_tokens",
@@ -266,6 +268,10 @@ async fn books(State(app): State<App>) -> Answer<Books> {
 
 async fn door(State(app): State<App>) -> Json<OperatorDoor> {
     Json(app.engine.operator_door())
+}
+
+async fn prove(State(app): State<App>, shown: Shown) -> Answer<OperatorDoor> {
+    raised(&app, shown, async |engine: Engine| Ok(engine.operator_door())).await
 }
 
 async fn set_passphrase(

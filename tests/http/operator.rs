@@ -27,6 +27,7 @@ fn story() -> Vec<(&'static str, Value)> {
         ("operator_door", none.clone()),
         // From here on whatever gives an agent more takes a proof, which the token is.
         ("set_passphrase", json!({"passphrase": "correct horse"})),
+        ("prove", none.clone()),
         (
             "create_agent",
             json!({"handle": "temp", "funding": "prepaid", "caps": [
