@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json};
 use super::{
     output::{FAILED, Failure, Output, plain, print_all, wait},
     owner,
+    proof::Proving,
 };
 use crate::{
     client::Operator,
@@ -51,7 +52,8 @@ Examples:
   pettycash connect --status                    who is connected, as which agent
 
 Clients: claude-code, claude-desktop, cursor, vscode, codex. An entry `pettycash` is written, which
-starts this program by its absolute path; it holds no secret. Undo it with `pettycash disconnect`.";
+starts this program by its absolute path; it holds no secret. Undo it with `pettycash disconnect`.
+Where there is an entry that pays as somebody else, changing it takes an operator's proof.";
 
 /// `pettycash connect`
 #[derive(Debug, clap::Args)]
@@ -72,6 +74,8 @@ pub(super) struct Args {
     /// Write it without asking
     #[arg(long, short, conflicts_with = "status")]
     yes: bool,
+    #[command(flatten)]
+    proving: Proving,
 }
 
 pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
@@ -113,6 +117,11 @@ async fn connect(
         let said = format!("{} is connected as `{agent}` already.", client.name());
         output.words(&said)?;
     } else {
+        let before = present.as_ref().filter(|present| !entry.pays_as(present));
+        if let Some(before) = before {
+            let what = async || Ok(other_payer(client, before, &agent));
+            args.proving.raise(operator, what, async |operator| operator.prove().await).await?;
+        }
         let Some((diff, backup)) = write(args.yes, client, &file, &entry, present, output)? else {
             return Ok(ExitCode::from(FAILED));
         };
@@ -124,6 +133,20 @@ async fn connect(
     let answered = check::answers(&Started::of(&Value::Object(fields))).await;
     let notes = notes(client, &file, &entry, &agents, told["changed"] == json!(true));
     report(client, told, answered, &notes, output)
+}
+
+/// What changes where a client is to pay as somebody else.
+///
+/// That takes an operator, as whatever gives an agent more does: a model that sits in that client
+/// would have another's budget from then on. It is a guard rail, not a wall: what runs under the
+/// operator's account can write that file itself, or start `pettycash mcp --agent` for any agent
+/// that local clients may use. For that same reason nobody is asked where a client has no entry
+/// yet: an entry gives it nothing that it could not have, and somebody who sets up his clients is
+/// not asked for each. An agent that is to be out of reach is one with `--no-local`.
+fn other_payer(client: Client, before: &Value, agent: &Handle) -> String {
+    let was = Started::of(before).agent;
+    let was = was.map_or("what its entry starts now".to_owned(), |was| format!("`{was}`"));
+    format!("This has {} pay as `{agent}`, in the place of {was}.", client.name())
 }
 
 /// Writes the entry once it is agreed to. Gives what changed and where the former text is kept.

@@ -1,8 +1,10 @@
 //! Whom a client is connected as.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use super::Machine;
+use super::{CLIENTS, Machine};
 
 #[test]
 fn without_a_name_the_only_agent_or_claude_is_meant() {
@@ -42,6 +44,54 @@ fn an_agent_that_is_frozen_is_connected_and_it_is_said() {
     let told = machine.json("connect cursor --yes");
     let frozen = json!("`claude` is frozen: it pays nothing for now");
     assert!(told["notes"].as_array().unwrap().contains(&frozen), "{told}");
+}
+
+#[test]
+fn a_client_that_pays_as_another_agent_takes_an_operator() {
+    let machine = Machine::new();
+    machine.ok("agent create scout --funding prepaid");
+    let machine = machine.with("CLAUDECODE", "1");
+    let foreign = "{\"mcpServers\": {\"pettycash\": {\"url\": \"http://x\"}}}";
+    machine.write("claude-desktop", foreign);
+    // What pays as nobody yet is given nothing that it could not have had.
+    for (client, _) in CLIENTS.iter().filter(|(client, _)| *client != "claude-desktop") {
+        machine.ok(&format!("connect {client} --yes"));
+    }
+    for (client, _) in CLIENTS {
+        let before = machine.read(client);
+        let told = machine.fails(&format!("connect {client} --agent scout --yes"), 7);
+        for word in ["CLAUDECODE is set", "guard rail, not a wall"] {
+            assert!(told.contains(word), "{client}: {told}");
+        }
+        assert_eq!(machine.read(client), before, "{client}");
+        assert!(machine.ok(&format!("connect {client} --agent scout --print")).contains("scout"));
+    }
+    // The same agent by another path is the same payer.
+    let moved = machine.read("cursor").replace(super::BINARY, "/nowhere/pettycash");
+    machine.write("cursor", &moved);
+    machine.ok("connect cursor --yes");
+    // The same name in another place is another.
+    let moved = machine.read("cursor").replace("/home\"", "/elsewhere\"");
+    machine.write("cursor", &moved);
+    machine.fails("connect cursor --yes", 7);
+
+    let machine = machine.with("CLAUDECODE", "");
+    machine.ok("connect vscode --agent scout --yes");
+    let token = machine.json("operator token")["token"].as_str().unwrap().to_owned();
+    let file = machine.path("passphrase");
+    fs::write(&file, "correct horse battery").unwrap();
+    machine.ok(&format!("operator init --passphrase-file {}", file.display()));
+    let told = machine.fails("connect codex --agent scout --yes", 7);
+    assert!(told.contains("takes an operator's proof"), "{told}");
+    assert_eq!(machine.entry("codex")["args"][2], "claude");
+    machine.ok("disconnect cursor --yes");
+    machine.ok("connect cursor --agent scout --yes");
+    let machine = machine.with("PETTYCASH_OPERATOR_TOKEN", token);
+    machine.ok("connect codex --agent scout --yes");
+    assert_eq!(machine.entry("codex")["args"][2], "scout");
+    let machine = machine.with("PETTYCASH_OPERATOR_TOKEN", "opr_nothing");
+    machine.fails("connect codex --agent claude --yes", 7);
+    assert_eq!(machine.entry("codex")["args"][2], "scout");
 }
 
 #[test]

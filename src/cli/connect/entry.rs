@@ -61,6 +61,13 @@ impl Entry {
         fields
     }
 
+    /// Whether an entry pays as this one does: as the same agent, from the same data.
+    pub(super) fn pays_as(&self, present: &Value) -> bool {
+        let started = Started::of(present);
+        let ours = Started::of(&Value::Object(self.fields(false)));
+        started.agent == ours.agent && started.home() == ours.home()
+    }
+
     /// What should stand where `present` stands: what else somebody set in it is left to him.
     pub(super) fn over(&self, present: Option<&Value>, client: Client) -> Map<String, Value> {
         let mut fields = self.fields(client.names_the_kind());
@@ -122,6 +129,12 @@ impl Started {
         };
         Self { command: entry.get("command").and_then(text), agent, env: env.collect(), args }
     }
+
+    /// Where its data is.
+    pub(super) fn home(&self) -> Option<PathBuf> {
+        let named = self.env.iter().find(|(name, _)| name == HOME_VARIABLE);
+        named.map_or_else(default_home, |(_, dir)| Some(PathBuf::from(dir)))
+    }
 }
 
 fn is_stdio(entry: &Map<String, Value>) -> bool {
@@ -139,7 +152,7 @@ fn program() -> anyhow::Result<PathBuf> {
 }
 
 /// Where the home would be if the environment said nothing.
-pub(super) fn default_home() -> Option<PathBuf> {
+fn default_home() -> Option<PathBuf> {
     let user = etcetera::home_dir().ok()?;
     let data =
         if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };

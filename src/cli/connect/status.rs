@@ -16,7 +16,7 @@ use crate::{
         program,
     },
     client::Operator,
-    home::{HOME_VARIABLE, Home},
+    home::Home,
     policy::{names::Handle, terms::AgentView},
 };
 
@@ -141,7 +141,7 @@ fn read(client: Client) -> Result<Option<Value>, Failure> {
 
 /// Why what is started would not work.
 fn problems(started: &Started, home: &Home, agents: &[AgentView]) -> Vec<String> {
-    let Started { command: Some(command), agent: Some(agent), env, .. } = started else {
+    let Started { command: Some(command), agent: Some(agent), .. } = started else {
         return vec!["its entry `pettycash` is not one of ours".to_owned()];
     };
     let mut problems = Vec::new();
@@ -150,8 +150,7 @@ fn problems(started: &Started, home: &Home, agents: &[AgentView]) -> Vec<String>
     } else if !program::runs(Path::new(command)) {
         problems.push(format!("`{command}` is not there, or cannot be run"));
     }
-    let elsewhere = env.iter().find(|(name, _)| name == HOME_VARIABLE).map(|(_, dir)| dir);
-    let there = elsewhere.map_or_else(super::entry::default_home, |dir| Some(PathBuf::from(dir)));
+    let there = started.home();
     if there.as_deref() != Some(home.dir()) {
         let there = there.map(|dir| dir.display().to_string());
         let there = there.unwrap_or_else(|| "the platform's data directory".to_owned());
