@@ -21,6 +21,7 @@ use std::{
     process::Stdio,
 };
 
+use percent_encoding::percent_encode_byte;
 use pettycash::clock::instant;
 use serde_json::json;
 
@@ -83,10 +84,19 @@ fn no_token_is_taken_from_an_address_nor_is_any_in_the_log() {
     let web = Web::furnished();
     let token = web.token("scout", 0);
     let mut wire = web.connect();
-    let like_one = format!("agt_{}", "a".repeat(60));
-    for query in [format!("token={token}"), "access_token=x".to_owned(), format!("x={like_one}")] {
-        let reply = wire.ask(&format!("GET /mcp?{query}"), &message_headers(&token), b"");
-        assert_eq!((reply.status, &reply.json()["code"]), (400, &json!("token_in_url")), "{query}");
+    let encoded: String = token.bytes().map(percent_encode_byte).collect();
+    for target in [
+        format!("/mcp?token={token}"),
+        "/mcp?access_token=x".to_owned(),
+        format!("/mcp?x={token}"),
+        format!("/mcp?x={encoded}"),
+        format!("/mcp/{token}"),
+        format!("/{encoded}"),
+    ] {
+        let reply = wire.ask(&format!("GET {target}"), &message_headers(&token), b"");
+        assert_eq!(reply.status, 400, "{target}");
+        assert_eq!(reply.json()["code"], "token_in_url", "{target}");
+        assert!(![&token, &encoded].into_iter().any(|secret| reply.body.contains(secret)));
     }
     let session = wire.initialize(&token);
     wire.call(&token, &session, "get_balance", json!({})).answer();
@@ -97,7 +107,7 @@ fn no_token_is_taken_from_an_address_nor_is_any_in_the_log() {
     let log = web.log();
     assert!(log.contains("a message was refused"), "{log}");
     let legacy = path.split_once('=').unwrap().1;
-    for secret in [token.as_str(), &session, legacy] {
+    for secret in [token.as_str(), &encoded, &session, legacy] {
         assert!(!log.contains(secret), "{log}");
     }
 }

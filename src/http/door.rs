@@ -3,7 +3,8 @@
 
 use std::{fmt, net::SocketAddr};
 
-use hyper::{HeaderMap, Request, StatusCode, Uri, header};
+use hyper::{HeaderMap, Request, StatusCode, Uri, header, http::uri::PathAndQuery};
+use percent_encoding::percent_decode_str;
 
 use super::problem::Failure;
 
@@ -21,9 +22,10 @@ pub(super) const OPERATOR: &str = "/v1/";
 /// Names of a query's fields that would carry a token.
 const TOKEN_FIELDS: [&str; 8] =
     ["token", "access_token", "auth", "authorization", "bearer", "api_key", "apikey", "key"];
-/// How our tokens begin, and more than any name that begins the same has.
+/// How our tokens begin, and how many of their digits in a row no name has: one that was cut is
+/// still seen.
 const TOKEN_STARTS: [&str; 2] = ["agt_", "opr_"];
-const MAX_NAME_LIKE_TOKEN: usize = crate::policy::names::MAX_NAME;
+const TOKEN_DIGITS: usize = 32;
 
 /// The name under which a TLS proxy in front of us is reached, such as `pay.example.com`, with the
 /// port if it is not 443.
@@ -131,18 +133,29 @@ fn is_loopback(origin: &str) -> bool {
 
 /// Addresses end up in logs and histories: no token may be in one, not even a right one.
 fn tokenless(target: &Uri) -> Result<(), Failure> {
-    let fields = target.query().unwrap_or_default().split('&');
-    let shown = fields.map(|field| field.split_once('=').unwrap_or((field, ""))).any(|field| {
-        let (name, value) = field;
-        let starts = TOKEN_STARTS.into_iter().any(|start| value.starts_with(start));
-        TOKEN_FIELDS.iter().any(|token| name.eq_ignore_ascii_case(token))
-            || starts && value.len() > MAX_NAME_LIKE_TOKEN
-    });
-    if !shown {
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    let fields = target.query().unwrap_or_default().split(['&', ';']);
+    let named = fields
+        .map(|field| decoded(field.split('=').next().unwrap_or_default()))
+        .any(|field| TOKEN_FIELDS.iter().any(|name| field.eq_ignore_ascii_case(name)));
+    let whole = target.path_and_query().map_or("", PathAndQuery::as_str);
+    if !named && !has_token(&decoded(whole)) {
         return Ok(());
     }
     Err(Failure::new(StatusCode::BAD_REQUEST, "token_in_url", "no token may be in an address")
         .hint("send it as `Authorization: Bearer …`, and rotate the one that was in the address"))
+}
+
+/// Whether there is anything like one of our tokens in a text.
+fn has_token(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    TOKEN_STARTS.into_iter().any(|start| {
+        text.match_indices(start).any(|(at, _)| {
+            let digits = text.bytes().skip(at + start.len());
+            let digits = digits.take_while(|digit| matches!(digit, b'a'..=b'z' | b'2'..=b'7'));
+            digits.take(TOKEN_DIGITS).count() == TOKEN_DIGITS
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use hyper::Request;
+use percent_encoding::percent_encode_byte;
 
 use super::{Door, ProxyName};
 
@@ -59,14 +60,39 @@ fn an_origin_is_a_whole_origin_of_this_machine() {
     }
 }
 
+/// Of the right form, and nobody's.
+const TOKEN: &str = "agt_ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnbyvz6ai";
+
 #[test]
-fn a_token_is_seen_in_a_query_and_an_agent_is_not_taken_for_one() {
+fn a_token_is_seen_anywhere_in_an_address_and_an_agent_is_not_taken_for_one() {
     let door = Door::new("127.0.0.1:7402".parse().unwrap(), None);
     let asked = |target: &str| admits(&door, target, &[("host", "localhost:7402")]);
-    assert_eq!(asked("/v1/ledger?agent=agt_scout&limit=5"), None);
-    assert_eq!(asked("/messages?session_id=0123456789abcdef"), None);
-    let long = format!("/mcp?a=1&b=opr_{}", "x".repeat(60));
-    for wrong in ["/mcp?Access_Token=x", "/mcp?a&token", &long] {
+    let longest = format!("/v1/agents/agt_{}", "night-shift_".repeat(4));
+    for right in [
+        "/v1/ledger?agent=agt_scout&limit=5",
+        "/v1/agents/agt_scout/tokens",
+        "/v1/ledger?agent=a%20b",
+        "/messages?session_id=0123456789abcdef0123456789abcdef",
+        &longest,
+    ] {
+        assert_eq!(asked(right), None, "{right}");
+    }
+    let encoded: String = TOKEN.bytes().map(percent_encode_byte).collect();
+    for wrong in [
+        "/mcp?Access_Token=x",
+        "/mcp?a&token",
+        "/mcp?a;token=x",
+        "/mcp?to%6Ben=x",
+        &format!("/mcp?a=1&b={TOKEN}"),
+        &format!("/mcp?b=Bearer%20{TOKEN}"),
+        &format!("/mcp?b={}", TOKEN.replace('_', "%5f")),
+        &format!("/mcp?b={encoded}"),
+        &format!("/mcp?b={}", TOKEN.replace("agt_", "opr_").to_uppercase()),
+        &format!("/mcp?b={}", &TOKEN[..40]),
+        &format!("/mcp?{TOKEN}"),
+        &format!("/mcp/{TOKEN}"),
+        &format!("/{encoded}/mcp"),
+    ] {
         assert_eq!(asked(wrong).as_deref(), Some("token_in_url"), "{wrong}");
     }
 }
