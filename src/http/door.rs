@@ -119,9 +119,10 @@ impl Door {
     }
 }
 
-/// Whether an origin is a page of this machine, on whatever port.
+/// Whether an origin is a page of this machine, on whatever port, served with TLS or without.
 fn is_loopback(origin: &str) -> bool {
-    let Some(authority) = origin.strip_prefix("http://") else { return false };
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let Some(authority) = authority else { return false };
     ["localhost", "127.0.0.1", "[::1]"].into_iter().any(|host| {
         authority.strip_prefix(host).is_some_and(|rest| {
             let port = rest.strip_prefix(':');

@@ -39,14 +39,23 @@ fn a_proxy_on_another_port_is_named_with_it() {
 fn an_origin_is_a_whole_origin_of_this_machine() {
     let door = Door::new("127.0.0.1:7402".parse().unwrap(), None);
     let host = ("host", "127.0.0.1:7402");
-    for right in ["http://localhost", "http://localhost:65535", "http://[::1]:1"] {
+    for right in [
+        "http://localhost",
+        "http://localhost:65535",
+        "http://[::1]:1",
+        "https://localhost",
+        "https://127.0.0.1:8443",
+        "https://[::1]",
+    ] {
         assert_eq!(admits(&door, "/", &[host, ("origin", right)]), None, "{right}");
     }
     for wrong in [
         "",
         "null",
         "localhost",
-        "https://localhost",
+        "https://",
+        "ftp://localhost",
+        "https://localhost.evil.test",
         "http://localhost:",
         "http://localhost:65536",
         "http://localhost:+80",
