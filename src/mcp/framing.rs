@@ -70,7 +70,8 @@ pub fn check(line: &[u8], in_flight: &InFlight) -> Verdict {
         Ok(seen) => judge(&seen, in_flight),
         Err(reason) => {
             let message = format!(
-                "The line cannot be read: {reason}. Send one JSON object in UTF-8 per line."
+                "The message cannot be read: {reason}. Send one JSON object in UTF-8 (over stdio \
+                 on one line)."
             );
             let wrong = Wrong::new(ErrorCode::PARSE_ERROR, message);
             Verdict::Answer(wrong.answer(lenient::id_of(line), in_flight))
@@ -80,7 +81,7 @@ pub fn check(line: &[u8], in_flight: &InFlight) -> Verdict {
 
 /// The answer to a line that is longer than any may be.
 pub fn too_long(id: Option<RequestId>, in_flight: &InFlight) -> Value {
-    let message = format!("The line is longer than {MAX_LINE} bytes: send less at once.");
+    let message = format!("The message is longer than {MAX_LINE} bytes: send less at once.");
     Wrong::new(ErrorCode::INVALID_REQUEST, message).answer(id, in_flight)
 }
 

@@ -68,6 +68,7 @@ impl Bad {
         assert!(answer.get("id") == Some(&self.id) || no_id, "{case}: {answer}");
         let said = answer["error"]["message"].as_str().unwrap();
         assert!(said.is_ascii() && said.len() < 200, "{case}: {said}");
+        assert!(!said.contains("The line"), "not every transport has lines: {case}: {said}");
     }
 }
 
