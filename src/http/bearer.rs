@@ -7,7 +7,7 @@ use hyper::{HeaderMap, header};
 use crate::{
     engine::{Engine, Principal},
     mcp::{self, Call, Called, Reach, Server},
-    policy::names::TokenId,
+    policy::names::{Handle, TokenId},
 };
 
 /// Whom an agent's token stands for. It is looked up again whenever that counts.
@@ -28,6 +28,10 @@ impl Bearer {
     pub(super) fn of(engine: &Engine, token: &str) -> Option<Self> {
         let principal = Arc::new(engine.principal(token)?);
         Some(Self { engine: engine.clone(), principal })
+    }
+
+    pub(super) fn agent(&self) -> &Handle {
+        &self.principal.agent
     }
 
     pub(super) fn token(&self) -> &TokenId {

@@ -6,6 +6,7 @@
 
 mod manager;
 mod session;
+mod shelf;
 
 use std::{
     collections::HashMap,
@@ -13,18 +14,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::bearer::Bearer;
-use crate::policy::names::TokenId;
+use crate::policy::names::{Handle, TokenId};
 
 pub(super) use manager::Manager;
 pub(super) use session::{Begun, Ended, Outgoing, Session, Transport};
+use shelf::{Bounds, Kept, Shelf};
 
-/// The most sessions of one token. One more ends the one that was used longest ago.
-const MAX_OF_ONE: usize = 256;
-/// The most sessions of all tokens.
-const MAX_OF_ALL: usize = 16_384;
+/// The most sessions of one agent, by all its tokens together, and of all agents. One more ends
+/// the one that was used longest ago: of the agent's own, or of all.
+const BOUNDS: Bounds = Bounds { of_one: 1_024, of_all: 16_384 };
 /// How long a session stays that nobody uses: no request, no answer to come, no stream.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked which tokens still stand: a stream outlives its token by no more.
@@ -34,14 +35,39 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(super) type SessionId = Arc<str>;
 
 /// The sessions of one transport. Clones are the same sessions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Sessions {
     open: Arc<Mutex<Open>>,
     /// Set when nothing more is asked.
     finishing: watch::Sender<bool>,
 }
 
-type Open = HashMap<TokenId, HashMap<SessionId, Arc<Session>>>;
+type Open = Shelf<Arc<Session>>;
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let open = Arc::new(Mutex::new(Shelf::new(BOUNDS)));
+        Self { open, finishing: watch::Sender::default() }
+    }
+}
+
+impl Kept for Arc<Session> {
+    fn agent(&self) -> &Handle {
+        self.bearer.agent()
+    }
+
+    fn token(&self) -> &TokenId {
+        self.bearer.token()
+    }
+
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        Session::idle_since(self)
+    }
+}
 
 /// There is no room for another session, or no randomness for its id.
 #[derive(Debug, thiserror::Error)]
@@ -53,41 +79,32 @@ impl Sessions {
     pub(super) fn open(&self, bearer: &Bearer, out: Outgoing) -> Result<Transport, NoRoom> {
         let id = random_id().ok_or(NoRoom)?;
         let mut open = self.lock();
-        let all: usize = open.values().map(HashMap::len).sum();
-        let own = open.entry(bearer.token().clone()).or_default();
-        if own.len() >= MAX_OF_ONE || all >= MAX_OF_ALL {
-            let longest = longest_idle(own).ok_or(NoRoom)?;
-            own.remove(&longest.id);
-            longest.end();
+        let gone = open.in_the_way(bearer.agent())?;
+        if let Some(gone) = &gone {
+            open.take(gone.agent(), gone.token(), gone.id());
         }
-        let (session, transport) = Session::new(id.clone(), bearer.clone(), out);
-        own.insert(id, session);
+        let (session, transport) = Session::new(id, bearer.clone(), out);
+        open.put(session);
+        drop(open);
+        if let Some(gone) = gone {
+            gone.end();
+        }
         Ok(transport)
     }
 
     /// Whether a session of this bearer's could be opened now.
     pub(super) fn has_room(&self, bearer: &Bearer) -> bool {
-        let open = self.lock();
-        let all: usize = open.values().map(HashMap::len).sum();
-        let own = open.get(bearer.token());
-        let room = all < MAX_OF_ALL && own.is_none_or(|own| own.len() < MAX_OF_ONE);
-        room || own.and_then(longest_idle).is_some()
+        self.lock().in_the_way(bearer.agent()).is_ok()
     }
 
     /// This bearer's session of that name.
     pub(super) fn of(&self, bearer: &Bearer, id: &str) -> Option<Arc<Session>> {
-        self.lock().get(bearer.token())?.get(id).cloned()
+        self.lock().get(bearer.agent(), bearer.token(), id).cloned()
     }
 
     /// Ends a session, if it is open.
     pub(super) fn end(&self, bearer: &Bearer, id: &str) {
-        let mut open = self.lock();
-        let Some(own) = open.get_mut(bearer.token()) else { return };
-        let ended = own.remove(id);
-        if own.is_empty() {
-            open.remove(bearer.token());
-        }
-        drop(open);
+        let ended = self.lock().take(bearer.agent(), bearer.token(), id);
         if let Some(session) = ended {
             session.end();
         }
@@ -95,41 +112,32 @@ impl Sessions {
 
     /// Ends the sessions whose token no longer stands, and those that nobody uses.
     pub(super) fn look(&self) {
-        let mut ended = Vec::new();
-        self.lock().retain(|_, own| {
-            let stands = own.values().next().is_some_and(|session| session.bearer.stands());
-            own.retain(|_, session| {
-                let stays = stands && session.idle_since().is_none_or(|at| at.elapsed() < IDLE);
-                if !stays {
-                    ended.push(session.clone());
-                }
-                stays
-            });
-            !own.is_empty()
-        });
-        for session in ended {
-            session.end();
+        let mut stand = HashMap::new();
+        for session in self.all() {
+            let bearer = &session.bearer;
+            let stands = *stand.entry(bearer.token().clone()).or_insert_with(|| bearer.stands());
+            let idle = session.idle_since().is_some_and(|since| since.elapsed() >= IDLE);
+            if !stands || idle {
+                self.end(bearer, session.id());
+            }
         }
     }
 
     /// Ends the streams on which nothing is to come, and every session with its last answer.
     pub(super) fn finish(&self) {
         self.finishing.send_replace(true);
-        let open: Vec<_> = self.lock().values().flat_map(HashMap::values).cloned().collect();
-        for session in open {
+        for session in self.all() {
             session.end_when_quiet();
         }
+    }
+
+    fn all(&self) -> Vec<Arc<Session>> {
+        self.lock().all().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The session that was used longest ago, of those that nobody uses.
-fn longest_idle(own: &HashMap<SessionId, Arc<Session>>) -> Option<Arc<Session>> {
-    let idle = own.values().filter_map(|session| Some((session.idle_since()?, session)));
-    idle.min_by_key(|(since, _)| *since).map(|(_, session)| session.clone())
 }
 
 fn random_id() -> Option<SessionId> {
