@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     engine::{Engine, EngineError},
     home::{Home, HomeError, Serving, Sockets},
-    http::{App, Listener, Tally, agent_router, operator_router, serve_socket},
+    http::{App, Listener, Ours, Servers, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
     rails::Rails,
     store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
@@ -171,6 +171,14 @@ impl ServeError {
 /// # Errors
 /// If the home cannot be served. That a client's `serve` finds another one in its place is none.
 pub async fn run(options: Options) -> Result<(), ServeError> {
+    run_with(options, Ours).await
+}
+
+/// The same, with these MCP servers in place of ours for the agents that come over TCP.
+///
+/// # Errors
+/// As `run`.
+pub async fn run_with(options: Options, servers: impl Servers) -> Result<(), ServeError> {
     let home = &options.home;
     let _ = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     limit();
@@ -195,7 +203,8 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
         }
     };
     let record = engine.clone();
-    let served = own(&options, &lock, engine, &mut signals, || drop(starting)).await;
+    let opened = || drop(starting);
+    let served = own(&options, servers, &lock, engine, &mut signals, opened).await;
     lock.release();
     match record.condition().recording {
         Recording::Poisoned { cause } => served.and(Err(ServeError::Unwritable { cause })),
@@ -206,6 +215,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
 /// Serves and ends. The record is let go of when this returns, which is before the lock is.
 async fn own(
     options: &Options,
+    servers: impl Servers,
     lock: &ServeLock,
     engine: Engine,
     signals: &mut Signals,
@@ -218,7 +228,7 @@ async fn own(
         work: Tally::new(),
         end: watch::Sender::new(None),
     };
-    let served = serve(options, lock, &app, signals, listening).await;
+    let served = serve(options, servers, lock, &app, signals, listening).await;
     // From here on whoever wants the home waits for the lock instead of being sent away.
     lock.say_ending();
     finish(&app, signals).await;
@@ -231,6 +241,7 @@ async fn own(
 /// Opens the sockets and serves on them until there is a reason to end.
 async fn serve(
     options: &Options,
+    servers: impl Servers,
     lock: &ServeLock,
     app: &App,
     signals: &mut Signals,
@@ -255,7 +266,7 @@ async fn serve(
     let web = async {
         if let Some(web) = web {
             tracing::info!(address = %web.address(), "listening for HTTP");
-            web.serve(app).await;
+            web.serve(app, servers).await;
         }
     };
     let agents = agent.serve(agent_router(app.clone()), app);

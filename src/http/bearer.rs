@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use hyper::{HeaderMap, header};
+use rmcp::ServerHandler;
 
 use crate::{
     engine::{Engine, Principal},
@@ -10,9 +11,31 @@ use crate::{
     policy::names::{Handle, TokenId},
 };
 
+/// Which MCP server answers the agents that come over TCP.
+pub trait Servers: Send + Sync + 'static {
+    /// The server.
+    type Server: ServerHandler + Clone;
+
+    /// The one that answers this bearer.
+    fn of(&self, bearer: &Bearer) -> Self::Server;
+}
+
+/// The server of this house: its tools, and each call its bearer's.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours;
+
+impl Servers for Ours {
+    type Server = Server<Bearer>;
+
+    fn of(&self, bearer: &Bearer) -> Server<Bearer> {
+        let Principal { agent, run, .. } = &*bearer.principal;
+        Server::new(bearer.clone(), agent.clone(), run.clone())
+    }
+}
+
 /// Whom an agent's token stands for. It is looked up again whenever that counts.
 #[derive(Clone)]
-pub(super) struct Bearer {
+pub struct Bearer {
     engine: Engine,
     principal: Arc<Principal>,
 }
@@ -41,12 +64,6 @@ impl Bearer {
     /// Whether the token still lets its agent in.
     pub(super) fn stands(&self) -> bool {
         self.engine.stands(&self.principal)
-    }
-
-    /// An MCP server whose calls are this agent's.
-    pub(super) fn server(&self) -> Server<Self> {
-        let Principal { agent, run, .. } = &*self.principal;
-        Server::new(self.clone(), agent.clone(), run.clone())
     }
 }
 

@@ -28,6 +28,7 @@ use problem::Failure;
 
 pub(crate) use crate::engine::{Counted, Tally};
 pub(crate) use agent::router as agent_router;
+pub use bearer::{Bearer, Ours, Servers};
 pub use door::{ProxyName, ProxyNameError};
 pub use operator::openapi;
 pub(crate) use operator::router as operator_router;

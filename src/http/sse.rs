@@ -8,7 +8,7 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 use hyper::{Request, StatusCode, body::Incoming};
-use rmcp::{ServiceExt, model::ServerJsonRpcMessage};
+use rmcp::{ServerHandler, ServiceExt, model::ServerJsonRpcMessage};
 use tokio::sync::mpsc;
 
 use super::{
@@ -25,12 +25,11 @@ const TO_CLIENT: usize = 16;
 const SESSION: &str = "session_id";
 
 /// Opens a stream, and with it a session, which ends when the stream does.
-pub(super) fn open(sessions: &Sessions, bearer: &Bearer) -> Response {
+pub(super) fn open(sessions: &Sessions, bearer: &Bearer, server: impl ServerHandler) -> Response {
     let (sender, answers) = mpsc::channel(TO_CLIENT);
     let Ok(transport) = sessions.open(bearer, Outgoing::Stream(sender)) else { return no_room() };
     let session = transport.session().clone();
     let id = session.id().clone();
-    let server = bearer.server();
     let (opened, owner) = (sessions.clone(), bearer.clone());
     tokio::spawn({
         let (opened, owner, id) = (opened.clone(), owner.clone(), id.clone());

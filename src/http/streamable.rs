@@ -20,6 +20,7 @@ use hyper::{
     http::request::Parts,
 };
 use rmcp::{
+    ServerHandler,
     model::{ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, ProtocolVersion},
     transport::{StreamableHttpServerConfig, StreamableHttpService},
 };
@@ -38,10 +39,11 @@ const VERSION: &str = "mcp-protocol-version";
 /// What a client must say that it reads, each of them, whichever it then gets.
 const ACCEPTED: [&str; 2] = ["application/json", "text/event-stream"];
 
-/// Answers a request of this bearer's.
-pub(super) async fn answer(
+/// Answers a request of this bearer's; `server` answers what is asked in it.
+pub(super) async fn answer<S: ServerHandler + Clone>(
     sessions: &Sessions,
     bearer: &Bearer,
+    server: S,
     mut request: Request<Incoming>,
 ) -> Response {
     let session = match named(request.headers_mut()) {
@@ -53,17 +55,18 @@ pub(super) async fn answer(
         Named::Wrong => return no_session(),
     };
     match *request.method() {
-        Method::POST => post(sessions, bearer, session, request).await,
+        Method::POST => post(sessions, bearer, server, session, request).await,
         Method::GET | Method::DELETE => {
-            library(sessions, bearer, request.map(|_| Full::default())).await
+            library(sessions, bearer, server, request.map(|_| Full::default())).await
         }
         _ => not_taken(&request, "GET, POST, DELETE"),
     }
 }
 
-async fn post(
+async fn post<S: ServerHandler + Clone>(
     sessions: &Sessions,
     bearer: &Bearer,
+    server: S,
     session: Option<Arc<Session>>,
     request: Request<Incoming>,
 ) -> Response {
@@ -82,7 +85,7 @@ async fn post(
         return no_room();
     }
     let request = Request::from_parts(parts, Full::from(line));
-    let response = library(sessions, bearer, request).await;
+    let response = library(sessions, bearer, server, request).await;
     // A request that the library has not passed on is no longer in flight.
     drop(begun);
     if let (Some(session), Passed::Cancel(id)) = (session, passed)
@@ -150,9 +153,13 @@ fn opens_session(message: &ClientJsonRpcMessage) -> bool {
     matches!(request.request, ClientRequest::InitializeRequest(_))
 }
 
-async fn library(sessions: &Sessions, bearer: &Bearer, request: Request<Full<Bytes>>) -> Response {
+async fn library<S: ServerHandler + Clone>(
+    sessions: &Sessions,
+    bearer: &Bearer,
+    server: S,
+    request: Request<Full<Bytes>>,
+) -> Response {
     let manager = Manager { sessions: sessions.clone(), bearer: bearer.clone() };
-    let server = bearer.server();
     // Host and Origin have been checked more strictly at the door, and the body is here already.
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()

@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     App, End,
+    bearer::Servers,
     door::{Door, ProxyName},
     socket::{ACCEPT_PAUSE, attend, unbroken},
     web::Web,
@@ -69,14 +70,14 @@ impl Listener {
         self.address
     }
 
-    /// Accepts connections until the end.
-    pub(crate) async fn serve(self, app: &App) {
-        let web = Arc::new(Web::new(app.clone(), self.door));
+    /// Accepts connections until the end; agents are answered by these servers.
+    pub(crate) async fn serve(self, app: &App, servers: impl Servers) {
+        let web = Arc::new(Web::new(app.clone(), self.door, servers));
         tokio::join!(web.keep_sessions(), accept(self.socket, web.clone(), app));
     }
 }
 
-async fn accept(listener: TcpListener, web: Arc<Web>, app: &App) {
+async fn accept(listener: TcpListener, web: Arc<Web<impl Servers>>, app: &App) {
     let mut end = app.end.subscribe();
     let seats = Seats::new(MAX_CONNECTIONS);
     loop {
@@ -110,7 +111,7 @@ async fn accept(listener: TcpListener, web: Arc<Web>, app: &App) {
 /// Answers the requests of one connection, one after the other.
 async fn connection(
     stream: TcpStream,
-    web: Arc<Web>,
+    web: Arc<Web<impl Servers>>,
     seat: Seat,
     end: watch::Receiver<Option<End>>,
 ) {

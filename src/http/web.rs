@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     App,
-    bearer::{Bearer, shown_in},
+    bearer::{Bearer, Servers, shown_in},
     door::{Door, HEALTHZ, MCP, MESSAGES, OPERATOR, SSE},
     operator_router,
     problem::Failure,
@@ -24,19 +24,20 @@ use super::{
 };
 
 /// What is served over TCP.
-pub(super) struct Web {
+pub(super) struct Web<S> {
     app: App,
+    servers: S,
     door: Door,
     operators: TowerToHyperService<Router>,
     streamable: Sessions,
     legacy: Sessions,
 }
 
-impl Web {
-    pub(super) fn new(app: App, door: Door) -> Self {
+impl<S: Servers> Web<S> {
+    pub(super) fn new(app: App, door: Door, servers: S) -> Self {
         let operators = TowerToHyperService::new(operator_router(app.clone()));
         let (streamable, legacy) = (Sessions::default(), Sessions::default());
-        Self { app, door, operators, streamable, legacy }
+        Self { app, servers, door, operators, streamable, legacy }
     }
 
     /// Ends sessions with their tokens until the end, and then as their answers have come.
@@ -71,10 +72,13 @@ impl Web {
             HEALTHZ => not_taken(&request, "GET, HEAD"),
             MCP => {
                 let bearer = self.agent(request.headers(), seat)?;
-                streamable::answer(&self.streamable, &bearer, request).await
+                let server = self.servers.of(&bearer);
+                streamable::answer(&self.streamable, &bearer, server, request).await
             }
             SSE => match (self.agent(request.headers(), seat)?, method) {
-                (bearer, &Method::GET) => sse::open(&self.legacy, &bearer),
+                (bearer, &Method::GET) => {
+                    sse::open(&self.legacy, &bearer, self.servers.of(&bearer))
+                }
                 _ => not_taken(&request, "GET"),
             },
             MESSAGES => match (self.agent(request.headers(), seat)?, method) {
