@@ -2,7 +2,7 @@
 
 use std::{future::ready, sync::Arc};
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use rmcp::{
     model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
     transport::streamable_http_server::{SessionId, SessionManager, session::ServerSseMessage},
@@ -82,8 +82,9 @@ impl SessionManager for Manager {
         Ok(())
     }
 
-    /// The server says nothing of its own accord: the stream is there for clients that want one,
-    /// and ends with the session.
+    /// What the server says of its own accord: what belongs to a call as well, for the stream of a
+    /// request carries its answer alone. Ours says nothing; the stream is there for clients that
+    /// want one, and ends with the session.
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
@@ -91,14 +92,22 @@ impl SessionManager for Manager {
         let session = self.session(id)?;
         let streaming = session.stream();
         let mut finishing = self.sessions.finishing.subscribe();
-        let silence = async move {
+        let own = session.clone();
+        let ended = Box::pin(async move {
             tokio::select! {
-                () = session.ended() => {}
+                () = own.ended() => {}
                 _ = finishing.wait_for(|finishing| *finishing) => {}
             }
-            drop(streaming);
-        };
-        Ok(silence.into_stream().filter_map(|()| ready(None)))
+        });
+        let open = (session, streaming, ended);
+        Ok(stream::unfold(open, async |(session, streaming, mut ended)| {
+            let message = tokio::select! {
+                biased;
+                () = &mut ended => return None,
+                message = session.unasked() => message,
+            };
+            Some((ServerSseMessage::from_message(message), (session, streaming, ended)))
+        }))
     }
 
     async fn resume(
@@ -106,6 +115,6 @@ impl SessionManager for Manager {
         _: &SessionId,
         _: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
-        Err::<futures_util::stream::Empty<_>, _>(ManagerError::NoResuming)
+        Err::<stream::Empty<_>, _>(ManagerError::NoResuming)
     }
 }

@@ -2,7 +2,7 @@
 //! for.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -12,7 +12,7 @@ use rmcp::{
     model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -21,6 +21,9 @@ use crate::mcp::framing::{InFlight, Passed, Verdict, answered, check, opens};
 
 /// How many messages of a client may lie before its server; the next one waits.
 const TO_SERVER: usize = 16;
+/// How many messages that answer nothing are kept for a stream that takes them; then the oldest
+/// gives way.
+const UNASKED: usize = 16;
 
 /// Where the answers of a session go.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(in crate::http) struct Session {
     out: Outgoing,
     to_server: mpsc::Sender<ClientJsonRpcMessage>,
     ended: watch::Sender<bool>,
+    /// There is something unasked for a stream.
+    spoke: Notify,
     desk: Mutex<Desk>,
 }
 
@@ -51,6 +56,8 @@ struct Desk {
     /// Who waits for the answers, where each goes alone; nobody yet while the request is on its
     /// way to the server.
     waiting: HashMap<RequestId, Option<oneshot::Sender<ServerJsonRpcMessage>>>,
+    /// What the server says of its own accord, where each answer goes alone.
+    unasked: VecDeque<ServerJsonRpcMessage>,
     /// The handshake is done. Until then the library takes whatever is no request for a reason to
     /// end.
     opened: bool,
@@ -73,13 +80,15 @@ impl Session {
         let desk = Desk {
             in_flight: InFlight::default(),
             waiting: HashMap::new(),
+            unasked: VecDeque::new(),
             opened: false,
             finishing: false,
             streams: 0,
             used: Instant::now(),
         };
         let (ended, desk) = (watch::Sender::new(false), Mutex::new(desk));
-        let session = Arc::new(Self { id, bearer, out, to_server, ended, desk });
+        let spoke = Notify::new();
+        let session = Arc::new(Self { id, bearer, out, to_server, ended, spoke, desk });
         (session.clone(), Transport { session, from_client })
     }
 
@@ -160,6 +169,13 @@ impl Session {
             (Some(room), _) => room.send(message),
             // It fails where the client has gone, which is then as well.
             (None, Some(waiting)) => drop(waiting.send(message)),
+            (None, None) if answered(&message).is_none() => {
+                if desk.unasked.len() == UNASKED {
+                    desk.unasked.pop_front();
+                }
+                desk.unasked.push_back(message);
+                self.spoke.notify_one();
+            }
             (None, None) => tracing::debug!("nobody waits for an answer"),
         }
         if desk.finishing && desk.in_flight.is_quiet() {
@@ -174,6 +190,17 @@ impl Session {
         let mut desk = self.desk();
         desk.streams += 1;
         Streaming(self.clone())
+    }
+
+    /// The next message that the server sends of its own accord, once there is one.
+    pub(super) async fn unasked(&self) -> ServerJsonRpcMessage {
+        loop {
+            let message = self.desk().unasked.pop_front();
+            match message {
+                Some(message) => return message,
+                None => self.spoke.notified().await,
+            }
+        }
     }
 
     /// Since when nobody has used the session, if nobody does.
