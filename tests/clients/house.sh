@@ -59,9 +59,11 @@ close_home() {
 }
 
 # Where the client comes over HTTP: a server that listens, in place of the one that was started by
-# the first command, and a token.
+# the first command, and a token. `fixtures` is one with other tools, which `run` builds.
 listen() {
-    "$PETTYCASH_BIN" serve --listen 127.0.0.1:0 2>>"$log" &
+    local serve=("$PETTYCASH_BIN" serve --listen 127.0.0.1:0)
+    [[ $1 == fixtures ]] && serve=("$target/debug/examples/fixtures")
+    "${serve[@]}" 2>>"$log" &
     local serving=$! tries=100
     until grep -q "\"pid\":$serving.*listen" "$PETTYCASH_HOME/serve.json" 2>/dev/null; do
         ((tries-- > 0)) || return 1
@@ -74,10 +76,11 @@ listen() {
 
 prepare() {
     open_home || return 1
-    [[ $1 == stdio ]] || listen
+    [[ $1 == stdio ]] || listen "$1"
 }
 
-# check OVER COMMAND...: runs a client in a home of its own; it comes over stdio, http or sse.
+# check OVER COMMAND...: runs a client in a home of its own; it comes over stdio, http or sse, or
+# over http to the fixtures.
 check() {
     local over=$1
     shift
