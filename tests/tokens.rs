@@ -5,7 +5,7 @@ use pettycash::policy::{
     entry::{By, Draft, Fact, Hash},
     names::{Handle, TokenId},
     operate::{Act, OperateError},
-    proof::{self, Phc},
+    proof::{self, Phc, Proven},
     state::State,
     token::{self, Issued, MAX_TOKENS, TokenFact},
 };
@@ -194,9 +194,9 @@ fn a_passphrase_is_a_slow_hash_and_kept_out_of_what_is_printed() {
     let mut desk = Desk::default();
     desk.take(&mut bench.state);
     let hashed = || Phc::try_from(hash.to_owned()).unwrap();
-    let act = proof::set_passphrase(&bench.state, None, hashed());
+    let act = proof::set_passphrase(&bench.state, None, None, hashed());
     bench.write(drafts(act));
-    let late = proof::set_passphrase(&bench.state, None, hashed());
+    let late = proof::set_passphrase(&bench.state, None, None, hashed());
     assert_eq!(late, Err(OperateError::PassphraseSetMeanwhile), "two first ones are no two");
     desk.take(&mut bench.state);
     let state = desk.state(bench.state.now());
@@ -204,6 +204,59 @@ fn a_passphrase_is_a_slow_hash_and_kept_out_of_what_is_printed() {
     assert_eq!(state, bench.state);
     assert_eq!(state, bench.refold());
     assert_ne!(state, furnished().state, "it is part of what decides");
+}
+
+#[test]
+fn a_first_passphrase_ends_the_operators_tokens_but_the_one_shown_in_the_same_record() {
+    let mut bench = furnished();
+    for n in 5..8 {
+        let act = token::issue(&bench.state, None, issued(n), bench.engine_now());
+        bench.write(drafts(act));
+    }
+    let hashed = |salt: &str| Phc::try_from(format!("$argon2id$v=19${salt}")).unwrap();
+    let none_shown = drafts(proof::set_passphrase(&bench.state, None, None, hashed("a")));
+    assert_eq!(none_shown.len(), 5, "four tokens and the passphrase, at once or not at all");
+    // An agent's token is no operator's, whoever shows it.
+    let agents = drafts(proof::set_passphrase(&bench.state, None, Some(&id(0)), hashed("a")));
+    assert_eq!(agents, none_shown);
+    let act = proof::set_passphrase(&bench.state, None, Some(&id(6)), hashed("a"));
+    bench.write(drafts(act));
+    assert_eq!(ids(&bench.state, None), [id(6)]);
+    let intern: Handle = "intern".parse().unwrap();
+    for agent in [&scout(), &intern] {
+        assert_eq!(ids(&bench.state, Some(agent)).len(), 2, "they pay within a mandate");
+    }
+    let act = token::issue(&bench.state, None, issued(9), bench.engine_now());
+    bench.write(drafts(act));
+    let first = hashed("a");
+    let another = drafts(proof::set_passphrase(&bench.state, Some(&first), None, hashed("b")));
+    assert_eq!(another.len(), 1, "those of now were given out on a proof");
+    bench.write(another);
+    assert_eq!(ids(&bench.state, None), [id(6), id(9)]);
+    assert_eq!(bench.state, bench.refold());
+}
+
+#[test]
+fn what_was_proven_holds_until_the_passphrase_or_the_token_is_another() {
+    let mut bench = furnished();
+    let hash = Phc::try_from("$argon2id$v=19$a".to_owned()).unwrap();
+    let (unasked, by_hash) = (Proven::Unasked, Proven::Passphrase(hash.clone()));
+    let (token, agents) = (Proven::Token(id(4)), Proven::Token(id(0)));
+    let upheld = |bench: &Bench, now| {
+        [&unasked, &token, &agents, &by_hash].map(|proven| bench.state.upholds(proven, now))
+    };
+    assert_eq!(upheld(&bench, bench.now), [true, true, false, false]);
+    let act = proof::set_passphrase(&bench.state, None, Some(&id(4)), hash);
+    bench.write(drafts(act));
+    assert_eq!(upheld(&bench, bench.now), [false, true, false, true]);
+    let end = bench.now.checked_add(SignedDuration::from_hours(1)).unwrap();
+    let rotated = token::rotate(&bench.state, &id(4), issued(9), end, bench.engine_now());
+    bench.write(drafts(rotated));
+    assert_eq!(upheld(&bench, bench.now), [false, true, false, true]);
+    assert_eq!(upheld(&bench, end), [false, false, false, true]);
+    let revoked = token::revoke(&bench.state, &id(4));
+    bench.write(drafts(revoked));
+    assert_eq!(upheld(&bench, bench.now), [false, false, false, true]);
 }
 
 #[test]

@@ -22,9 +22,12 @@ use crate::{
     home::Home,
     policy::{
         names::{Label, TokenId},
-        terms::{NewPassphrase, NewToken, Secret, TokenView},
+        terms::{NewPassphrase, NewToken, PassphraseGiven, Secret, TokenView},
     },
 };
+
+/// How many tokens and agents are named, of as many as there may be.
+const NAMED: usize = 20;
 
 /// `pettycash operator …`
 #[derive(Debug, clap::Args)]
@@ -55,6 +58,11 @@ Examples:
   pettycash operator init                          asks for it twice
   pettycash operator init --passphrase-file FILE   or `-` for stdin
   pettycash operator init --replace                another one, once the present one is proven
+  PETTYCASH_OPERATOR_TOKEN=$(cat operator.token) pettycash operator init --passphrase-file FILE
+
+Operators' tokens from before the first passphrase end with it, for anybody could have one made; the
+one that is shown with it, as in the last line, stays. `--replace` leaves them all. Agents' tokens
+stay, for what they pay is bounded by the mandate: it says which agents have some.
 
 What asks for it: top-up, refund, pay, mandate changes that give more, unfreeze, new agents, tokens
 and services. Freezing, revoking and tightening never ask. Nobody can read it back: keep it.";
@@ -133,18 +141,47 @@ async fn init(asked: Init, operator: &Operator, output: Output) -> anyhow::Resul
     let new = NewPassphrase { passphrase: Secret(passphrase) };
     let what = async || Ok("This replaces the operators' passphrase.".to_owned());
     let act = async |operator: &Operator| operator.set_passphrase(&new).await;
-    let door = proving.prove(operator, what, act).await?;
-    // Until now nobody had to prove anything to get one.
-    let tokens = operator.operator_tokens().await?.tokens.len();
-    output.print(&door, || {
-        let set = "The passphrase is set: whatever gives an agent more asks for it from now on.";
-        let before = format!(
-            "{tokens} operators' tokens do as well: revoke those that are not yours\n\
-             (pettycash operator tokens, pettycash operator token-revoke ID)."
-        );
-        let programs = "For programs: pettycash operator token --label ci --expires 30d";
-        if tokens == 0 { format!("{set}\n{programs}") } else { format!("{set}\n{before}") }
-    })
+    let given = proving.prove(operator, what, act).await?;
+    output.print(&given, || initialised(&given))
+}
+
+/// What became of whoever could prove something before.
+fn initialised(given: &PassphraseGiven) -> String {
+    let PassphraseGiven { ended, kept, agents, .. } = given;
+    let mut told =
+        vec!["The passphrase is set: whatever gives an agent more asks for it from now on.".into()];
+    if !ended.is_empty() {
+        let many = ended.len();
+        told.push(format!("Operators' tokens that were made before it prove nothing now: {many}."));
+    }
+    let names: Vec<String> = kept.iter().take(NAMED).map(named).collect();
+    let more = kept.len().saturating_sub(NAMED);
+    let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+    told.push(match kept.len() {
+        0 => "For programs: pettycash operator token --label ci --expires 30d".to_owned(),
+        many => format!(
+            "Operators' tokens that go on: {many}, {}{others}.\n\
+             Revoke what is not yours: pettycash operator tokens, operator token-revoke ID.",
+            names.join(", ")
+        ),
+    });
+    let names: Vec<String> =
+        agents.iter().take(NAMED).map(|a| format!("{} {}", a.agent, a.tokens)).collect();
+    let more = agents.len().saturating_sub(NAMED);
+    let others = if more == 0 { String::new() } else { format!(" and {more} agents more") };
+    if !names.is_empty() {
+        told.push(format!(
+            "Agents' tokens that were made before it go on, within the mandates: {}{others}.\n\
+             Revoke what is not yours: pettycash agent tokens HANDLE, agent token-revoke ID.",
+            names.join(", ")
+        ));
+    }
+    told.join("\n")
+}
+
+fn named(token: &TokenView) -> String {
+    let label = token.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
+    format!("{}{label}", token.token_id)
 }
 
 /// A passphrase that was typed twice, the same.

@@ -14,8 +14,8 @@ use crate::policy::{
     terms::{
         Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
         MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor,
-        PaymentTerms, Problem, Refund, Refunded, Revocation, Rotation, Services, TokenGiven,
-        TokenList, TokenView, TopUp, Unfreezing,
+        PassphraseGiven, PaymentTerms, Problem, Refund, Refunded, Revocation, Rotation, Services,
+        TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
     },
 };
 
@@ -257,7 +257,7 @@ impl Operator {
     }
 
     /// Gives the operators a passphrase, or another one.
-    pub async fn set_passphrase(&self, new: &NewPassphrase) -> Answer<OperatorDoor> {
+    pub async fn set_passphrase(&self, new: &NewPassphrase) -> Answer<PassphraseGiven> {
         self.send(Method::PUT, "/v1/operator/passphrase", new, Again::UnlessSent).await
     }
 

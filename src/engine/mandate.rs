@@ -71,10 +71,8 @@ impl Engine {
         let changed = if lowered.is_some() {
             lowered
         } else {
-            if !dry_run {
-                self.prove(proof).await?;
-            }
-            self.change(agent, patch, Purpose::Record, Only::AsAsked).await?
+            let proven = if dry_run { self.clone() } else { self.prove(proof).await? };
+            proven.change(agent, patch, Purpose::Record, Only::AsAsked).await?
         };
         let changed = changed.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?;
         tracing::info!(%agent, dry_run, changes = changed.changes.len(), "mandate changed");

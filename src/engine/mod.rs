@@ -51,6 +51,7 @@ use crate::{
         entry::By,
         names::{Handle, IdempotencyKey, PaymentId, RailName, RunId, TokenId},
         operate::OperateError,
+        proof::Proven,
         state::State,
         terms::{PatchError, Problem},
         via::Via,
@@ -77,6 +78,8 @@ pub struct Engine {
     noting: Tally,
     /// Who has passphrases looked at, one after the other.
     turns: Arc<Turns>,
+    /// By what whoever asks was taken for an operator, where he was asked: see [`Engine::prove`].
+    proven: Option<Proven>,
 }
 
 /// One call of a tool, as it reaches the engine.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Call, Engine, EngineError, doors::changed_by};
+use super::{Call, Engine, EngineError, doors::changed_by, proof};
 use crate::{
     policy::{
         answer::{PayAnswer, Refused, ServiceView},
@@ -277,7 +277,7 @@ impl Engine {
     }
 
     /// Decides an act on the newest state, writes it down durably, and reads what came of it, with
-    /// what the decision came upon.
+    /// what the decision came upon. What whoever asks has proven must hold by then.
     pub(super) async fn act<T, R, E>(
         &self,
         purpose: Purpose,
@@ -289,17 +289,22 @@ impl Engine {
         R: Send + 'static,
         E: Into<EngineError> + Send + 'static,
     {
-        let doors = Arc::clone(&self.doors);
-        let decide = move |state: &State, _, now| match decide(state, now) {
-            Err(error) => Decision::Answer(Err(error)),
-            Ok((Act::Nothing, found)) => Decision::Answer(Ok(read(state, now, found))),
-            Ok((Act::Write(drafts), found)) => {
-                let changed = changed_by(&drafts);
-                let answer = Box::new(move |state: &State| {
-                    doors.refresh(&changed, state);
-                    Ok(read(state, now, found))
-                });
-                Decision::Commit { drafts, durable: true, answer }
+        let (doors, proven) = (Arc::clone(&self.doors), self.proven.clone());
+        let decide = move |state: &State, _, now| {
+            if let Some(gone) = proven.filter(|proven| !state.upholds(proven, now)) {
+                return Decision::Answer(Err(EngineError::from(proof::over(&gone))));
+            }
+            match decide(state, now) {
+                Err(error) => Decision::Answer(Err(error.into())),
+                Ok((Act::Nothing, found)) => Decision::Answer(Ok(read(state, now, found))),
+                Ok((Act::Write(drafts), found)) => {
+                    let changed = changed_by(&drafts);
+                    let answer = Box::new(move |state: &State| {
+                        doors.refresh(&changed, state);
+                        Ok(read(state, now, found))
+                    });
+                    Decision::Commit { drafts, durable: true, answer }
+                }
             }
         };
         let done = self.store.commit(purpose, decide).await;
@@ -307,7 +312,7 @@ impl Engine {
             // Nothing was read of a state that no record made.
             self.refresh_doors().await?;
         }
-        done?.map_err(Into::into)
+        done?
     }
 }
 

@@ -1,27 +1,31 @@
 //! Who is an operator: a token of theirs, or the passphrase, shown with what gives an agent more.
 //!
 //! Before there is a passphrase nobody is asked. Whatever takes power away never asks: it must
-//! work at once, for anybody who is let in at all.
+//! work at once, for anybody who is let in at all. What was proven is looked at once more when the
+//! act is decided, for much may have ended in between.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     sync::{Mutex, Semaphore},
     time::sleep,
 };
 
-use super::{Engine, EngineError, secret};
+use super::{Engine, EngineError, doors::Doors, secret};
 use crate::{
     policy::{
+        names::{Handle, TokenId},
         operate::OperateError,
-        proof::{self, Phc},
+        proof::{self, Phc, Proven},
         state::State,
-        terms::OperatorDoor,
+        terms::{AgentTokens, OperatorDoor, PassphraseGiven, TokenView},
+        token::Token,
     },
     store::{Purpose, StoreError},
 };
@@ -92,22 +96,35 @@ impl Engine {
         OperatorDoor { initialised: self.doors.passphrase().is_some() }
     }
 
-    /// Sees that an operator asks, once there is a passphrase.
+    /// Sees that an operator asks, once there is a passphrase. What is asked of the engine that
+    /// this gives is done only if that is still so when it is decided.
     ///
     /// # Errors
     /// If nothing was shown that proves it.
-    pub async fn prove(&self, proof: Option<Proof>) -> Result<(), EngineError> {
-        let Some(hash) = self.doors.passphrase() else { return Ok(()) };
-        match proof {
-            None => Err(ProofError::Required.into()),
-            Some(Proof::Token(token)) => {
-                let token = token.expose_secret();
-                secret::digest(secret::Kind::Operator, token).map_err(ProofError::from)?;
-                let known = self.operator(token);
-                known.then_some(()).ok_or_else(|| ProofError::UnknownToken.into())
+    pub async fn prove(&self, proof: Option<Proof>) -> Result<Self, EngineError> {
+        let proven = match (proof, self.doors.passphrase()) {
+            // Nobody is asked, but by a token that is revoked meanwhile nothing is done either.
+            (Some(Proof::Token(token)), None) => {
+                self.operators_token(&token).map_or(Proven::Unasked, Proven::Token)
             }
-            Some(Proof::Passphrase(passphrase)) => self.look_at(passphrase, hash).await,
-        }
+            (None | Some(Proof::Passphrase(_)), None) => Proven::Unasked,
+            (None, Some(_)) => return Err(ProofError::Required.into()),
+            (Some(Proof::Token(token)), Some(_)) => Proven::Token(self.operators_token(&token)?),
+            (Some(Proof::Passphrase(passphrase)), Some(hash)) => {
+                self.look_at(passphrase, hash.clone()).await?;
+                Proven::Passphrase(hash)
+            }
+        };
+        Ok(Self { proven: Some(proven), ..self.clone() })
+    }
+
+    /// Which token of the operators' it is, if it lives.
+    fn operators_token(&self, token: &SecretString) -> Result<TokenId, ProofError> {
+        let token = token.expose_secret();
+        secret::digest(secret::Kind::Operator, token)?;
+        let door = self.opened_by(secret::Kind::Operator, token);
+        let door = door.filter(|door| door.owner.is_none()).ok_or(ProofError::UnknownToken)?;
+        Ok(door.id.clone())
     }
 
     async fn look_at(&self, passphrase: SecretString, hash: Phc) -> Result<(), EngineError> {
@@ -132,17 +149,25 @@ impl Engine {
         Err(ProofError::WrongPassphrase.into())
     }
 
-    /// Gives the operators a passphrase, or, to whoever proves that he is one, another one.
+    /// Gives the operators a passphrase, or, to whoever proves that he is one, another one. A first
+    /// one ends every token of the operators' but the one that is shown with it.
     ///
     /// # Errors
-    /// If it is unfit, is not proven, another one was set meanwhile, or the store refuses.
+    /// If it is unfit, is not proven, another one was set meanwhile, or the store refuses; and also
+    /// where nobody is asked, if a token is shown that is none.
     pub async fn set_passphrase(
         &self,
         passphrase: SecretString,
         proof: Option<Proof>,
-    ) -> Result<OperatorDoor, EngineError> {
+    ) -> Result<PassphraseGiven, EngineError> {
         let before = self.doors.passphrase();
-        self.prove(proof).await?;
+        let shown = match &proof {
+            Some(Proof::Token(token)) => Some(self.operators_token(token)?),
+            Some(Proof::Passphrase(_)) | None => None,
+        };
+        let proven = self.prove(proof).await?;
+        // Whether the passphrase is another by now is told better than by the proof.
+        let asks = if shown.is_some() { &proven } else { self };
         let text = passphrase.expose_secret();
         let unfit = text.len() > MAX_PASSPHRASE || text.chars().count() < MIN_PASSPHRASE;
         if unfit || text.chars().any(char::is_control) {
@@ -150,12 +175,56 @@ impl Engine {
         }
         let hash = tokio::task::spawn_blocking(move || hashed(&passphrase)).await;
         let hash = hash.unwrap_or(None).ok_or(StoreError::Panicked)?;
-        let decide = move |state: &State, _| {
-            Ok::<_, OperateError>((proof::set_passphrase(state, before.as_ref(), hash)?, ()))
+        let first = before.is_none();
+        let (doors, view) = (Arc::clone(&self.doors), Arc::clone(&self.doors));
+        let decide = move |state: &State, now| {
+            let act = proof::set_passphrase(state, before.as_ref(), shown.as_ref(), hash)?;
+            let ending = |token: &Token| first && Some(&token.id) != shown.as_ref();
+            Ok::<_, OperateError>((act, views(&doors, state, now, ending)))
         };
-        self.act(Purpose::Record, decide, |_, _, ()| ()).await?;
-        tracing::info!("the operators' passphrase was set");
-        Ok(self.operator_door())
+        let read = move |state: &State, now, ended| PassphraseGiven {
+            initialised: true,
+            ended,
+            kept: views(&view, state, now, |_| true),
+            agents: if first { agents_with_tokens(state, now) } else { Vec::new() },
+        };
+        let given = asks.act(Purpose::Record, decide, read).await?;
+        tracing::info!(first, ended = given.ended.len(), "the operators' passphrase was set");
+        Ok(given)
+    }
+}
+
+/// The operators' tokens that live and are meant, oldest first.
+fn views(
+    doors: &Doors,
+    state: &State,
+    now: Timestamp,
+    meant: impl Fn(&Token) -> bool,
+) -> Vec<TokenView> {
+    let seen = doors.seen(&None);
+    let living = state.tokens_of(None).filter(|token| token.lives(now) && meant(token));
+    let view = |token: &Token| TokenView::of(token, seen.get(&token.id).copied(), now);
+    let mut views: Vec<_> = living.map(view).collect();
+    views.sort_by_key(|view| view.created_at);
+    views
+}
+
+fn agents_with_tokens(state: &State, now: Timestamp) -> Vec<AgentTokens> {
+    let mut tokens: BTreeMap<&Handle, u32> = BTreeMap::new();
+    for agent in state.tokens().filter(|t| t.lives(now)).filter_map(|t| t.agent.as_ref()) {
+        let count = tokens.entry(agent).or_default();
+        *count = count.saturating_add(1);
+    }
+    let told = |(agent, tokens): (&Handle, u32)| AgentTokens { agent: agent.clone(), tokens };
+    tokens.into_iter().map(told).collect()
+}
+
+/// Why what was proven does no more.
+pub(super) fn over(proven: &Proven) -> ProofError {
+    match proven {
+        Proven::Unasked => ProofError::Required,
+        Proven::Token(_) => ProofError::UnknownToken,
+        Proven::Passphrase(_) => ProofError::WrongPassphrase,
     }
 }
 

@@ -82,8 +82,19 @@ impl Engine {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
         let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
         let searching = Arc::new(Semaphore::new(1));
-        let engine =
-            Self { store, rails, clock, under_way, parked, doors, searching, noting, turns };
+        let proven = None;
+        let engine = Self {
+            store,
+            rails,
+            clock,
+            under_way,
+            parked,
+            doors,
+            searching,
+            noting,
+            turns,
+            proven,
+        };
         engine.refresh_doors().await?;
         match engine.put_right().await {
             Ok(()) => {}

@@ -54,7 +54,7 @@ impl Engine {
         self.doors.stands(&principal.agent, &principal.token, self.clock.now())
     }
 
-    fn opened_by(&self, kind: Kind, token: &str) -> Option<Arc<Door>> {
+    pub(super) fn opened_by(&self, kind: Kind, token: &str) -> Option<Arc<Door>> {
         let digest = secret::digest(kind, token).ok()?;
         let (door, begin) = self.doors.opened_by(&digest, self.clock.now())?;
         if begin {

@@ -20,8 +20,8 @@ use crate::{
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
             MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService,
-            NewToken, OperatorDoor, PaymentTerms, Refund, Refunded, Revocation, Rotation, Services,
-            TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
+            NewToken, OperatorDoor, PassphraseGiven, PaymentTerms, Refund, Refunded, Revocation,
+            Rotation, Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
         },
     },
 };
@@ -278,7 +278,7 @@ async fn set_passphrase(
     State(app): State<App>,
     Shown(proof): Shown,
     Sent(new): Sent<NewPassphrase>,
-) -> Answer<OperatorDoor> {
+) -> Answer<PassphraseGiven> {
     let NewPassphrase { passphrase } = new;
     asked(&app, async move |engine: Engine| engine.set_passphrase(passphrase.0, proof).await).await
 }
@@ -305,10 +305,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, EngineError>> + Send + 'static,
 {
-    let proven = async move |engine: Engine| {
-        engine.prove(proof).await?;
-        ask(engine).await
-    };
+    let proven = async move |engine: Engine| ask(engine.prove(proof).await?).await;
     asked(app, proven).await
 }
 

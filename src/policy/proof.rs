@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     entry::Fact,
+    names::TokenId,
     operate::{Act, OperateError, operator},
     state::State,
+    token::TokenFact,
 };
 
 /// The longest hash that is taken.
@@ -40,18 +43,56 @@ impl fmt::Debug for Phc {
     }
 }
 
+/// By what somebody was taken for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// There was no passphrase, so nobody was asked.
+    Unasked,
+    /// This token of the operators'.
+    Token(TokenId),
+    /// The passphrase that this is the hash of.
+    Passphrase(Phc),
+}
+
 impl State {
     /// The hash of the operators' passphrase, once there is one.
     pub fn passphrase(&self) -> Option<&Phc> {
         self.passphrase.as_ref()
     }
+
+    /// Whether what was proven some time ago still makes an operator of somebody at `now`.
+    pub fn upholds(&self, proven: &Proven, now: Timestamp) -> bool {
+        match proven {
+            Proven::Unasked => self.passphrase.is_none(),
+            Proven::Token(id) => {
+                self.token(id).is_some_and(|token| token.agent.is_none() && token.lives(now))
+            }
+            Proven::Passphrase(hash) => self.passphrase.as_ref() == Some(hash),
+        }
+    }
 }
 
 /// Gives the operators a passphrase in the place of `before`, which whoever asks has proven, or a
-/// first one. It is refused where another has taken that place meanwhile.
-pub fn set_passphrase(state: &State, before: Option<&Phc>, hash: Phc) -> Result<Act, OperateError> {
+/// first one.
+///
+/// Until there is a first one, tokens of the operators' are given to anybody: with it they all end,
+/// but for the one that is `shown` by whoever sets it. From then on each is given to somebody who
+/// proved that he is an operator, so another passphrase leaves them as they are.
+///
+/// # Errors
+/// If another passphrase has taken the place of `before` meanwhile.
+pub fn set_passphrase(
+    state: &State,
+    before: Option<&Phc>,
+    shown: Option<&TokenId>,
+    hash: Phc,
+) -> Result<Act, OperateError> {
     if state.passphrase() != before {
         return Err(OperateError::PassphraseSetMeanwhile);
     }
-    Ok(Act::Write(vec![operator(None, Fact::PassphraseSet { hash })]))
+    let others = state.tokens_of(None).filter(|token| Some(&token.id) != shown);
+    let end = |token: TokenId| operator(None, Fact::Token(TokenFact::Revoked { token }));
+    let ended = others.filter(|_| before.is_none()).map(|token| end(token.id.clone()));
+    let set = operator(None, Fact::PassphraseSet { hash });
+    Ok(Act::Write(ended.chain([set]).collect()))
 }

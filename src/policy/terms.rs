@@ -22,8 +22,8 @@ use super::{
 
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
 pub use token::{
-    NewPassphrase, NewToken, OperatorDoor, Replaced, Rotation, Secret, TokenGiven, TokenList,
-    TokenView,
+    AgentTokens, NewPassphrase, NewToken, OperatorDoor, PassphraseGiven, Replaced, Rotation,
+    Secret, TokenGiven, TokenList, TokenView,
 };
 
 /// A cap as operators write it over the wire.

@@ -28,9 +28,17 @@ fn furnished() -> (Desk, String) {
 }
 
 fn initialise(desk: &Desk) -> String {
+    initialise_showing(desk, "")
+}
+
+/// The same by whoever shows an operator's token.
+fn initialise_showing(desk: &Desk, token: &str) -> String {
     std::fs::write(desk.home().join("passphrase"), format!("{RIGHT}\n")).unwrap();
     let file = desk.home().join("passphrase");
-    let told = desk.ok(&format!("operator init --passphrase-file {}", file.display()));
+    let mut line = desk.command(&format!("operator init --passphrase-file {}", file.display()));
+    let done = line.env("PETTYCASH_OPERATOR_TOKEN", token).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told = String::from_utf8(done.stdout).unwrap();
     assert!(told.contains("from now on"), "{told}");
     std::fs::remove_file(file).unwrap();
     told
@@ -73,7 +81,7 @@ fn once_there_is_a_passphrase_what_gives_more_takes_a_proof_and_what_gives_less_
     let token = desk.run("operator token --json").stdout;
     let token: Value = serde_json::from_slice(&token).unwrap();
     let (text, id) = (token["token"].as_str().unwrap(), token["token_id"].as_str().unwrap());
-    initialise(&desk);
+    initialise_showing(&desk, text);
     let mut lines = raising(&paid);
     // What is new gives more as well, once it is known who may give.
     lines.extend(
@@ -161,8 +169,7 @@ fn an_agent_with_a_proof_is_taken_for_the_operator_who_gave_it() {
     let (desk, _) = furnished();
     let token = desk.run("operator token");
     let token = String::from_utf8(token.stdout).unwrap();
-    let told = initialise(&desk);
-    assert!(told.contains("1 operators' tokens do as well"), "it was there before: {told}");
+    initialise_showing(&desk, token.trim());
     let mut line = desk.command("top-up intern 1.00");
     let done = line.env("CLAUDECODE", "1").env("PETTYCASH_OPERATOR_TOKEN", token.trim()).output();
     assert!(done.unwrap().status.success());
@@ -175,6 +182,39 @@ fn an_agent_with_a_proof_is_taken_for_the_operator_who_gave_it() {
         let environment = String::from_utf8_lossy(&environment).into_owned();
         assert!(!environment.contains("OPERATOR_TOKEN"), "{environment}");
     }
+}
+
+#[test]
+fn the_first_passphrase_tells_which_tokens_end_with_it_and_which_go_on() {
+    let (desk, _) = furnished();
+    let token = |desk: &Desk, label| desk.json(&format!("operator token --label {label} --json"));
+    let (planted, ours) = (token(&desk, "planted"), token(&desk, "ci"));
+    desk.json("agent token intern --label laptop --json");
+    let told = initialise_showing(&desk, ours["token"].as_str().unwrap());
+    let id = ours["token_id"].as_str().unwrap();
+    for part in ["prove nothing now: 1.", "go on: 1, ", &format!("{id} (ci)"), "intern 1."] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("planted") && !told.contains("opr_"), "{told}");
+    let listed = desk.json("operator tokens --json");
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 1);
+    let mut line = desk.command("top-up intern 1.00");
+    line.env("PETTYCASH_OPERATOR_TOKEN", planted["token"].as_str().unwrap());
+    assert_eq!(line.output().unwrap().status.code(), Some(7), "it proves nothing any more");
+    let (desk, _) = furnished();
+    token(&desk, "planted");
+    let told = initialise(&desk);
+    assert!(told.contains("prove nothing now: 1.") && !told.contains("go on"), "{told}");
+    assert!(told.contains("For programs: pettycash operator token"), "{told}");
+    assert_eq!(desk.json("operator tokens --json")["tokens"], serde_json::json!([]));
+    let (desk, _) = furnished();
+    let file = desk.home().join("other");
+    std::fs::write(&file, RIGHT).unwrap();
+    let mut line = desk.command(&format!("operator init --passphrase-file {}", file.display()));
+    let wrong = line.env("PETTYCASH_OPERATOR_TOKEN", "opr_slip").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(7), "whoever shows one wants to keep it");
+    let told = initialise(&desk);
+    assert!(!told.contains("prove nothing now"), "there were none: {told}");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use pettycash::{
     clock::instant,
-    engine::{EngineError, Proof},
-    policy::terms::{MandatePatch, NewToken},
+    engine::{Engine, EngineError, Proof},
+    policy::{
+        terms::{AgentTokens, MandatePatch, NewAgent, NewToken, Rotation, TopUp},
+        token::MAX_TOKENS,
+    },
 };
 use serde_json::json;
 
@@ -46,6 +49,124 @@ async fn before_there_is_a_passphrase_nobody_is_asked() {
 }
 
 #[tokio::test]
+async fn the_first_passphrase_ends_every_operators_token_but_the_one_shown_with_it() {
+    let house = House::new().await;
+    house.scout().await;
+    let given = async || house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    let ours = given().await;
+    let mut others = Vec::new();
+    for _ in 1..MAX_TOKENS {
+        others.push(given().await);
+    }
+    let agents = house.engine.issue_token(&"scout".parse().unwrap(), NewToken::default()).await;
+    let agents = agents.unwrap();
+    let strange = House::new().await.engine.issue_operator_token(NewToken::default()).await;
+    let strange = strange.unwrap();
+    for none in [agents.token.expose(), strange.token.expose(), "opr_", "", &RIGHT[..20]] {
+        let told = house.engine.set_passphrase(RIGHT.into(), Some(token(none))).await;
+        assert_eq!(told.unwrap_err().problem().code, "operator_proof_wrong", "{none}");
+        assert!(!house.engine.operator_door().initialised, "nothing was done");
+    }
+    let shown = Some(token(ours.token.expose()));
+    let set = house.engine.set_passphrase(RIGHT.into(), shown).await.unwrap();
+    assert_eq!((set.initialised, set.ended.len()), (true, MAX_TOKENS - 1));
+    assert_eq!(set.kept.len(), 1);
+    assert_eq!(set.kept[0].token_id, ours.view.token_id);
+    let pays = AgentTokens { agent: "scout".parse().unwrap(), tokens: 1 };
+    assert_eq!(set.agents, [pays]);
+    let house = house.reopened().await;
+    assert_eq!(refused(&house, token(ours.token.expose())).await, None);
+    for other in &others {
+        let refused = refused(&house, token(other.token.expose())).await;
+        assert_eq!(refused.as_deref(), Some("operator_proof_wrong"));
+        assert!(!house.engine.operator(other.token.expose()), "nor does it over HTTP");
+    }
+    assert!(house.engine.principal(agents.token.expose()).is_some(), "it pays within a mandate");
+    let page = house.engine.ledger(None, None, None).await.unwrap().entries;
+    let told = |outcome: &str| page.iter().filter(|line| line.line.outcome == outcome).count();
+    assert_eq!((told("passphrase_set"), told("token_revoked")), (1, MAX_TOKENS - 1));
+}
+
+#[tokio::test]
+async fn another_passphrase_leaves_the_tokens_that_were_proven() {
+    let house = initialised().await;
+    let given = house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    let proof = Some(passphrase(RIGHT));
+    let set = house.engine.set_passphrase("another one by now".into(), proof).await.unwrap();
+    assert_eq!((set.ended.len(), set.kept.len(), set.agents.len()), (0, 1, 0));
+    assert_eq!(refused(&house, token(given.token.expose())).await, None);
+    let by_token = Some(token(given.token.expose()));
+    house.engine.set_passphrase("and once more another".into(), by_token).await.unwrap();
+    assert_eq!(refused(&house, passphrase("and once more another")).await, None);
+}
+
+/// The code that an act is refused with.
+fn code<T>(done: Result<T, EngineError>) -> Option<String> {
+    done.err().map(|error| error.problem().code)
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_the_proof_was_over_does_nothing_after_it() {
+    let house = House::new().await;
+    house.scout().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    let given = async || house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    let (one, two) = (given().await, given().await);
+    let agents = house.engine.issue_token(&"scout".parse().unwrap(), NewToken::default()).await;
+    let old = &agents.unwrap().view.token_id;
+    let unasked = house.engine.prove(None).await.unwrap();
+    let by_other = house.engine.prove(Some(token(two.token.expose()))).await.unwrap();
+    let shown = || Some(token(one.token.expose()));
+    let by_shown = house.engine.prove(shown()).await.unwrap();
+    house.engine.set_passphrase(RIGHT.into(), shown()).await.unwrap();
+    let by_passphrase = house.engine.prove(Some(passphrase(RIGHT))).await.unwrap();
+    let lines = async || house.engine.ledger(None, None, None).await.unwrap().entries.len();
+    let before = lines().await;
+    let intern = "intern".parse().unwrap();
+    let refused = async |engine: &Engine, why: &str| {
+        let credit = TopUp { amount_usd: "1.00".parse().unwrap(), note: None };
+        let came = [
+            code(engine.issue_operator_token(NewToken::default()).await),
+            code(engine.issue_token(&intern, NewToken::default()).await),
+            code(engine.rotate_token(old, Rotation::default()).await),
+            code(engine.top_up(&intern, credit).await),
+            code(engine.unfreeze_all(serde_json::from_value(json!({})).unwrap()).await),
+            code(engine.create_agent(more()).await),
+        ];
+        assert_eq!(came, [const { None::<String> }; 6].map(|_| Some(why.to_owned())));
+    };
+    refused(&unasked, "operator_proof_required").await;
+    refused(&by_other, "operator_proof_wrong").await;
+    assert_eq!(lines().await, before, "nothing was done");
+    by_shown.issue_operator_token(NewToken::default()).await.unwrap();
+    by_passphrase.issue_operator_token(NewToken::default()).await.unwrap();
+    house.engine.revoke_token(&one.view.token_id).await.unwrap();
+    let proof = Some(passphrase(RIGHT));
+    house.engine.set_passphrase("another one by now".into(), proof).await.unwrap();
+    refused(&by_shown, "operator_proof_wrong").await;
+    refused(&by_passphrase, "operator_proof_wrong").await;
+}
+
+fn more() -> NewAgent {
+    serde_json::from_value(json!({"handle": "more", "funding": "prepaid"})).unwrap()
+}
+
+#[tokio::test]
+async fn of_two_first_passphrases_at_once_one_is_set() {
+    for _ in 0..4 {
+        let house = House::new().await;
+        let set = |text: &str| house.engine.set_passphrase(text.into(), None);
+        let (one, two) = tokio::join!(set("the one of the two"), set("the other of the two"));
+        let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
+        let won_first = refused(&house, passphrase("the one of the two")).await.is_none();
+        assert!(won.unwrap().initialised);
+        assert_eq!(code(lost).as_deref(), Some("passphrase_set"));
+        let other = refused(&house, passphrase("the other of the two")).await;
+        assert_ne!(won_first, other.is_none(), "one of them, and not the other");
+    }
+}
+
+#[tokio::test]
 async fn the_passphrase_and_a_living_token_prove_an_operator_and_nothing_else_does() {
     let house = initialised().await;
     assert_eq!(refused(&house, passphrase(RIGHT)).await, None);
@@ -63,7 +184,7 @@ async fn the_passphrase_and_a_living_token_prove_an_operator_and_nothing_else_do
     for text in ["", "opr_", cut, agents.token.expose(), RIGHT] {
         assert_eq!(refused(&house, token(text)).await, wrong, "{text}");
     }
-    let told = house.engine.prove(Some(token(cut))).await.unwrap_err().to_string();
+    let told = house.engine.prove(Some(token(cut))).await.err().unwrap().to_string();
     assert!(told.contains("cut or mistyped") && !told.contains(cut), "{told}");
     assert_eq!(refused(&house, passphrase(given.token.expose())).await, wrong);
     house.engine.revoke_token(&given.view.token_id).await.unwrap();

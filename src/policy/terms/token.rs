@@ -159,6 +159,30 @@ pub struct OperatorDoor {
     pub initialised: bool,
 }
 
+/// What came of giving the operators a passphrase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PassphraseGiven {
+    /// Whether there is a passphrase: there is.
+    pub initialised: bool,
+    /// The operators' tokens that prove nothing any more, oldest first: until there was a first
+    /// passphrase, anybody could have one made.
+    pub ended: Vec<TokenView>,
+    /// Those that go on, oldest first: of a first passphrase, the one that was shown with it.
+    pub kept: Vec<TokenView>,
+    /// The agents with tokens that were made before a first passphrase and go on: what they pay is
+    /// bounded by the mandate.
+    pub agents: Vec<AgentTokens>,
+}
+
+/// How many tokens let an agent in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentTokens {
+    /// The agent.
+    pub agent: Handle,
+    /// How many.
+    pub tokens: u32,
+}
+
 /// The tokens of an agent, or the operators', oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenList {
