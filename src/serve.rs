@@ -181,7 +181,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
 pub async fn run_with(options: Options, servers: impl Servers) -> Result<(), ServeError> {
     let home = &options.home;
     let _ = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    limit();
+    let files = limit();
     let mut signals = Signals::listen().map_err(ServeError::io("listen to signals"))?;
     let elected = tokio::select! {
         elected = lock::elect(home, options.started_by) => elected?,
@@ -204,7 +204,7 @@ pub async fn run_with(options: Options, servers: impl Servers) -> Result<(), Ser
     };
     let record = engine.clone();
     let opened = || drop(starting);
-    let served = own(&options, servers, &lock, engine, &mut signals, opened).await;
+    let served = own(&options, servers, &lock, engine, files, &mut signals, opened).await;
     lock.release();
     match record.condition().recording {
         Recording::Poisoned { cause } => served.and(Err(ServeError::Unwritable { cause })),
@@ -218,6 +218,7 @@ async fn own(
     servers: impl Servers,
     lock: &ServeLock,
     engine: Engine,
+    files: Option<u64>,
     signals: &mut Signals,
     listening: impl FnOnce(),
 ) -> Result<(), ServeError> {
@@ -228,7 +229,7 @@ async fn own(
         work: Tally::new(),
         end: watch::Sender::new(None),
     };
-    let served = serve(options, servers, lock, &app, signals, listening).await;
+    let served = serve(options, servers, lock, &app, files, signals, listening).await;
     // From here on whoever wants the home waits for the lock instead of being sent away.
     lock.say_ending();
     finish(&app, signals).await;
@@ -244,6 +245,7 @@ async fn serve(
     servers: impl Servers,
     lock: &ServeLock,
     app: &App,
+    files: Option<u64>,
     signals: &mut Signals,
     listening: impl FnOnce(),
 ) -> Result<(), ServeError> {
@@ -266,7 +268,7 @@ async fn serve(
     let web = async {
         if let Some(web) = web {
             tracing::info!(address = %web.address(), "listening for HTTP");
-            web.serve(app, servers).await;
+            web.serve(app, servers, files).await;
         }
     };
     let agents = agent.serve(agent_router(app.clone()), app);
@@ -352,17 +354,18 @@ fn anchor(dir: Option<&Path>) -> Option<Arc<dyn Disk>> {
 }
 
 /// Room for connections, and none for a core file: it would hold what the record keeps private.
-fn limit() {
+/// Says how many files may be open; nothing where any number may.
+fn limit() -> Option<u64> {
     let core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let files = getrlimit(Resource::Nofile);
     let most = files.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
     let enough = files.current.is_none_or(|current| current >= most);
-    let files = if enough {
+    let raised = if enough {
         Ok(())
     } else {
         setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files })
     };
-    if let Err(error) = core.and(files) {
+    if let Err(error) = core.and(raised) {
         tracing::debug!(%error, "a limit stays as it was");
     }
     // Nor may another process of the same user look into this one's memory.
@@ -373,6 +376,7 @@ fn limit() {
             tracing::debug!(%error, "the process stays dumpable");
         }
     }
+    getrlimit(Resource::Nofile).current
 }
 
 /// A socket that is ours to remove, as long as it is still the one that we made.

@@ -35,6 +35,10 @@ use seats::Seats;
 
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 3_072;
+/// How many of the files that may be open are not for these connections but for the record and
+/// the sockets of this machine, by which an operator stops what goes wrong; where there are few,
+/// half of them.
+const FILES_KEPT: u64 = 512;
 /// How many may wait to be accepted, where the system allows it.
 const BACKLOG: u32 = 4_096;
 /// How long the header of a request may take, from the end of the one before or the beginning of
@@ -70,16 +74,32 @@ impl Listener {
         self.address
     }
 
-    /// Accepts connections until the end; agents are answered by these servers.
-    pub(crate) async fn serve(self, app: &App, servers: impl Servers) {
+    /// Accepts connections until the end, as many as leave enough of the files that may be open;
+    /// agents are answered by these servers.
+    pub(crate) async fn serve(self, app: &App, servers: impl Servers, files: Option<u64>) {
         let web = Arc::new(Web::new(app.clone(), self.door, servers));
-        tokio::join!(web.keep_sessions(), accept(self.socket, web.clone(), app));
+        let most = connections(files);
+        if most < MAX_CONNECTIONS {
+            tracing::warn!(
+                connections = most,
+                ?files,
+                "fewer connections over HTTP than there could be: so few files may be open"
+            );
+        }
+        tokio::join!(web.keep_sessions(), accept(self.socket, web.clone(), app, most));
     }
 }
 
-async fn accept(listener: TcpListener, web: Arc<Web<impl Servers>>, app: &App) {
+/// How many connections there may be, where so many files may be open.
+fn connections(files: Option<u64>) -> usize {
+    let left = files.map(|files| files.saturating_sub(FILES_KEPT).max(files / 2));
+    let left = left.and_then(|left| usize::try_from(left).ok());
+    left.map_or(MAX_CONNECTIONS, |left| left.min(MAX_CONNECTIONS))
+}
+
+async fn accept(listener: TcpListener, web: Arc<Web<impl Servers>>, app: &App, most: usize) {
     let mut end = app.end.subscribe();
-    let seats = Seats::new(MAX_CONNECTIONS);
+    let seats = Seats::new(most);
     loop {
         let accepted = tokio::select! {
             biased;

@@ -209,3 +209,29 @@ fn slow_connections_keep_nobody_out() {
     assert!(late < Duration::from_secs(1), "{late:?} for one new and one kept connection");
     assert!(last < Duration::from_secs(5), "{last:?}");
 }
+
+#[test]
+fn where_few_files_may_be_open_a_flood_leaves_the_operator_a_door() {
+    const FILES: usize = 256;
+    let house = House::furnished();
+    house.operator("agent create other --cap 5.00/day --funding allowance");
+    let web = Web::open_with_files(house, &[("scout", 1), ("other", 0)], FILES);
+    // More than there are files: those who ask for streams keep what they get.
+    let mut flood = Vec::new();
+    let ask = format!(
+        "GET /sse HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        web.host(),
+        web.token("scout", 0)
+    );
+    for _ in 0..2 * FILES {
+        let mut stream = TcpStream::connect(web.address).unwrap();
+        let _ = stream.write_all(ask.as_bytes());
+        flood.push(stream);
+    }
+    let began = instant();
+    assert_eq!(web.house.operator_json("agent list")["agents"].as_array().unwrap().len(), 2);
+    web.house.operator("agent revoke scout --reason floods");
+    assert_eq!(web.house.operator_json("agent show scout")["standing"], "revoked");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(web.log().contains("fewer connections over HTTP"), "{}", web.log());
+}

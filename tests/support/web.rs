@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
     thread,
     time::Duration,
@@ -47,12 +47,26 @@ impl Web {
         Self::open_as(house, tokens, "serve --listen 127.0.0.1:0")
     }
 
-    /// The same with these words. It tells all that it can in its log.
+    /// The same with these words.
     pub(crate) fn open_as(house: House, tokens: &[(&str, usize)], words: &str) -> Self {
+        let command = house.command(words);
+        Self::open_by(house, tokens, command)
+    }
+
+    /// The same where no more than so many files may be open.
+    pub(crate) fn open_with_files(house: House, tokens: &[(&str, usize)], files: usize) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" serve --listen 127.0.0.1:0");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_pettycash")]);
+        house.furnish(&mut command);
+        Self::open_by(house, tokens, command)
+    }
+
+    /// The same by this command. It tells all that it can in its log.
+    fn open_by(house: House, tokens: &[(&str, usize)], mut command: Command) -> Self {
         house.end_serve();
         let (tokens, operator) = issue(&house, tokens);
         let log = File::create(house.home().with_file_name("log")).unwrap();
-        let mut command = house.command(words);
         command.env("PETTYCASH_LOG", "trace").stdin(Stdio::null()).stderr(log);
         let serve = command.spawn().unwrap();
         let note = house.home().join("serve.json");
