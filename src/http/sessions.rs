@@ -69,7 +69,7 @@ impl Kept for Arc<Session> {
     }
 }
 
-/// There is no room for another session, or no randomness for its id.
+/// There is no room or no time left for another session, or no randomness for its id.
 #[derive(Debug, thiserror::Error)]
 #[error("no more sessions can be opened")]
 pub(super) struct NoRoom;
@@ -79,6 +79,10 @@ impl Sessions {
     pub(super) fn open(&self, bearer: &Bearer, out: Outgoing) -> Result<Transport, NoRoom> {
         let id = random_id().ok_or(NoRoom)?;
         let mut open = self.lock();
+        // Looked at under the lock: it is seen here, or the session is seen by `finish`.
+        if self.is_finishing() && matches!(out, Outgoing::Stream(_)) {
+            return Err(NoRoom);
+        }
         let gone = open.in_the_way(bearer.agent())?;
         if let Some(gone) = &gone {
             open.take(gone.agent(), gone.token(), gone.id());
@@ -129,6 +133,11 @@ impl Sessions {
         for session in self.all() {
             session.end_when_quiet();
         }
+    }
+
+    /// Whether nothing more is asked, so that no stream is opened any more.
+    pub(super) fn is_finishing(&self) -> bool {
+        *self.finishing.borrow()
     }
 
     fn all(&self) -> Vec<Arc<Session>> {

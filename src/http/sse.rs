@@ -15,6 +15,7 @@ use super::{
     bearer::Bearer,
     door::MESSAGES,
     message::{KEEP_ALIVE, Message, no_room, no_session},
+    problem::Failure,
     sessions::{Outgoing, Sessions},
 };
 use crate::mcp::framing::Passed;
@@ -27,7 +28,9 @@ const SESSION: &str = "session_id";
 /// Opens a stream, and with it a session, which ends when the stream does.
 pub(super) fn open(sessions: &Sessions, bearer: &Bearer, server: impl ServerHandler) -> Response {
     let (sender, answers) = mpsc::channel(TO_CLIENT);
-    let Ok(transport) = sessions.open(bearer, Outgoing::Stream(sender)) else { return no_room() };
+    let Ok(transport) = sessions.open(bearer, Outgoing::Stream(sender)) else {
+        return if sessions.is_finishing() { ending() } else { no_room() };
+    };
     let session = transport.session().clone();
     let id = session.id().clone();
     let (opened, owner) = (sessions.clone(), bearer.clone());
@@ -67,6 +70,14 @@ pub(super) fn open(sessions: &Sessions, bearer: &Bearer, server: impl ServerHand
     // As the library says on its streams: a proxy in between must not gather what it gets.
     let unbuffered = ("x-accel-buffering", "no");
     ([unbuffered], Sse::new(events).keep_alive(keep_alive)).into_response()
+}
+
+/// The answer to who would open a stream while `serve` ends, which waits for the streams there are.
+fn ending() -> Response {
+    let detail = "this server is ending";
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "ending", detail)
+        .hint("open the stream again once another one serves")
+        .into_response()
 }
 
 /// Takes a message into the session that the query names.

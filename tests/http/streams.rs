@@ -112,3 +112,32 @@ fn a_client_that_hangs_up_loses_no_payment() {
     }
     assert_eq!(web.house.operator("verify"), "");
 }
+
+#[test]
+fn a_stream_that_is_asked_for_at_the_end_keeps_nobody_from_ending() {
+    let mut web = Web::furnished();
+    let token = web.token("scout", 0);
+    let mut late: Vec<_> = (0..30).map(|_| web.connect()).collect();
+    for wire in &mut late {
+        assert_eq!(wire.ask("GET /healthz", &[], b"").status, 200);
+    }
+    let began = instant();
+    let pid = Pid::from_raw(i32::try_from(web.serve().id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    // A connection that is there is still listened to for a moment.
+    let get = format!(
+        "GET /sse HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
+        web.host()
+    );
+    for wire in &mut late {
+        let _ = wire.try_send(get.as_bytes());
+        thread::sleep(Duration::from_millis(4));
+    }
+    assert!(web.serve().wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let told = late.iter_mut().any(|wire| {
+        let said = wire.rest();
+        said.starts_with("HTTP/1.1 503") && said.contains(r#""code":"ending""#)
+    });
+    assert!(told, "nobody came in time to be refused");
+}
