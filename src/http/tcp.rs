@@ -30,8 +30,8 @@ use super::{
     socket::{ACCEPT_PAUSE, attend, unbroken},
     web::Web,
 };
-pub(super) use seats::Seat;
-use seats::Seats;
+pub(super) use seats::Busy;
+use seats::{Seat, Seats};
 
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 3_072;
@@ -142,11 +142,11 @@ async fn connection(
     let service = service_fn(|request: Request<Incoming>| {
         let (web, seat) = (web.clone(), seat.clone());
         async move {
-            let Some(busy) = seat.busy() else {
+            let Some(mut busy) = seat.busy() else {
                 // It has just been closed: nothing is begun any more.
                 return Ok::<_, Infallible>(StatusCode::SERVICE_UNAVAILABLE.into_response());
             };
-            let response = unbroken(web.answer(request, &seat)).await;
+            let response = unbroken(web.answer(request, &mut busy)).await;
             Ok(held(response, busy))
         }
     });

@@ -7,7 +7,11 @@ use axum::{
     Json, Router,
     response::{IntoResponse, Response},
 };
-use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header::ALLOW};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_TYPE},
+};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +24,7 @@ use super::{
     problem::Failure,
     sessions::{LOOK_EVERY, Sessions},
     socket, sse, streamable,
-    tcp::Seat,
+    tcp::Busy,
 };
 
 /// What is served over TCP.
@@ -58,11 +62,22 @@ impl<S: Servers> Web<S> {
     }
 
     /// Answers one request, always.
-    pub(super) async fn answer(&self, request: Request<Incoming>, seat: &Seat) -> Response {
-        self.respond(request, seat).await.unwrap_or_else(IntoResponse::into_response)
+    pub(super) async fn answer(&self, request: Request<Incoming>, busy: &mut Busy) -> Response {
+        // Where a POST is answered by a stream, it is one of a single answer.
+        let may_stay = request.method() == Method::GET;
+        let response = self.respond(request, busy).await;
+        let response = response.unwrap_or_else(IntoResponse::into_response);
+        if may_stay && is_stream(&response) && !busy.streams() {
+            return too_many_streams().into_response();
+        }
+        response
     }
 
-    async fn respond(&self, request: Request<Incoming>, seat: &Seat) -> Result<Response, Failure> {
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        busy: &mut Busy,
+    ) -> Result<Response, Failure> {
         self.door.admit(&request)?;
         let (method, path) = (request.method(), request.uri().path());
         Ok(match path {
@@ -71,22 +86,22 @@ impl<S: Servers> Web<S> {
             }
             HEALTHZ => not_taken(&request, "GET, HEAD"),
             MCP => {
-                let bearer = self.agent(request.headers(), seat)?;
+                let bearer = self.agent(request.headers(), busy)?;
                 let server = self.servers.of(&bearer);
                 streamable::answer(&self.streamable, &bearer, server, request).await
             }
-            SSE => match (self.agent(request.headers(), seat)?, method) {
+            SSE => match (self.agent(request.headers(), busy)?, method) {
                 (bearer, &Method::GET) => {
                     sse::open(&self.legacy, &bearer, self.servers.of(&bearer))
                 }
                 _ => not_taken(&request, "GET"),
             },
-            MESSAGES => match (self.agent(request.headers(), seat)?, method) {
+            MESSAGES => match (self.agent(request.headers(), busy)?, method) {
                 (bearer, &Method::POST) => sse::message(&self.legacy, &bearer, request).await,
                 _ => not_taken(&request, "POST"),
             },
             path if path.starts_with(OPERATOR) => {
-                self.operator(request.headers(), seat)?;
+                self.operator(request.headers(), busy)?;
                 socket::answer(&self.operators, request).await
             }
             _ => return Err(Failure::unknown_path(request.uri())),
@@ -94,11 +109,10 @@ impl<S: Servers> Web<S> {
     }
 
     /// Whose request it is, if it is an agent's.
-    fn agent(&self, headers: &HeaderMap, seat: &Seat) -> Result<Bearer, Failure> {
+    fn agent(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<Bearer, Failure> {
         let token = shown_in(headers).ok_or_else(unknown_token)?;
         if let Some(bearer) = Bearer::of(&self.app.engine, token) {
-            seat.is_known();
-            return Ok(bearer);
+            return if busy.by(bearer.agent()) { Ok(bearer) } else { Err(too_many_requests()) };
         }
         if self.app.engine.operator(token) {
             return Err(wrong_token(
@@ -109,10 +123,10 @@ impl<S: Servers> Web<S> {
     }
 
     /// Lets an operator's request pass.
-    fn operator(&self, headers: &HeaderMap, seat: &Seat) -> Result<(), Failure> {
+    fn operator(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<(), Failure> {
         let token = shown_in(headers).ok_or_else(unknown_token)?;
         if self.app.engine.operator(token) {
-            seat.is_known();
+            busy.by_known();
             return Ok(());
         }
         if Bearer::of(&self.app.engine, token).is_some() {
@@ -126,6 +140,24 @@ impl<S: Servers> Web<S> {
 pub(super) fn not_taken<B>(request: &Request<B>, taken: &'static str) -> Response {
     let refused = Failure::method_not_allowed(request.method(), request.uri());
     ([(ALLOW, taken)], refused).into_response()
+}
+
+/// Whether an answer is a stream.
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn too_many_streams() -> Failure {
+    let detail = "this agent has as many streams open as one agent may have";
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail)
+        .hint("close the streams that are not needed; on /mcp every answer comes without one")
+}
+
+fn too_many_requests() -> Failure {
+    let detail = "this agent has as many requests under way as one agent may have";
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+        .hint("wait for the answers to come, then ask again")
 }
 
 fn unknown_token() -> Failure {

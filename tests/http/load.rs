@@ -215,7 +215,7 @@ fn where_few_files_may_be_open_a_flood_leaves_the_operator_a_door() {
     const FILES: usize = 256;
     let house = House::furnished();
     house.operator("agent create other --cap 5.00/day --funding allowance");
-    let web = Web::open_with_files(house, &[("scout", 1), ("other", 0)], FILES);
+    let web = Web::open_with_files(house, &[("scout", 1), ("other", 1)], FILES);
     // More than there are files: those who ask for streams keep what they get.
     let mut flood = Vec::new();
     let ask = format!(
@@ -230,6 +230,11 @@ fn where_few_files_may_be_open_a_flood_leaves_the_operator_a_door() {
     }
     let began = instant();
     assert_eq!(web.house.operator_json("agent list")["agents"].as_array().unwrap().len(), 2);
+    let other = web.token("other", 0);
+    let mut wire = web.connect();
+    let session = wire.initialize(&other);
+    let paid = wire.call(&other, &session, "pay_for_api_call", json!({"service_id": "search"}));
+    assert_eq!(paid.answer()["outcome"], "paid", "another agent gets in");
     web.house.operator("agent revoke scout --reason floods");
     assert_eq!(web.house.operator_json("agent show scout")["standing"], "revoked");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());

@@ -1,4 +1,5 @@
-//! Streams: they end with their token, with their client and with the process.
+//! Streams: they end with their token, with their client and with the process, and no agent has so
+//! many that others find no room.
 
 use std::{thread, time::Duration};
 
@@ -6,18 +7,26 @@ use pettycash::clock::instant;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::web::{Web, Wire, call, initialize, message_headers};
+use crate::support::{
+    mcp_house::House,
+    web::{Reply, Web, Wire, call, initialize, message_headers},
+};
+
+/// Asks for a stream, of a session on `/mcp` or the older one, and gives the head of the answer.
+fn ask_for_stream(web: &Web, token: &str, session: Option<&str>) -> (Wire, Reply) {
+    let mut wire = web.connect();
+    let mut headers = message_headers(token);
+    headers.extend(session.map(|session| format!("Mcp-Session-Id: {session}")));
+    let path = if session.is_some() { "/mcp" } else { "/sse" };
+    let (host, headers) = (web.host(), headers.join("\r\n"));
+    wire.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n\r\n").as_bytes());
+    let head = wire.head();
+    (wire, head)
+}
 
 /// Opens the stream of a session on `/mcp`.
 fn listen(web: &Web, token: &str, session: &str) -> Wire {
-    let mut wire = web.connect();
-    let headers = message_headers(token).join("\r\n");
-    let host = web.host();
-    let get = format!(
-        "GET /mcp HTTP/1.1\r\nHost: {host}\r\n{headers}\r\nMcp-Session-Id: {session}\r\n\r\n"
-    );
-    wire.send(get.as_bytes());
-    let head = wire.head();
+    let (wire, head) = ask_for_stream(web, token, Some(session));
     assert_eq!((head.status, &*head.headers["content-type"]), (200, "text/event-stream"));
     wire
 }
@@ -111,6 +120,68 @@ fn a_client_that_hangs_up_loses_no_payment() {
         assert!(instant() < until, "the sum is not that of the entries");
     }
     assert_eq!(web.house.operator("verify"), "");
+}
+
+#[test]
+fn a_session_has_one_stream_and_the_newest_is_it() {
+    let web = Web::furnished();
+    let (token, mut wire) = (web.token("scout", 0), web.connect());
+    let (session, other) = (wire.initialize(&token), wire.initialize(&token));
+    let mut first = listen(&web, &token, &session);
+    let mut of_another = listen(&web, &token, &other);
+    let mut second = listen(&web, &token, &session);
+    assert_eq!(first.piece(), None, "it ended, and in good order");
+    // Its connection serves on.
+    assert_eq!(first.call(&token, &session, "get_balance", json!({})).status, 200);
+    wire.ask(
+        "DELETE /mcp",
+        &[message_headers(&token), vec![format!("Mcp-Session-Id: {session}")]].concat(),
+        b"",
+    );
+    assert_eq!(second.piece(), None, "it was there until its session was not");
+    web.house.operator("agent revoke scout --reason over");
+    assert_eq!(of_another.piece(), None);
+}
+
+#[test]
+fn one_agent_has_a_part_of_the_streams_and_others_get_theirs() {
+    // Half of the files are for connections, and every sixth of these for one agent's streams.
+    const FILES: usize = 256;
+    const STREAMS: usize = FILES / 2 / 6;
+    let house = House::furnished();
+    house.operator("agent create other --cap 5.00/day --funding allowance");
+    let web = Web::open_with_files(house, &[("scout", 2), ("other", 1)], FILES);
+    let (token, mut wire) = (web.token("scout", 0), web.connect());
+    let mut open = Vec::new();
+    for number in 0..STREAMS {
+        let token = web.token("scout", number % 2);
+        let session = (number % 3 > 0).then(|| wire.initialize(&token));
+        let (stream, head) = ask_for_stream(&web, &token, session.as_deref());
+        assert_eq!(head.status, 200, "{number}: {head:?}");
+        open.push(stream);
+    }
+    let session = wire.initialize(&token);
+    for session in [None, Some(&*session)] {
+        let (_, refused) = ask_for_stream(&web, &token, session);
+        assert_eq!(refused.status, 429, "{refused:?}");
+        assert_eq!(refused.headers["content-type"], "application/problem+json");
+    }
+    let refused = wire.ask("GET /sse", &message_headers(&token), b"").json();
+    assert_eq!(refused["code"], "too_many_streams");
+    assert!(refused["hint"].as_str().unwrap().contains("close the streams"), "{refused}");
+    let pay = || json!({"service_id": "search"});
+    assert_eq!(wire.call(&token, &session, "pay_for_api_call", pay()).answer()["outcome"], "paid");
+    // Whoever else there is gets in, streams too.
+    let other = web.token("other", 0);
+    let session = wire.initialize(&other);
+    let _stream = listen(&web, &other, &session);
+    assert_eq!(wire.call(&other, &session, "pay_for_api_call", pay()).answer()["outcome"], "paid");
+    open.pop();
+    let until = instant() + Duration::from_secs(10);
+    while ask_for_stream(&web, &token, None).1.status != 200 {
+        assert!(instant() < until, "a stream that was closed is counted on");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -84,18 +84,21 @@ impl SessionManager for Manager {
 
     /// What the server says of its own accord: what belongs to a call as well, for the stream of a
     /// request carries its answer alone. Ours says nothing; the stream is there for clients that
-    /// want one, and ends with the session.
+    /// want one, and ends with the session. Of one session there is one, the newest. Who opens
+    /// another has often lost the last and knows it before we do: to refuse him, as some servers
+    /// do with 409, makes clients give up the session.
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
         let session = self.session(id)?;
-        let streaming = session.stream();
+        let (streaming, replaced) = session.stream();
         let mut finishing = self.sessions.finishing.subscribe();
         let own = session.clone();
         let ended = Box::pin(async move {
             tokio::select! {
                 () = own.ended() => {}
+                _ = replaced => {}
                 _ = finishing.wait_for(|finishing| *finishing) => {}
             }
         });

@@ -64,6 +64,8 @@ struct Desk {
     /// No more is asked: the session ends with the last answer.
     finishing: bool,
     streams: usize,
+    /// What the newest of the streams holds the other end of.
+    newest: Option<oneshot::Sender<()>>,
     used: Instant,
 }
 
@@ -84,6 +86,7 @@ impl Session {
             opened: false,
             finishing: false,
             streams: 0,
+            newest: None,
             used: Instant::now(),
         };
         let (ended, desk) = (watch::Sender::new(false), Mutex::new(desk));
@@ -184,12 +187,14 @@ impl Session {
         Ok(())
     }
 
-    /// A stream that the client holds open in this session; the session is in use until it is
-    /// dropped.
-    pub(super) fn stream(self: &Arc<Self>) -> Streaming {
+    /// A stream that the client holds open in this session, which is in use until it is dropped;
+    /// and what comes to an end when the client opens another in its place.
+    pub(super) fn stream(self: &Arc<Self>) -> (Streaming, oneshot::Receiver<()>) {
+        let (newest, replaced) = oneshot::channel();
         let mut desk = self.desk();
         desk.streams += 1;
-        Streaming(self.clone())
+        desk.newest = Some(newest);
+        (Streaming(self.clone()), replaced)
     }
 
     /// The next message that the server sends of its own accord, once there is one.

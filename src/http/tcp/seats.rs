@@ -1,11 +1,18 @@
-//! The connections there are room for, and which of them gives way.
+//! The connections there are room for, which of them gives way, and how many one agent may fill.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::policy::names::Handle;
+
+/// What part of the seats one agent's streams may take, and what part all that it has under way:
+/// every sixth, and every second. Whatever one agent does, the others get in.
+const STREAMS_OF_ONE: usize = 6;
+const REQUESTS_OF_ONE: usize = 2;
 
 /// All seats.
 #[derive(Clone, Debug)]
@@ -21,6 +28,8 @@ struct Inner {
     next: u64,
     /// Counts what happened, to tell who has been idle longest.
     moment: u64,
+    /// What each agent has under way.
+    agents: HashMap<Handle, UnderWay>,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +40,13 @@ struct Taken {
     busy: usize,
     idle_since: u64,
     task: Option<AbortHandle>,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    requests: usize,
+    /// How many of them are answered by a stream.
+    streams: usize,
 }
 
 impl Seats {
@@ -59,6 +75,11 @@ impl Seats {
         self.lock().clear_one()
     }
 
+    /// The most seats of one kind that one agent may fill.
+    fn part(&self, of: usize) -> usize {
+        (self.most / of).max(1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +103,7 @@ impl Inner {
 
 /// The seat of one connection, free again when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct Seat(Arc<Place>);
+pub(super) struct Seat(Arc<Place>);
 
 #[derive(Debug)]
 struct Place {
@@ -91,21 +112,10 @@ struct Place {
 }
 
 impl Seat {
-    /// Whoever sits here has shown a token that stands.
-    pub(in crate::http) fn is_known(&self) {
-        self.with(|taken, _| taken.known = true);
-    }
-
     /// A request is under way until the answer of this is dropped; none if the seat was taken away.
     pub(super) fn busy(&self) -> Option<Busy> {
-        self.with(|taken, _| taken.busy += 1).map(|()| Busy(self.clone()))
-    }
-
-    fn with<R>(&self, change: impl FnOnce(&mut Taken, u64) -> R) -> Option<R> {
-        let mut inner = self.0.seats.lock();
-        inner.moment += 1;
-        let moment = inner.moment;
-        inner.taken.get_mut(&self.0.number).map(|taken| change(taken, moment))
+        self.0.seats.lock().taken.get_mut(&self.0.number)?.busy += 1;
+        Some(Busy { seat: self.clone(), agent: None, streams: false })
     }
 }
 
@@ -117,14 +127,68 @@ impl Drop for Place {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub(super) struct Busy(Seat);
+pub(in crate::http) struct Busy {
+    seat: Seat,
+    /// Whose request it is, as far as it is counted.
+    agent: Option<Handle>,
+    streams: bool,
+}
+
+impl Busy {
+    /// Whoever sits here has shown a token that stands.
+    pub(in crate::http) fn by_known(&mut self) {
+        let Place { seats, number } = &*self.seat.0;
+        if let Some(taken) = seats.lock().taken.get_mut(number) {
+            taken.known = true;
+        }
+    }
+
+    /// The same, by a token of this agent's; whether one more request of it may be under way.
+    pub(in crate::http) fn by(&mut self, agent: &Handle) -> bool {
+        self.by_known();
+        let seats = &self.seat.0.seats;
+        let mut inner = seats.lock();
+        let under_way = inner.agents.entry(agent.clone()).or_default();
+        if under_way.requests >= seats.part(REQUESTS_OF_ONE) {
+            return false;
+        }
+        under_way.requests += 1;
+        self.agent = Some(agent.clone());
+        true
+    }
+
+    /// The answer is a stream; whether the agent may have one more.
+    pub(in crate::http) fn streams(&mut self) -> bool {
+        let Some(agent) = &self.agent else { return true };
+        let seats = &self.seat.0.seats;
+        let mut inner = seats.lock();
+        let Some(under_way) = inner.agents.get_mut(agent) else { return true };
+        if under_way.streams >= seats.part(STREAMS_OF_ONE) {
+            return false;
+        }
+        under_way.streams += 1;
+        self.streams = true;
+        true
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.with(|taken, moment| {
+        let Place { seats, number } = &*self.seat.0;
+        let mut inner = seats.lock();
+        inner.moment += 1;
+        let moment = inner.moment;
+        if let Some(taken) = inner.taken.get_mut(number) {
             taken.busy = taken.busy.saturating_sub(1);
             taken.idle_since = moment;
-        });
+        }
+        let Some(agent) = &self.agent else { return };
+        let Some(under_way) = inner.agents.get_mut(agent) else { return };
+        under_way.requests = under_way.requests.saturating_sub(1);
+        under_way.streams = under_way.streams.saturating_sub(usize::from(self.streams));
+        if under_way.requests == 0 {
+            inner.agents.remove(agent);
+        }
     }
 }
 

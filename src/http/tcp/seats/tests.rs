@@ -2,7 +2,7 @@ use std::sync::mpsc;
 
 use tokio::{sync::oneshot, task::yield_now};
 
-use super::{Seat, Seats};
+use super::{Busy, Seat, Seats};
 
 /// A connection that sits until it is closed.
 struct Sitting {
@@ -47,11 +47,11 @@ async fn the_oldest_stranger_that_asks_nothing_gives_way() {
 async fn who_has_shown_a_token_stays_before_strangers_and_then_the_longest_idle_goes() {
     let seats = Seats::new(2);
     let (mut first, mut second) = (sit(&seats).unwrap(), sit(&seats).unwrap());
-    first.seat.is_known();
+    first.seat.busy().unwrap().by_known();
     let mut third = sit(&seats).unwrap();
     yield_now().await;
     assert!(second.is_gone() && !first.is_gone());
-    third.seat.is_known();
+    third.seat.busy().unwrap().by_known();
     drop(first.seat.busy());
     let mut fourth = sit(&seats).unwrap();
     yield_now().await;
@@ -76,4 +76,23 @@ async fn nothing_is_begun_on_a_seat_that_was_taken_away() {
     let old = sit(&seats).unwrap();
     let _new = sit(&seats).unwrap();
     assert!(old.seat.busy().is_none());
+}
+
+#[tokio::test]
+async fn one_agent_fills_a_part_of_the_seats_and_another_gets_the_rest() {
+    const MOST: usize = 12;
+    let seats = Seats::new(MOST);
+    let (one, other) = ("one".parse().unwrap(), "other".parse().unwrap());
+    let sitting: Vec<_> = (0..MOST).map(|_| sit(&seats).unwrap()).collect();
+    let mut busy: Vec<_> = sitting.iter().map(|sitting| sitting.seat.busy().unwrap()).collect();
+    let admitted = busy.iter_mut().filter_map(|busy| busy.by(&one).then_some(busy));
+    let streams = admitted.map(Busy::streams).collect::<Vec<_>>();
+    assert_eq!(streams, [true, true, false, false, false, false], "six under way, two streams");
+    let last = busy.last_mut().unwrap();
+    assert!(last.by(&other) && last.streams(), "the other is not kept out");
+    drop(busy.drain(..2));
+    let mut again = sitting[0].seat.busy().unwrap();
+    assert!(again.by(&one) && again.streams(), "what has ended counts no more");
+    drop((busy, again));
+    assert!(seats.lock().agents.is_empty());
 }
