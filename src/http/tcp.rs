@@ -4,18 +4,13 @@
 //! takes to say what it wants is bounded in time and size, and when all seats are taken, one that
 //! has shown no token and asks nothing gives way to whoever comes.
 
+mod outlet;
 mod seats;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http_body_util::BodyExt;
-use hyper::{
-    Request, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
-};
+use axum::response::IntoResponse;
+use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -30,6 +25,7 @@ use super::{
     socket::{ACCEPT_PAUSE, attend, unbroken},
     web::Web,
 };
+use outlet::{Answer, Outlet, Unsent};
 pub(super) use seats::Busy;
 use seats::{Seat, Seats};
 
@@ -139,15 +135,19 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection delays what it sends");
     }
+    let unsent = Unsent::new();
     let service = service_fn(|request: Request<Incoming>| {
-        let (web, seat) = (web.clone(), seat.clone());
+        let (web, seat, unsent) = (web.clone(), seat.clone(), unsent.clone());
         async move {
-            let Some(mut busy) = seat.busy() else {
+            let mut busy = seat.busy();
+            let response = match &mut busy {
+                Some(busy) => unbroken(web.answer(request, busy)).await,
                 // It has just been closed: nothing is begun any more.
-                return Ok::<_, Infallible>(StatusCode::SERVICE_UNAVAILABLE.into_response());
+                None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             };
-            let response = unbroken(web.answer(request, &mut busy)).await;
-            Ok(held(response, busy))
+            // A stranger who does not read keeps no seat.
+            let busy = busy.filter(Busy::is_known);
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy, unsent)))
         }
     });
     let mut builder = http1::Builder::new();
@@ -156,22 +156,9 @@ async fn connection(
         .header_read_timeout(HEADER_WITHIN)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEADER);
-    let requested = builder.serve_connection(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Outlet::new(stream, unsent.clone()));
+    let requested = builder.serve_connection(stream, service);
     if let Err(error) = attend(pin!(requested), end).await {
         tracing::debug!(%error, "a connection broke");
     }
-}
-
-/// A response that keeps its connection busy until its stream, if it is one, has ended.
-fn held(response: Response, busy: impl Send + 'static) -> Response {
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
-        return response;
-    }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _ = &busy;
-            frame
-        }))
-    })
 }

@@ -115,7 +115,7 @@ impl Seat {
     /// A request is under way until the answer of this is dropped; none if the seat was taken away.
     pub(super) fn busy(&self) -> Option<Busy> {
         self.0.seats.lock().taken.get_mut(&self.0.number)?.busy += 1;
-        Some(Busy { seat: self.clone(), agent: None, streams: false })
+        Some(Busy { seat: self.clone(), known: false, agent: None, streams: false })
     }
 }
 
@@ -129,6 +129,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(in crate::http) struct Busy {
     seat: Seat,
+    known: bool,
     /// Whose request it is, as far as it is counted.
     agent: Option<Handle>,
     streams: bool,
@@ -138,6 +139,7 @@ impl Busy {
     /// Whoever sits here has shown a token that stands.
     pub(in crate::http) fn by_known(&mut self) {
         let Place { seats, number } = &*self.seat.0;
+        self.known = true;
         if let Some(taken) = seats.lock().taken.get_mut(number) {
             taken.known = true;
         }
@@ -169,6 +171,11 @@ impl Busy {
         under_way.streams += 1;
         self.streams = true;
         true
+    }
+
+    /// Whether a token that stands came with it.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
     }
 }
 
