@@ -1,6 +1,9 @@
 //! Every way to knock: Host, Origin, token and session, on every route.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+};
 
 use serde_json::{Value, json};
 
@@ -12,8 +15,11 @@ use crate::support::{
 const PAY: (&str, &str) = ("pay_for_api_call", r#"{"service_id":"search"}"#);
 
 /// What is asked, and where.
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 11] = [
+    "DELETE /mcp",
+    "PUT /mcp",
     "POST /mcp",
+    "GET /mcp",
     "POST /messages",
     "GET /sse",
     "GET /v1/agents",
@@ -23,16 +29,35 @@ const ROUTES: [&str; 8] = [
     "GET /.well-known/oauth-protected-resource",
 ];
 
+/// Where only an agent's token counts.
+const AGENTS: [&str; 6] =
+    ["POST /mcp", "GET /mcp", "DELETE /mcp", "PUT /mcp", "POST /messages", "GET /sse"];
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Token {
     None,
     Unknown,
+    /// Right in form, checksum and all, of an agent and an operator of another house.
+    Elsewhere,
+    OperatorElsewhere,
     OtherScheme,
     Twice,
     Agent,
     OtherAgent,
     Operator,
 }
+
+const TOKENS: [Token; 9] = [
+    Token::None,
+    Token::Unknown,
+    Token::Elsewhere,
+    Token::OperatorElsewhere,
+    Token::OtherScheme,
+    Token::Twice,
+    Token::Agent,
+    Token::OtherAgent,
+    Token::Operator,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Named {
@@ -46,6 +71,7 @@ struct Knocks {
     agent: String,
     other: String,
     operator: String,
+    elsewhere: [String; 2],
     /// The agent's session on `/mcp`, and the query of its older stream.
     session: String,
     query: String,
@@ -62,6 +88,8 @@ impl Knocks {
         let web = Web::open(house, &[("scout", 1), ("other", 1)]);
         let (agent, other) = (web.token("scout", 0), web.token("other", 0));
         let operator = web.operator_token();
+        let there = Web::furnished();
+        let elsewhere = [there.token("scout", 0), there.operator_token()];
         let session = web.connect().initialize(&agent);
         let mut stream = web.connect();
         let path = stream.open_sse(&agent);
@@ -69,7 +97,8 @@ impl Knocks {
         let (line, headers) = (format!("POST {path}"), message_headers(&agent));
         web.connect().ask(&line, &headers, initialize("2024-11-05").as_bytes());
         assert!(stream.event().is_some());
-        Self { web, agent, other, operator, session, query, _stream: stream, asked: Cell::new(0) }
+        let asked = Cell::new(0);
+        Self { web, agent, other, operator, elsewhere, session, query, _stream: stream, asked }
     }
 
     /// Hosts, and whether each is ours.
@@ -96,7 +125,12 @@ impl Knocks {
     fn origins() -> Vec<(Vec<String>, bool)> {
         let one = |origin: &str| vec![format!("Origin: {origin}")];
         let mut all = vec![(vec![], true)];
-        for right in ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:7402"] {
+        for right in [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "http://[::1]:7402",
+            "https://localhost:8443",
+        ] {
             all.push((one(right), true));
         }
         for wrong in [
@@ -116,6 +150,8 @@ impl Knocks {
         match token {
             Token::None => vec![],
             Token::Unknown => vec![bearer("agt-unknown")],
+            Token::Elsewhere => vec![bearer(&self.elsewhere[0])],
+            Token::OperatorElsewhere => vec![bearer(&self.elsewhere[1])],
             Token::OtherScheme => vec![format!("Authorization: Basic {}", self.agent)],
             Token::Twice => vec![bearer(&self.agent), bearer(&self.agent)],
             Token::Agent => vec![bearer(&self.agent)],
@@ -129,15 +165,15 @@ impl Knocks {
         use Token::{Agent, Operator, OtherAgent};
         let agent = [Agent, OtherAgent].contains(&token);
         match route {
-            "POST /mcp" | "POST /messages" | "GET /sse" if !agent => match token {
+            route if !agent && AGENTS.contains(&route) => match token {
                 Operator => 403,
                 _ => 401,
             },
-            "POST /mcp" | "POST /messages" if named == Named::Own && token == Agent => {
-                if route == "POST /mcp" { 200 } else { 202 }
-            }
+            "POST /mcp" | "GET /mcp" if named == Named::Own && token == Agent => 200,
+            "POST /messages" if named == Named::Own && token == Agent => 202,
+            "PUT /mcp" if named == Named::None || named == Named::Own && token == Agent => 405,
             // A request that names no session must say all it needs by itself.
-            "POST /mcp" if named == Named::None => 400,
+            "POST /mcp" | "GET /mcp" | "DELETE /mcp" if named == Named::None => 400,
             "GET /healthz" | "GET /sse" => 200,
             "GET /v1/agents" if token == Operator => 200,
             "GET /v1/agents" | "GET /v1/nothing" if token != Operator => {
@@ -167,37 +203,48 @@ impl Knocks {
             Named::Unknown => Some(&unknown),
         };
         match (route, session) {
-            ("POST /mcp", Some(session)) => headers.push(format!("Mcp-Session-Id: {session}")),
-            ("POST /messages", Some(_)) if named == Named::Own => {
+            (route, Some(session)) if route.ends_with(" /mcp") => {
+                headers.push(format!("Mcp-Session-Id: {session}"));
+            }
+            (_, Some(_)) if named == Named::Own => {
                 line = format!("{line}?{}", self.query);
             }
-            ("POST /messages", Some(session)) => line = format!("{line}?session_id={session}"),
+            (_, Some(session)) => line = format!("{line}?session_id={session}"),
             _ => {}
         }
-        if route != "GET /sse" {
+        if route == "GET /mcp" {
+            headers.push("Accept: text/event-stream".to_owned());
+        }
+        // Of a stream, which does not end, the head is all there is to see.
+        let streams = route == "GET /sse" || route == "GET /mcp" && named == Named::Own;
+        if !streams {
             return wire.ask(&line, &headers, body.as_bytes());
         }
-        // Its stream would not end: the head is all there is to see.
         let mut wire = self.web.connect();
         wire.send(format!("{line} HTTP/1.1\r\n{}\r\n\r\n", headers.join("\r\n")).as_bytes());
-        wire.head()
+        let mut reply = wire.head();
+        if reply.status != 200 {
+            reply.body = wire.body(&reply);
+        }
+        reply
     }
 }
 
 #[test]
 fn only_who_is_addressed_rightly_and_shows_the_right_token_gets_anything() {
-    use Token::{Agent, None, Operator, OtherAgent, OtherScheme, Twice, Unknown};
     let knocks = Knocks::new();
     let (hosts, origins) = (knocks.hosts(), Knocks::origins());
     let mut wire = knocks.web.connect();
     let (mut asked, mut paid) = (0, 0);
     let mut refusals: HashMap<String, usize> = HashMap::new();
+    let mut turned_away = HashSet::new();
     for route in ROUTES {
         let sessions: &[Named] = match route {
-            "POST /mcp" | "POST /messages" => &[Named::None, Named::Own, Named::Unknown],
+            "GET /sse" => &[Named::None],
+            route if AGENTS.contains(&route) => &[Named::None, Named::Own, Named::Unknown],
             _ => &[Named::None],
         };
-        for token in [None, Unknown, OtherScheme, Twice, Agent, OtherAgent, Operator] {
+        for token in TOKENS {
             for named in sessions {
                 for ((host, our_host), (origin, our_origin)) in
                     hosts.iter().flat_map(|host| origins.iter().map(move |origin| (host, origin)))
@@ -205,8 +252,13 @@ fn only_who_is_addressed_rightly_and_shows_the_right_token_gets_anything() {
                     let headers =
                         [host.clone(), origin.clone(), knocks.authorization(token)].concat();
                     let case = format!("{route} {named:?} {headers:?}");
-                    let reply = knocks.ask(&mut wire, route, *named, headers);
                     let right = *our_host && *our_origin;
+                    if right && (route, *named, token) == ("DELETE /mcp", Named::Own, Token::Agent)
+                    {
+                        // The session would end, rightly. That it goes on is seen below.
+                        continue;
+                    }
+                    let reply = knocks.ask(&mut wire, route, *named, headers);
                     let expected = if right { Knocks::expected(route, token, *named) } else { 403 };
                     assert_eq!(reply.status, expected, "{case}: {reply:?}");
                     let asks_for_token = reply.headers.get("www-authenticate").map(String::as_str);
@@ -214,7 +266,9 @@ fn only_who_is_addressed_rightly_and_shows_the_right_token_gets_anything() {
                     paid += usize::from(expected == 200 && route == "POST /mcp");
                     paid += usize::from(expected == 202);
                     asked += 1;
-                    if expected == 404 && ["POST /mcp", "POST /messages"].contains(&route) {
+                    if !right {
+                        turned_away.insert(reply.body);
+                    } else if expected == 404 && AGENTS.contains(&route) {
                         *refusals.entry(reply.body).or_default() += 1;
                     }
                 }
@@ -226,6 +280,7 @@ fn only_who_is_addressed_rightly_and_shows_the_right_token_gets_anything() {
         1,
         "a foreign session is told from one that there is not: {refusals:?}"
     );
+    assert_eq!(turned_away.len(), 2, "by Host and by Origin, whatever the token: {turned_away:?}");
     let spent = format!("{:.2}", 0.02 * f64::from(u32::try_from(paid).unwrap()));
     let mut balance = Value::Null;
     for _ in 0..200 {

@@ -222,16 +222,18 @@ impl Wire {
 
     pub(crate) fn reply(&mut self) -> Reply {
         let mut reply = self.head();
-        if let Some(length) = reply.headers.get("content-length") {
+        reply.body = self.body(&reply);
+        reply
+    }
+
+    /// Reads the body that belongs to a head.
+    pub(crate) fn body(&mut self, head: &Reply) -> String {
+        if let Some(length) = head.headers.get("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             self.stream.read_exact(&mut body).unwrap();
-            reply.body = String::from_utf8(body).unwrap();
-        } else {
-            while let Some(piece) = self.piece() {
-                reply.body.push_str(&piece);
-            }
+            return String::from_utf8(body).unwrap();
         }
-        reply
+        std::iter::from_fn(|| self.piece()).collect()
     }
 
     /// Whether the other end closes, and says no more before than a refusal.
