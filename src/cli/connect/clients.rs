@@ -1,6 +1,6 @@
 //! The clients that can be connected, and where each keeps its configuration.
 
-use std::{env, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -74,34 +74,46 @@ impl Client {
     /// # Errors
     /// If nobody says where the user's home is.
     pub(super) fn config(self) -> Result<PathBuf, Failure> {
-        Ok(match self {
-            Self::ClaudeCode => match variable("CLAUDE_CONFIG_DIR") {
-                Some(dir) => dir.join(".claude.json"),
-                None => user_home()?.join(".claude.json"),
-            },
+        Ok(self.config_at(&Place::here()?))
+    }
+
+    fn config_at(self, place: &Place) -> PathBuf {
+        match self {
+            Self::ClaudeCode => place.named("CLAUDE_CONFIG_DIR", "").join(".claude.json"),
             Self::ClaudeDesktop => {
-                applications()?.join("Claude").join("claude_desktop_config.json")
+                place.applications().join("Claude").join("claude_desktop_config.json")
             }
-            Self::Cursor => user_home()?.join(".cursor").join("mcp.json"),
-            Self::Vscode => applications()?.join("Code").join("User").join("mcp.json"),
-            Self::Codex => codex_home()?.join("config.toml"),
-        })
+            Self::Cursor => place.home.join(".cursor").join("mcp.json"),
+            Self::Vscode => place.applications().join("Code").join("User").join("mcp.json"),
+            Self::Codex => place.named("CODEX_HOME", ".codex").join("config.toml"),
+        }
     }
 
     /// Whether there is a trace of it on this machine: its files, or its program.
     pub(super) fn is_found(self) -> bool {
-        let there = |dir: Result<PathBuf, Failure>| dir.is_ok_and(|dir| dir.exists());
-        let (files, name) = match self {
-            Self::ClaudeCode => {
-                let dir = user_home().map(|home| home.join(".claude"));
-                (there(self.config()) || there(dir), Some("claude"))
-            }
-            Self::ClaudeDesktop => (there(applications().map(|dir| dir.join("Claude"))), None),
-            Self::Cursor => (there(user_home().map(|home| home.join(".cursor"))), Some("cursor")),
-            Self::Vscode => (there(applications().map(|dir| dir.join("Code"))), Some("code")),
-            Self::Codex => (there(codex_home()), Some("codex")),
-        };
-        files || name.is_some_and(|name| program::on_path(name).is_some())
+        let files = Place::here()
+            .is_ok_and(|place| self.traces_at(&place).iter().any(|trace| trace.exists()));
+        files || self.program().is_some_and(|name| program::on_path(name).is_some())
+    }
+
+    fn traces_at(self, place: &Place) -> Vec<PathBuf> {
+        match self {
+            Self::ClaudeCode => vec![self.config_at(place), place.home.join(".claude")],
+            Self::ClaudeDesktop => vec![place.applications().join("Claude")],
+            Self::Cursor => vec![place.home.join(".cursor")],
+            Self::Vscode => vec![place.applications().join("Code")],
+            Self::Codex => vec![place.named("CODEX_HOME", ".codex")],
+        }
+    }
+
+    fn program(self) -> Option<&'static str> {
+        match self {
+            Self::ClaudeCode => Some("claude"),
+            Self::ClaudeDesktop => None,
+            Self::Cursor => Some("cursor"),
+            Self::Vscode => Some("code"),
+            Self::Codex => Some("codex"),
+        }
     }
 
     /// What it takes for it to see a change.
@@ -116,33 +128,117 @@ impl Client {
     }
 }
 
-/// The user's own directory.
-pub(super) fn user_home() -> Result<PathBuf, Failure> {
-    etcetera::home_dir().map_err(|_| Failure::Config {
-        message: "there is no home directory in which clients keep their configuration".to_owned(),
-        hint: "set HOME to it".to_owned(),
-    })
+/// All that says where a client's files are: what they depend on, and nothing else.
+struct Place {
+    platform: Platform,
+    /// The user's own directory.
+    home: PathBuf,
+    /// What the environment says by a name.
+    variable: fn(&str) -> Option<OsString>,
 }
 
-/// Where programs with windows keep what is the user's.
-fn applications() -> Result<PathBuf, Failure> {
-    if cfg!(target_os = "macos") {
-        return Ok(user_home()?.join("Library").join("Application Support"));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Platform {
+    Linux,
+    MacOs,
+}
+
+impl Place {
+    fn here() -> Result<Self, Failure> {
+        let home = etcetera::home_dir().map_err(|_| Failure::Config {
+            message: "there is no home directory in which clients keep their configuration"
+                .to_owned(),
+            hint: "set HOME to it".to_owned(),
+        })?;
+        let platform = if cfg!(target_os = "macos") { Platform::MacOs } else { Platform::Linux };
+        Ok(Self { platform, home, variable: |name| env::var_os(name) })
     }
-    match variable("XDG_CONFIG_HOME") {
-        Some(dir) => Ok(dir),
-        None => Ok(user_home()?.join(".config")),
+
+    /// Where programs with windows keep what is the user's.
+    fn applications(&self) -> PathBuf {
+        match self.platform {
+            Platform::Linux => self.named("XDG_CONFIG_HOME", ".config"),
+            Platform::MacOs => self.home.join("Library").join("Application Support"),
+        }
+    }
+
+    /// The absolute path that the environment names, or else what is below the user's directory.
+    fn named(&self, variable: &str, below: &str) -> PathBuf {
+        let named = (self.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
+        named.unwrap_or_else(|| self.home.join(below))
     }
 }
 
-fn codex_home() -> Result<PathBuf, Failure> {
-    match variable("CODEX_HOME") {
-        Some(dir) => Ok(dir),
-        None => Ok(user_home()?.join(".codex")),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// An absolute path that the environment names.
-fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute())
+    use clap::ValueEnum;
+
+    use super::{Client, Place, Platform};
+
+    fn configs(
+        platform: Platform,
+        variable: fn(&str) -> Option<std::ffi::OsString>,
+    ) -> Vec<String> {
+        let home = Path::new(if platform == Platform::MacOs { "/Users/u" } else { "/home/u" });
+        let place = Place { platform, home: home.to_owned(), variable };
+        let all = Client::value_variants().iter();
+        all.map(|client| client.config_at(&place).display().to_string()).collect()
+    }
+
+    #[test]
+    fn each_platform_has_its_own_place_for_each_client() {
+        let quiet = |_: &str| None;
+        let linux = [
+            "/home/u/.claude.json",
+            "/home/u/.config/Claude/claude_desktop_config.json",
+            "/home/u/.cursor/mcp.json",
+            "/home/u/.config/Code/User/mcp.json",
+            "/home/u/.codex/config.toml",
+        ];
+        assert_eq!(configs(Platform::Linux, quiet), linux);
+        let mac = [
+            "/Users/u/.claude.json",
+            "/Users/u/Library/Application Support/Claude/claude_desktop_config.json",
+            "/Users/u/.cursor/mcp.json",
+            "/Users/u/Library/Application Support/Code/User/mcp.json",
+            "/Users/u/.codex/config.toml",
+        ];
+        assert_eq!(configs(Platform::MacOs, quiet), mac);
+    }
+
+    #[test]
+    fn the_environment_names_another_place_where_the_client_asks_it() {
+        let named = |name: &str| Some(format!("/x/{name}").into());
+        let linux = [
+            "/x/CLAUDE_CONFIG_DIR/.claude.json",
+            "/x/XDG_CONFIG_HOME/Claude/claude_desktop_config.json",
+            "/home/u/.cursor/mcp.json",
+            "/x/XDG_CONFIG_HOME/Code/User/mcp.json",
+            "/x/CODEX_HOME/config.toml",
+        ];
+        assert_eq!(configs(Platform::Linux, named), linux);
+        let mac = [
+            "/x/CLAUDE_CONFIG_DIR/.claude.json",
+            "/Users/u/Library/Application Support/Claude/claude_desktop_config.json",
+            "/Users/u/.cursor/mcp.json",
+            "/Users/u/Library/Application Support/Code/User/mcp.json",
+            "/x/CODEX_HOME/config.toml",
+        ];
+        assert_eq!(configs(Platform::MacOs, named), mac);
+        let relative = |_: &str| Some("here".into());
+        assert_eq!(configs(Platform::MacOs, relative), configs(Platform::MacOs, |_| None));
+    }
+
+    #[test]
+    fn the_traces_of_a_client_lie_where_its_platform_has_them() {
+        let home = "/Users/u".into();
+        let place = Place { platform: Platform::MacOs, home, variable: |_| None };
+        let of = |client: Client| client.traces_at(&place);
+        let library = Path::new("/Users/u/Library/Application Support");
+        assert_eq!(of(Client::ClaudeDesktop), [library.join("Claude")]);
+        assert_eq!(of(Client::Vscode), [library.join("Code")]);
+        assert!(of(Client::ClaudeCode).contains(&"/Users/u/.claude".into()));
+    }
 }
