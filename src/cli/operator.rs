@@ -56,7 +56,7 @@ enum Verb {
 const INIT_HELP: &str = "\
 Examples:
   pettycash operator init                          asks for it twice
-  pettycash operator init --passphrase-file FILE   or `-` for stdin
+  pettycash operator init --passphrase-file FILE   or `-` for stdin; FILE is yours alone (0600)
   pettycash operator init --replace                another one, once the present one is proven
   PETTYCASH_OPERATOR_TOKEN=$(cat operator.token) pettycash operator init --passphrase-file FILE
 
@@ -69,15 +69,16 @@ and services. Freezing, revoking and tightening never ask. Nobody can read it ba
 
 const TOKEN_HELP: &str = "\
 Examples:
-  pettycash operator token --label ci --expires 7d > operator.token
+  (umask 077; pettycash operator token --label ci --expires 7d > operator.token)
   pettycash top-up intern 2.00 --operator-token-file operator.token
   PETTYCASH_OPERATOR_TOKEN=$(cat operator.token) pettycash agent unfreeze scout
 
+A file with a token is taken only if nobody else can read it: hence the `umask`.
 The token is the only thing on stdout. It is not kept, and cannot be shown again.";
 
 #[derive(Debug, clap::Args)]
 struct Init {
-    /// Where the passphrase is, instead of asking: a file, or `-` for stdin
+    /// Where the passphrase is, instead of asking: a file that only you can read, or `-` for stdin
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Set another one in place of the present one

@@ -7,12 +7,14 @@
 use std::{
     env,
     ffi::OsString,
-    fs::File,
+    fs::{File, Metadata},
     io::{self, IsTerminal, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
+use rustix::process::geteuid;
 use secrecy::SecretString;
 
 use super::output::{Failure, note};
@@ -38,8 +40,8 @@ const NO_MARKS: [&str; 2] = ["CODEX_HOME", "CODEX_API_KEY"];
 /// How somebody proves that he is an operator.
 #[derive(Debug, clap::Args)]
 pub(super) struct Proving {
-    /// A file with an operator's token, for where nobody can type the passphrase; or have the
-    /// token in `PETTYCASH_OPERATOR_TOKEN`
+    /// A file with an operator's token that only you can read (0600), for where nobody can type
+    /// the passphrase; or have the token in `PETTYCASH_OPERATOR_TOKEN`
     #[arg(long, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
 }
@@ -132,14 +134,50 @@ pub(super) fn ask(prompt: &str) -> anyhow::Result<SecretString> {
 }
 
 /// The secret in a file, without the end of its line; `-` is stdin.
+///
+/// # Errors
+/// If others may read the file, or it holds more than one short line: it is hardly what is meant.
 pub(super) fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
     let doing = || format!("could not read `{}`", file.display());
-    let mut text = String::new();
+    let (mut text, most) = (String::new(), MAX_SECRET + 1);
     if file == Path::new("-") {
-        io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text).with_context(doing)?;
+        io::stdin().lock().take(most).read_to_string(&mut text).with_context(doing)?;
     } else {
         let opened = File::open(file).with_context(doing)?;
-        opened.take(MAX_SECRET).read_to_string(&mut text).with_context(doing)?;
+        ours_alone(file, &opened.metadata().with_context(doing)?)?;
+        opened.take(most).read_to_string(&mut text).with_context(doing)?;
     }
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    if text.len() as u64 > MAX_SECRET {
+        return Err(unfit(file, "is longer than 4 KiB").into());
+    }
+    let line = text.trim_end_matches(['\r', '\n']);
+    if line.contains(['\r', '\n']) {
+        return Err(unfit(file, "has more than one line").into());
+    }
+    Ok(line.into())
+}
+
+/// Refuses a file that somebody else could have read the secret in, or put another one into. What
+/// is no plain file, as a pipe of the shell's, has nobody else's bits to tell.
+fn ours_alone(file: &Path, known: &Metadata) -> Result<(), Failure> {
+    const OTHERS: u32 = 0o077;
+    if !known.is_file() {
+        return Ok(());
+    }
+    let path = file.display();
+    let refused = |message: String, hint: String| Err(Failure::Usage { message, hint });
+    if ![geteuid().as_raw(), 0].contains(&known.uid()) {
+        let message = format!("`{path}` belongs to somebody else, who can read what is in it");
+        return refused(message, "have the secret in a file of your own".to_owned());
+    }
+    if known.mode() & OTHERS != 0 {
+        let hint = format!("chmod 600 {path}, and see whether somebody did: then revoke it");
+        return refused(format!("others may read or write `{path}`, which holds a secret"), hint);
+    }
+    Ok(())
+}
+
+fn unfit(file: &Path, what: &str) -> Failure {
+    let message = format!("`{}` {what}: that is no secret of ours", file.display());
+    Failure::Usage { message, hint: "it should hold the secret in one line alone".to_owned() }
 }

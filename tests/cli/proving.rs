@@ -2,7 +2,8 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::PathBuf,
 };
 
 use pettycash::{
@@ -33,8 +34,7 @@ fn initialise(desk: &Desk) -> String {
 
 /// The same by whoever shows an operator's token.
 fn initialise_showing(desk: &Desk, token: &str) -> String {
-    std::fs::write(desk.home().join("passphrase"), format!("{RIGHT}\n")).unwrap();
-    let file = desk.home().join("passphrase");
+    let file = secret(desk, "passphrase", format!("{RIGHT}\n"));
     let mut line = desk.command(&format!("operator init --passphrase-file {}", file.display()));
     let done = line.env("PETTYCASH_OPERATOR_TOKEN", token).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -42,6 +42,18 @@ fn initialise_showing(desk: &Desk, token: &str) -> String {
     assert!(told.contains("from now on"), "{told}");
     std::fs::remove_file(file).unwrap();
     told
+}
+
+/// A file that only we can read.
+fn secret(desk: &Desk, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let file = desk.home().join(name);
+    std::fs::write(&file, text).unwrap();
+    set_mode(&file, 0o600);
+    file
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Lines that give something that exists more, and end well where that is proven.
@@ -99,8 +111,7 @@ fn once_there_is_a_passphrase_what_gives_more_takes_a_proof_and_what_gives_less_
     }
     assert_eq!(desk.ok("ledger --json"), before, "nothing was done");
 
-    std::fs::write(desk.home().join("token"), format!("{text}\n")).unwrap();
-    let file = desk.home().join("token").display().to_string();
+    let file = secret(&desk, "token", format!("{text}\n")).display().to_string();
     for (n, line) in lines.iter().enumerate() {
         // By turns from the environment and from a file.
         let done = match n % 2 {
@@ -118,7 +129,7 @@ fn once_there_is_a_passphrase_what_gives_more_takes_a_proof_and_what_gives_less_
     desk.ok(&format!("operator token-revoke {id}"));
     let told = desk.fails(&format!("top-up intern 1.00 --operator-token-file {file}"), 7);
     assert!(told.contains("was revoked") && !told.contains(text), "{told}");
-    std::fs::write(desk.home().join("token"), &text[..50]).unwrap();
+    secret(&desk, "token", &text[..50]);
     let told = desk.fails(&format!("top-up intern 1.00 --operator-token-file {file}"), 7);
     assert!(told.contains("cut or mistyped") && !told.contains(&text[..50]), "{told}");
 }
@@ -235,8 +246,7 @@ fn another_passphrase_takes_a_proof_and_the_first_one_is_fit_or_none() {
         assert!(said.contains("8 characters at least"), "{said}");
     }
     initialise(&desk);
-    let file = desk.home().join("other");
-    std::fs::write(&file, "another one by now").unwrap();
+    let file = secret(&desk, "other", "another one by now");
     let again = format!("operator init --passphrase-file {}", file.display());
     assert!(desk.fails(&again, 2).contains("there is a passphrase already"));
     assert!(desk.fails(&format!("{again} --replace"), 7).contains("proof"));
@@ -292,6 +302,41 @@ async fn serve_asks_whoever_speaks_to_it_and_not_only_our_own_commands() {
     assert!(ask(&format!("{basic}{basic}")).starts_with("HTTP/1.1 400"), "one, or none");
     let balance = desk.json("agent show intern --json")["balance_usd"].clone();
     assert_eq!(balance, "2.00", "of all of them two were proven");
+}
+
+#[test]
+fn a_file_with_a_secret_is_ours_alone_and_holds_one_short_line() {
+    let (desk, _) = furnished();
+    let token = desk.json("operator token --json")["token"].as_str().unwrap().to_owned();
+    initialise(&desk);
+    let line = |file: &Path| format!("top-up intern 1.00 --operator-token-file {}", file.display());
+    for right in ["", "\n", "\r\n", "\n\n"] {
+        desk.ok(&line(&secret(&desk, "token", format!("{token}{right}"))));
+    }
+    let long = format!("{token}{}", "\n".repeat(4 * 1024));
+    for (text, what) in [
+        (format!("{token}\nopr_more\n"), "more than one line"),
+        (format!("\n{token}"), "more than one line"),
+        (format!("{token}\ropr_more"), "more than one line"),
+        (long, "longer than 4 KiB"),
+    ] {
+        let told = desk.fails(&line(&secret(&desk, "token", text)), 2);
+        assert!(told.contains(what) && told.contains("hint: "), "{told}");
+        assert!(!told.contains(&token), "{told}");
+    }
+    let file = secret(&desk, "token", &token);
+    for mode in [0o644, 0o640, 0o604, 0o622, 0o610] {
+        set_mode(&file, mode);
+        let told = desk.fails(&line(&file), 2);
+        assert!(told.contains("others may read or write"), "{mode:o}: {told}");
+        assert!(told.contains(&format!("chmod 600 {}", file.display())), "{mode:o}: {told}");
+    }
+    set_mode(&file, 0o400);
+    desk.ok(&line(&file));
+    // A passphrase lies in such a file too.
+    set_mode(&file, 0o644);
+    let init = format!("operator init --replace --passphrase-file {}", file.display());
+    assert!(desk.fails(&init, 2).contains("others may read or write"));
 }
 
 #[test]

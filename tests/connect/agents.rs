@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{CLIENTS, Machine};
+use super::{CLIENTS, Machine, set_mode};
 
 #[test]
 fn without_a_name_the_only_agent_or_claude_is_meant() {
@@ -80,6 +80,7 @@ fn a_client_that_pays_as_another_agent_takes_an_operator() {
     let token = machine.json("operator token")["token"].as_str().unwrap().to_owned();
     let file = machine.path("passphrase");
     fs::write(&file, "correct horse battery").unwrap();
+    set_mode(&file, 0o600);
     machine.ok(&format!("operator init --passphrase-file {}", file.display()));
     let told = machine.fails("connect codex --agent scout --yes", 7);
     assert!(told.contains("takes an operator's proof"), "{told}");
