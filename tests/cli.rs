@@ -2,6 +2,7 @@
 
 mod archiving;
 mod doctoring;
+mod exiting;
 mod freezing;
 mod mandates;
 mod paying;

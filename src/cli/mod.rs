@@ -63,8 +63,8 @@ First steps:
   pettycash agent create scout --cap 5.00/day --per-call 0.25 --funding allowance
   pettycash connect claude-code      or claude-desktop, cursor, vscode, codex
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 the record cannot be written, 5 engine unreachable,
-6 verification failed, 7 an operator is needed.
+Exit codes: 0 ok, 1 failed (`verify` without a record too), 2 usage, 3 not paid or not yet (`pay`),
+4 the record cannot be written, 5 engine unreachable, 6 verification failed, 7 an operator is needed.
 Amounts are dollars as digits with at most one point, such as 0.25.
 Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_OPERATOR_TOKEN,
 PETTYCASH_LOG (trace..error).";

@@ -17,12 +17,14 @@ use crate::{
     serve::{ServeError, outlive_limits},
 };
 
+/// All went well; a payment was made.
+pub(super) const PAID: u8 = 0;
 /// The arguments were wrong.
 pub(super) const USAGE: u8 = 2;
 /// It did not work, or something is wrong.
 pub(super) const FAILED: u8 = 1;
-/// A payment was denied, failed or is in doubt.
-pub(super) const DENIED: u8 = 3;
+/// A payment is not made, or not yet: denied, failed, in doubt or in progress.
+pub(super) const NOT_PAID: u8 = 3;
 /// The record cannot be written.
 pub(super) const UNWRITABLE: u8 = 4;
 const UNREACHABLE: u8 = 5;

@@ -3,7 +3,7 @@
 use std::{fmt::Write, process::ExitCode};
 
 use super::{
-    output::{DENIED, Output, UNWRITABLE, wait},
+    output::{NOT_PAID, Output, PAID, UNWRITABLE, wait},
     owner,
     proof::Proving,
 };
@@ -27,8 +27,8 @@ use crate::{
   pettycash pay scout report 0.40 --key monday-report --json
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
-Exit code 3 when it is not paid, or not yet, 4 when the record cannot be written. --json
-prints what the model would get.")]
+Exit code 3 when it is not paid, or not yet (denied, failed, in doubt or in progress), 4 when the
+record cannot be written. --json prints what the model would get.")]
 pub(super) struct Args {
     /// The agent that pays
     handle: Handle,
@@ -60,13 +60,17 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         let act = async |operator: &Operator| operator.pay(&handle, &payment).await;
         let answer = proving.raise(&operator, what, act).await?;
         output.print(&answer, || words(&answer, &handle, &service))?;
-        let Refused { outcome, code, .. } = &answer.refused;
-        Ok(match code {
-            Some(Code::LedgerUnwritable) => ExitCode::from(UNWRITABLE),
-            _ if *outcome == Some(Outcome::Paid) => ExitCode::SUCCESS,
-            _ => ExitCode::from(DENIED),
-        })
+        Ok(ExitCode::from(code(&answer.refused)))
     })
+}
+
+/// The exit code that an answer deserves.
+fn code(answer: &Refused) -> u8 {
+    match answer {
+        Refused { code: Some(Code::LedgerUnwritable), .. } => UNWRITABLE,
+        Refused { outcome: Some(Outcome::Paid), .. } => PAID,
+        _ => NOT_PAID,
+    }
 }
 
 fn random() -> anyhow::Result<[u8; 16]> {
@@ -109,4 +113,21 @@ fn words(answer: &PayAnswer, handle: &Handle, service: &ServiceId) -> String {
 /// The word that programs get.
 fn word(value: impl serde::Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, NOT_PAID, Outcome, PAID, Refused, UNWRITABLE, code};
+
+    #[test]
+    fn only_what_was_paid_ends_as_paid() {
+        let of = |outcome, code| Refused { outcome, code, ..Refused::default() };
+        assert_eq!(code(&of(Some(Outcome::Paid), None)), PAID);
+        for outcome in [Outcome::Denied, Outcome::InProgress, Outcome::InDoubt, Outcome::Failed] {
+            assert_eq!(code(&of(Some(outcome), None)), NOT_PAID, "{outcome:?}");
+        }
+        assert_eq!(code(&of(None, None)), NOT_PAID);
+        let unwritable = of(Some(Outcome::Denied), Some(Code::LedgerUnwritable));
+        assert_eq!(code(&unwritable), UNWRITABLE);
+    }
 }

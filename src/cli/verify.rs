@@ -28,7 +28,7 @@ use crate::{
   pettycash verify
   pettycash verify --archive /mnt/old/pettycash
 
-Silent and 0 when all is well; 6 when the record does not verify.
+Silent and 0 when all is well; 6 when the record does not verify; 1 when there is none.
 Beside a running `serve` it checks up to what that has synced.")]
 pub(super) struct Args {
     /// Say what was checked
