@@ -1,6 +1,7 @@
 //! The command line, as an operator types it.
 
 mod archiving;
+mod asking;
 mod doctoring;
 mod exiting;
 mod freezing;
@@ -44,13 +45,18 @@ impl Desk {
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pettycash"));
-        as_operator(&mut command).args(words(line)).stdin(Stdio::null());
+        self.furnish(command.args(words(line)).stdin(Stdio::null()));
+        command
+    }
+
+    /// Has a command work at this desk, as an operator's.
+    fn furnish(&self, command: &mut Command) {
+        as_operator(command);
         command.env("PETTYCASH_HOME", self.home()).env("PETTYCASH_IDLE_EXIT", "2s");
         command.env("XDG_STATE_HOME", self.home().join("state"));
         // Whatever clients this machine has are no business of a test.
         command.env("HOME", self.home().join("user")).env_remove("XDG_CONFIG_HOME");
         command.env_remove("CLAUDE_CONFIG_DIR").env_remove("CODEX_HOME");
-        command
     }
 
     /// What a line prints when it works.

@@ -8,20 +8,23 @@ use std::{
     env,
     ffi::OsString,
     fs::{File, Metadata},
-    io::{self, IsTerminal, Read},
+    io::{self, ErrorKind, IsTerminal, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use rustix::process::geteuid;
 use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{Failure, note};
 use crate::client::{ClientError, Operator, Proof};
 
 /// Where programs find an operator's token. It is not for whatever we start.
 pub(super) const TOKEN_VARIABLE: &str = "PETTYCASH_OPERATOR_TOKEN";
+/// How shells tell of what Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 /// The longest file with a secret that is read.
 const MAX_SECRET: u64 = 4 * 1024;
 /// What AI agents set in the shells that they run.
@@ -128,8 +131,23 @@ fn can_be_asked() -> bool {
 }
 
 /// Asks for a secret at the terminal, which does not show it.
+///
+/// # Errors
+/// If nobody answers; the terminal is as it was then.
 pub(super) fn ask(prompt: &str) -> anyhow::Result<SecretString> {
-    let typed = rpassword::prompt_password(prompt).context("could not ask at the terminal")?;
+    // At Ctrl-C the library raises the signal before it gives the terminal its voice back. If
+    // nobody listened, that would be the end of us, and the shell would show nothing any more.
+    let mut interrupts = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
+    let typed = rpassword::prompt_password(prompt).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => anyhow!("interrupted: nothing was done"),
+        ErrorKind::UnexpectedEof => anyhow!("nothing was typed: nothing was done"),
+        _ => anyhow!(error).context("could not ask at the terminal"),
+    })?;
+    // Later on it ends us as ever.
+    tokio::spawn(async move {
+        interrupts.recv().await;
+        std::process::exit(INTERRUPTED)
+    });
     Ok(typed.into())
 }
 

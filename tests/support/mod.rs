@@ -14,6 +14,7 @@ pub(crate) mod mcp_house;
 pub(crate) mod mcp_raw;
 pub(crate) mod scripted;
 pub(crate) mod sim_disk;
+pub(crate) mod terminal;
 pub(crate) mod web;
 
 /// A throw-away directory that is ours alone, as a home must be.
