@@ -20,7 +20,7 @@ use subject::Subject;
 const OPERATIONS: usize = 1_000_000;
 
 /// Each operation, and reason, and cap, and advice that a run must have seen often enough.
-const OPS: [&str; 28] = [
+const OPS: [&str; 32] = [
     "pay",
     "hold",
     "send",
@@ -49,6 +49,10 @@ const OPS: [&str; 28] = [
     "forget",
     "recover",
     "mandate refused",
+    "token",
+    "token refused",
+    "token revoked",
+    "clock token",
 ];
 const CODES: [&str; 12] = [
     "invalid_request",
@@ -63,6 +67,13 @@ const CODES: [&str; 12] = [
     "per_call_limit_exceeded",
     "cap_exceeded",
     "insufficient_balance",
+];
+const COMING: [&str; 5] = [
+    "by name let in",
+    "by name turned away",
+    "by token let in",
+    "by token turned away",
+    "operator let in",
 ];
 const CAPS: [&str; 7] = ["hour", "day", "week", "month", "lifetime", "rolling", "run"];
 const ADVICE: [&str; 5] = ["fix_request", "shrink", "wait", "ask_operator", "stop"];
@@ -182,7 +193,8 @@ fn a_million_operations_are_decided_as_the_reference_decides_them() {
     let caps = CAPS.iter().map(|cap| format!("cap {cap}"));
     let advice = ADVICE.iter().map(|advice| format!("advice {advice}"));
     let both = ["granted".to_owned(), "replayed".to_owned()];
-    for what in ops.chain(codes).chain(caps).chain(advice).chain(both) {
+    let coming = COMING.map(str::to_owned);
+    for what in ops.chain(codes).chain(caps).chain(advice).chain(both).chain(coming) {
         let count = counts.get(&what).copied().unwrap_or_default();
         assert!(count >= 1_000, "{what} happened only {count} times: the test sees too little");
     }

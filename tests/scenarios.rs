@@ -8,14 +8,16 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 use jiff::Timestamp;
 use pettycash::policy::{
     answer::PayAnswer,
+    came::Came,
     change,
     denial::{Advice, Refusal},
-    entry::{Draft, Fact, VoidCause},
+    entry::{Draft, Fact, Hash, VoidCause},
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{Handle, PaymentId, RailName, RunId},
+    names::{Handle, PaymentId, RailName, RunId, TokenId},
     operate::{self, Existing},
     settle,
+    token::{self, Issued},
     window::Zone,
 };
 
@@ -29,6 +31,9 @@ struct Story {
     opened: bool,
     run: Option<RunId>,
     payments: Vec<PaymentId>,
+    /// How whoever pays comes; without a word on it, as the operator's own `pay` does.
+    came: Came,
+    tokens: u64,
 }
 
 impl Story {
@@ -49,6 +54,8 @@ impl Story {
             opened: false,
             run: None,
             payments: Vec::new(),
+            came: Came::Operator(None),
+            tokens: 0,
         }
     }
 
@@ -73,6 +80,11 @@ impl Story {
                 let period = period.parse().unwrap();
                 self.mandate.caps.retain(|cap| cap.period != period);
             }
+            ["local", "allowed"] => self.mandate.local = LocalUse::Allowed,
+            ["local", "barred"] => self.mandate.local = LocalUse::Barred,
+            ["by", "name"] => self.came = Came::Local,
+            ["by", "operator"] => self.came = Came::Operator(None),
+            ["by", token] => self.came = Came::By(token_id(token)),
             ["run"] => self.run = None,
             ["run", run] => self.run = Some(run.parse().unwrap()),
             ["per-call", limit] => self.mandate.per_call_limit = Some(limit.parse().unwrap()),
@@ -167,6 +179,11 @@ impl Story {
                 let act = operate::revoke(state, &self.agent, reason.parse().unwrap(), None);
                 self.done(act)
             }
+            ["token", ends @ ..] => self.give(ends),
+            ["token-revoke", token] => {
+                let act = token::revoke(state, &token_id(token));
+                self.done(act)
+            }
             ["balance"] => self.balance(),
             ["caps"] => self.caps(),
             other => panic!("no such act: {other:?}"),
@@ -186,6 +203,17 @@ impl Story {
         std::iter::once(done).chain(told).collect::<Vec<_>>().join("; ")
     }
 
+    /// Gives the agent a token: the first is `T1`.
+    fn give(&mut self, ends: &[&str]) -> String {
+        let expires_at = ends.first().map(|at| at.parse().unwrap());
+        let (token, digest) = (TokenId::new(self.tokens + 1), Hash::default());
+        let issued = Issued { token, digest, run: None, label: None, expires_at };
+        let now = self.bench.engine_now();
+        let act = token::issue(&self.bench.state, Some(&self.agent), issued, now);
+        self.tokens += u64::from(act.is_ok());
+        self.done(act)
+    }
+
     fn payment(&self, name: &str) -> PaymentId {
         let number: usize = name.strip_prefix('P').expect("a payment such as P1").parse().unwrap();
         self.payments[number - 1]
@@ -201,6 +229,9 @@ impl Story {
         let mut payment = self.bench.payment(service, amount, None);
         payment.run = self.run.clone();
         let now = self.bench.engine_now();
+        if let Err(why) = self.bench.state.admit_payer(&self.agent, &self.came, now) {
+            return denied(&Refusal::only(why), now);
+        }
         match self.bench.ask(&self.agent.clone(), &payment, fact) {
             Ok(hold) => {
                 self.payments.push(hold.payment);
@@ -243,6 +274,10 @@ impl Story {
         });
         caps.collect::<Vec<_>>().join("; ")
     }
+}
+
+fn token_id(name: &str) -> TokenId {
+    TokenId::new(name.strip_prefix('T').expect("a token such as T1").parse().unwrap())
 }
 
 fn seconds(span: &str) -> i64 {

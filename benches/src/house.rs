@@ -7,7 +7,7 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::{
-        entry::By,
+        came::Came,
         names::{Handle, IdempotencyKey},
     },
     rails::Rails,
@@ -69,8 +69,8 @@ impl House {
         call_id: Option<IdempotencyKey>,
         arguments: Value,
     ) -> Result<Value> {
-        let (agent, by) = (agent.clone(), By::Agent);
-        let call = Call { agent, by, run: None, call_id, arguments, token: None, via: None };
+        let (agent, came) = (agent.clone(), Came::Local);
+        let call = Call { agent, run: None, call_id, arguments, came, via: None };
         self.engine.call(tool, call).await.context("no such tool")
     }
 

@@ -1,11 +1,10 @@
-//! Who is let in by which token, and which agents need none, in memory: no look-up waits for the
-//! writer or a disk.
+//! Who is let in by which token, in memory: no look-up waits for the writer or a disk.
 //!
 //! The writer's thread brings this up to date with every act, before the act is answered. So
 //! nothing that was revoked lets anybody in once somebody was told that it was revoked.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -89,8 +88,6 @@ fn place(digest: &Hash) -> Place {
 struct Known {
     /// The hash of the operators' passphrase, once there is one.
     passphrase: Option<Phc>,
-    /// The agents that there are not for local clients.
-    barred: HashSet<Handle>,
     doors: HashMap<Place, Vec<Arc<Door>>>,
     of: HashMap<Owner, BTreeMap<TokenId, Arc<Door>>>,
 }
@@ -133,12 +130,6 @@ impl Doors {
         self.known.read().unwrap_or_else(PoisonError::into_inner).passphrase.clone()
     }
 
-    /// Whether local clients may use an agent, as far as there is one.
-    pub(super) fn is_local(&self, agent: &Handle) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        !known.barred.contains(agent)
-    }
-
     /// Whether an agent's token lets anybody in at `now`.
     pub(super) fn stands(&self, agent: &Handle, token: &TokenId, now: Timestamp) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -175,7 +166,6 @@ impl Doors {
         let mut owners: BTreeSet<Owner> = known.of.keys().cloned().collect();
         owners.insert(None);
         owners.extend(state.tokens().map(|token| token.agent.clone()));
-        owners.extend(state.books().map(|book| Some(book.handle.clone())));
         for owner in &owners {
             known.refresh(owner, state);
         }
@@ -216,14 +206,6 @@ impl Known {
         if owner.is_none() {
             self.passphrase = state.passphrase().cloned();
         }
-        if let Some(agent) = owner {
-            let book = state.book(agent);
-            if book.is_some_and(|book| !book.mandate.local.is_allowed()) {
-                self.barred.insert(agent.clone());
-            } else {
-                self.barred.remove(agent);
-            }
-        }
         let tokens = state.tokens_of(owner.as_ref());
         let now: BTreeMap<TokenId, Arc<Door>> = tokens
             .map(|token| (token.id.clone(), Arc::new(Door::of(token, before.get(&token.id)))))
@@ -239,9 +221,8 @@ impl Known {
 
 /// Who is let in by other means than before, once these facts are so.
 pub(super) fn changed_by(drafts: &[Draft]) -> BTreeSet<Owner> {
-    let changed = drafts.iter().filter(|draft| match &draft.fact {
-        Fact::Token(_) | Fact::PassphraseSet { .. } | Fact::Revoked { .. } => true,
-        fact => matches!(fact, Fact::Opened { .. } | Fact::MandateSet { .. }),
+    let changed = drafts.iter().filter(|draft| {
+        matches!(draft.fact, Fact::Token(_) | Fact::PassphraseSet { .. } | Fact::Revoked { .. })
     });
     changed.map(|draft| draft.agent.clone()).collect()
 }

@@ -47,9 +47,9 @@ use crate::{
     clock::Clock,
     policy::{
         answer::{BalanceAnswer, LedgerAnswer, PayAnswer, Refused, ServicesAnswer},
-        denial::{Advice, Code, Denial, Refusal},
-        entry::By,
-        names::{Handle, IdempotencyKey, PaymentId, RailName, RunId, TokenId},
+        came::Came,
+        denial::{Advice, Code},
+        names::{Handle, IdempotencyKey, PaymentId, RailName, RunId},
         operate::OperateError,
         proof::Proven,
         state::State,
@@ -100,17 +100,14 @@ pub struct Call {
     /// What the client says of where it comes from, which decides nothing.
     #[serde(default)]
     pub via: Option<Via>,
-    /// Who asks: the operator may pay on an agent's budget, and no call from outside says so.
-    #[serde(skip, default = "agent")]
-    pub by: By,
-    /// The token that it came by, which must still stand when it is decided: whoever shows one
-    /// is known to us, and no call from outside names it.
-    #[serde(skip)]
-    pub token: Option<TokenId>,
+    /// How whoever asks came, which must still let him in when it is decided. No call from outside
+    /// says so: who comes by a socket of ours is local.
+    #[serde(skip, default = "local")]
+    pub came: Came,
 }
 
-fn agent() -> By {
-    By::Agent
+fn local() -> Came {
+    Came::Local
 }
 
 /// Why the engine could not do as an operator asked.
@@ -236,10 +233,6 @@ impl Engine {
     /// Whoever stops waiting takes nothing back: a payment that was begun comes to its end.
     pub async fn call(&self, tool: &str, call: Call) -> Option<Value> {
         let handle = call.agent.clone();
-        let pays = tool == "pay_for_api_call";
-        if !pays && !self.admits(&call) {
-            return self.turned_away(tool, &token_ended());
-        }
         let answer = match tool {
             "pay_for_api_call" => {
                 let refused = |refused| PayAnswer { refused, ..PayAnswer::default() };
@@ -265,35 +258,6 @@ impl Engine {
         Some(answer)
     }
 
-    /// Answers a call of a local client, which names the agent: one that the operator keeps from
-    /// them is answered as one that there is not.
-    pub async fn call_local(&self, tool: &str, call: Call) -> Option<Value> {
-        if self.doors.is_local(&call.agent) {
-            return self.call(tool, call).await;
-        }
-        self.turned_away(tool, &pay::unknown_agent(&call.agent))
-    }
-
-    /// Whether the token that a call came by, if any, still stands. A payment does not ask here,
-    /// for it is decided later.
-    fn admits(&self, call: &Call) -> bool {
-        let stands = |token| self.doors.stands(&call.agent, token, self.clock.now());
-        call.token.as_ref().is_none_or(stands)
-    }
-
-    /// The answer of a tool to somebody who is not let in, of which nothing is recorded.
-    fn turned_away(&self, tool: &str, why: &Refusal) -> Option<Value> {
-        let now = self.clock.now();
-        let refused = Refused::by(why, now);
-        Some(match tool {
-            "pay_for_api_call" => json(&PayAnswer::denied(why, None, now)),
-            "get_balance" => json(&BalanceAnswer { refused, ..BalanceAnswer::default() }),
-            "ledger" => json(&LedgerAnswer { refused, ..LedgerAnswer::default() }),
-            "list_services" => json(&ServicesAnswer { refused, ..ServicesAnswer::default() }),
-            _ => return None,
-        })
-    }
-
     /// How the record is now.
     pub fn condition(&self) -> Condition {
         self.store.condition()
@@ -316,11 +280,6 @@ impl Engine {
         let read = move |state: &State, _| read(state, clock.now().max(state.now()));
         Ok(self.store.read(read).await?)
     }
-}
-
-/// What whoever came by a token is told that stands no more.
-fn token_ended() -> Refusal {
-    Refusal::only(Denial::TokenEnded)
 }
 
 /// The JSON of an answer; one that cannot be written down is a fault of ours.

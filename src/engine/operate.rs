@@ -9,7 +9,9 @@ use super::{Call, Engine, EngineError, doors::changed_by, proof};
 use crate::{
     policy::{
         answer::{PayAnswer, Refused, ServiceView},
-        entry::{By, Draft, VoidCause},
+        came::Came,
+        denial::Code,
+        entry::{Draft, VoidCause},
         names::{Handle, ServiceId},
         operate::{self, Act, Existing, MAX_AT_ONCE, OperateError},
         state::State,
@@ -169,11 +171,24 @@ impl Engine {
         if let Some(key) = idempotency_key {
             arguments["idempotency_key"] = json!(key);
         }
-        let (agent, by) = (agent.clone(), By::Operator);
-        let call = Call { agent, run: None, call_id, arguments, by, token: None, via: None };
+        let (agent, came) = (agent.clone(), Came::Operator(self.proven.clone()));
+        let call = Call { agent, run: None, call_id, arguments, came, via: None };
         let answer = self.call("pay_for_api_call", call).await.unwrap_or_default();
         let broken = |_| PayAnswer { refused: Refused::internal_error(), ..PayAnswer::default() };
-        Ok(serde_json::from_value(answer).unwrap_or_else(broken))
+        let answer: PayAnswer = serde_json::from_value(answer).unwrap_or_else(broken);
+        // That his proof was over by then is no word on the agent.
+        if answer.refused.code == Some(Code::AgentRevoked) {
+            self.is_upheld().await?;
+        }
+        Ok(answer)
+    }
+
+    /// That what was proven holds now.
+    async fn is_upheld(&self) -> Result<(), EngineError> {
+        let Some(proven) = self.proven.clone() else { return Ok(()) };
+        let upheld = move |state: &State, now| (state.upholds(&proven, now), proven);
+        let (upheld, proven) = self.look(upheld).await?;
+        if upheld { Ok(()) } else { Err(proof::over(&proven).into()) }
     }
 
     /// One agent.

@@ -1,9 +1,9 @@
 //! Pages of the ledger, newest first, and what one payment came to.
 
-use super::{Engine, EngineError, pay::unknown_agent};
+use super::{Engine, EngineError};
 use crate::{
     policy::{
-        answer::Refused,
+        denial::{Denial, Refusal},
         entry::{Entry, Fact},
         names::{Handle, PaymentId},
         operate::OperateError,
@@ -132,10 +132,12 @@ impl Engine {
         }
     }
 
-    /// That there is no such agent.
-    pub(super) fn no_agent(&self, agent: &Handle) -> Result<Refused, EngineError> {
-        self.is_whole()?;
-        Ok(Refused::by(&unknown_agent(agent), self.clock.now()))
+    /// What somebody is told who is not let in. Of this nothing is recorded.
+    pub(super) fn turned_away(&self, why: Denial) -> Result<Refusal, EngineError> {
+        if let Denial::AgentUnknown { .. } = &why {
+            self.is_whole()?;
+        }
+        Ok(Refusal::only(why))
     }
 
     /// The fact that ended a hold of `agent` that is no longer open.

@@ -6,19 +6,19 @@ use super::{
     Call, Engine, EngineError,
     request::{self, PayRequest},
     send::Sending,
-    token_ended,
 };
 use crate::{
     policy::{
         answer::{Alternative, PayAnswer, ServiceName},
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
+        came::Came,
         denial::{BadField, Denial, Refusal},
         entry::{Binding, By, Denied, Draft, Fact, Hold},
         keys::{self, Bound},
         mandate::Service,
         money::Usd,
-        names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId, TokenId},
+        names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         state::{OpenPayment, Stage, State},
         via::Via,
     },
@@ -39,12 +39,11 @@ const SEARCHED: usize = 1_000;
 struct Asked {
     agent: Handle,
     run: Option<RunId>,
-    token: Option<TokenId>,
+    came: Came,
     service: ServiceId,
     amount: Option<Usd>,
     key: Option<IdempotencyKey>,
     call: Option<IdempotencyKey>,
-    by: By,
     via: Option<Via>,
 }
 
@@ -65,12 +64,12 @@ impl From<PayAnswer> for Decided {
 impl Engine {
     /// Pays, or says why not, or says what became of an earlier payment.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
-        let Call { agent, run, call_id, arguments, by, token, via } = call;
+        let Call { agent, run, call_id, arguments, came, via } = call;
         match PayRequest::read(&arguments) {
             Ok(PayRequest::Pay { service, amount, key }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let call = call_id;
-                let asked = Asked { agent, run, token, service, amount, key, call, by, via };
+                let asked = Asked { agent, run, came, service, amount, key, call, via };
                 let rails = self.rails.clone();
                 let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
                 match self.begin(decide).await {
@@ -79,9 +78,9 @@ impl Engine {
                     answered => Ok(answered?),
                 }
             }
-            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, token, payment).await,
+            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, came, payment).await,
             Err(bad) => {
-                let asked = Malformed { agent, run, token, bad, by };
+                let asked = Malformed { agent, run, came, bad };
                 let decide = move |state: &State, id, now| asked.decide(state, id, now);
                 Ok(self.store.commit(Purpose::Record, decide).await?.answer)
             }
@@ -93,29 +92,26 @@ impl Engine {
         &self,
         agent: Handle,
         run: Option<RunId>,
-        token: Option<TokenId>,
+        came: Came,
         payment: PaymentId,
     ) -> Result<PayAnswer, EngineError> {
         let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
         let first = self.first_entry(&agent, payment).await?;
         let reader = agent.clone();
-        let (available, open, admitted, now) = self
+        let (available, open, now) = self
             .look(move |state, now| {
-                let available = state.book(&reader).map(|book| book.available(run.as_ref(), now));
-                let admitted = state.admits(&reader, token.as_ref(), now);
-                (available, state.open(payment).cloned(), admitted, now)
+                let book = state.admit_payer(&reader, &came, now);
+                let available = book.map(|book| book.available(run.as_ref(), now));
+                (available, state.open(payment).cloned(), now)
             })
             .await?;
-        if !admitted {
-            return Ok(PayAnswer::denied(&token_ended(), None, now));
-        }
+        let available = match available {
+            Ok(available) => available,
+            Err(why) => return Ok(PayAnswer::denied(&self.turned_away(why)?, None, now)),
+        };
         let settled = match &first {
             Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(&agent, payment).await?),
             Some(_) | None => None,
-        };
-        let Some(available) = available else {
-            self.is_whole()?;
-            return Ok(PayAnswer::denied(&unknown_agent(&agent), None, now));
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
         let paid = |hold: &Hold, charged| {
@@ -142,13 +138,11 @@ impl Asked {
         id: PaymentId,
         now: Timestamp,
     ) -> Decision<Decided> {
-        let Some(book) = state.book(&self.agent) else {
-            return no_agent(&self.agent, now);
+        // Who was let in may have waited until now: the door had no later word.
+        let book = match state.admit_payer(&self.agent, &self.came, now) {
+            Ok(book) => book,
+            Err(why) => return turned_away(why, now),
         };
-        // What was let in may have waited until now: the door had no later word.
-        if !state.admits(&self.agent, self.token.as_ref(), now) {
-            return turned_away(&token_ended(), now);
-        }
         let key = self.key.as_ref().or(self.call.as_ref());
         if let Some(bound) = key.and_then(|key| state.bound(&self.agent, key, now)) {
             return self.answer_again(bound, state, book, id, now);
@@ -208,12 +202,14 @@ impl Asked {
             return Decision::Answer(PayAnswer::without_rail().into());
         };
         let Dispatch::Called { within } = rail.dispatch() else {
-            return paid(self.agent, self.by, hold, now);
+            return paid(self.agent, self.came.who(), hold, now);
         };
         let Hold { payment, amount, .. } = hold;
         let draft = |by, fact| Draft { agent: Some(self.agent.clone()), by, fact };
-        let drafts =
-            vec![draft(self.by, Fact::Held(hold)), draft(By::Engine, Fact::Sent { payment })];
+        let drafts = vec![
+            draft(self.came.who(), Fact::Held(hold)),
+            draft(By::Engine, Fact::Sent { payment }),
+        ];
         let order = Order { payment, agent: self.agent, service, amount };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };
         let answer = PayAnswer::in_progress(Some(payment), None);
@@ -229,7 +225,7 @@ impl Asked {
         refusal: Refusal,
         now: Timestamp,
     ) -> Decision<Decided> {
-        let by = self.by;
+        let by = self.came.who();
         deny(state, book, by, self.denied(id, refusal), now)
     }
 
@@ -306,20 +302,25 @@ impl Asked {
 struct Malformed {
     agent: Handle,
     run: Option<RunId>,
-    token: Option<TokenId>,
+    came: Came,
     bad: BadField,
-    by: By,
 }
 
 impl Malformed {
     fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
-        let Self { agent, run, token, bad, by } = self;
-        let Some(book) = state.book(&agent) else { return no_agent(&agent, now) };
-        if !state.admits(&agent, token.as_ref(), now) {
-            return turned_away(&token_ended(), now);
-        }
+        let Self { agent, run, came, bad } = self;
+        let book = match state.admit_payer(&agent, &came, now) {
+            Ok(book) => book,
+            Err(why) => return turned_away(why, now),
+        };
         let refusal = refuse(book, Denial::InvalidRequest(bad));
-        deny(state, book, by, Denied { payment, service: None, asked: None, refusal, run }, now)
+        deny(
+            state,
+            book,
+            came.who(),
+            Denied { payment, service: None, asked: None, refusal, run },
+            now,
+        )
     }
 }
 
@@ -362,17 +363,9 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
     Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
 }
 
-fn no_agent(agent: &Handle, now: Timestamp) -> Decision<Decided> {
-    turned_away(&unknown_agent(agent), now)
-}
-
 /// Answers somebody who is not let in: nothing of it is recorded.
-fn turned_away(why: &Refusal, now: Timestamp) -> Decision<Decided> {
-    Decision::Answer(PayAnswer::denied(why, None, now).into())
-}
-
-pub(super) fn unknown_agent(agent: &Handle) -> Refusal {
-    Refusal::only(Denial::AgentUnknown { handle: agent.clone() })
+fn turned_away(why: Denial, now: Timestamp) -> Decision<Decided> {
+    Decision::Answer(PayAnswer::denied(&Refusal::only(why), None, now).into())
 }
 
 /// The names closest to one that the catalogue does not have, among those the agent may pay.

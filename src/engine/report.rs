@@ -33,22 +33,20 @@ impl Engine {
     pub(super) async fn balance(&self, call: Call) -> Result<BalanceAnswer, EngineError> {
         let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
         let wrong = request::read_nothing(&call.arguments).err();
-        let agent = call.agent.clone();
         let answer = self.look(move |state, now| {
-            let book = state.book(&call.agent)?;
-            Some(match wrong {
+            let book = state.admit(&call.agent, &call.came, now)?;
+            Ok(match wrong {
                 Some(bad) => refused(Refused::by(&invalid(bad), now)),
                 None => BalanceAnswer::of(book, call.run.as_ref(), now),
             })
         });
-        answer.await?.map_or_else(|| self.no_agent(&agent).map(refused), Ok)
+        answer.await?.or_else(|denial| self.not_let_in(denial).map(refused))
     }
 
     /// Answers `list_services`: what this agent may pay, by name, a page at a time.
     pub(super) async fn catalogue(&self, call: Call) -> Result<ServicesAnswer, EngineError> {
         let refused = |refused| ServicesAnswer { refused, ..ServicesAnswer::default() };
         let page = PageRequest::read(&call.arguments);
-        let agent = call.agent.clone();
         let list = move |state: &State, book: &Book, now| match page {
             Err(bad) => refused(Refused::by(&invalid(bad), now)),
             Ok(PageRequest { cursor: Some(cursor), .. })
@@ -68,17 +66,24 @@ impl Engine {
                 ServicesAnswer { services: Some(services), next_cursor, ..Default::default() }
             }
         };
-        let answer = self.look(move |state, now| Some(list(state, state.book(&call.agent)?, now)));
-        answer.await?.map_or_else(|| self.no_agent(&agent).map(refused), Ok)
+        let answer = self.look(move |state, now| {
+            let book = state.admit(&call.agent, &call.came, now)?;
+            Ok(list(state, book, now))
+        });
+        answer.await?.or_else(|denial| self.not_let_in(denial).map(refused))
+    }
+
+    fn not_let_in(&self, why: Denial) -> Result<Refused, EngineError> {
+        self.turned_away(why).map(|refusal| Refused::by(&refusal, self.clock.now()))
     }
 
     /// Answers `ledger`: the agent's own lines, newest first.
     pub(super) async fn own_ledger(&self, call: Call) -> Result<LedgerAnswer, EngineError> {
         let refused = |refused| LedgerAnswer { refused, ..LedgerAnswer::default() };
-        let (agent, run) = (call.agent.clone(), call.run.clone());
+        let (agent, run, came) = (call.agent.clone(), call.run.clone(), call.came.clone());
         let sums = self
             .look(move |state, now| {
-                state.book(&agent).map(|book| LedgerAnswer {
+                state.admit(&agent, &came, now).map(|book| LedgerAnswer {
                     spent_today_usd: Some(book.used(Period::Day, now)),
                     held_usd: Some(book.held),
                     available_usd: Some(book.available(run.as_ref(), now)),
@@ -87,7 +92,10 @@ impl Engine {
             })
             .await?;
         let now = self.clock.now();
-        let Some(sums) = sums else { return self.no_agent(&call.agent).map(refused) };
+        let sums = match sums {
+            Ok(sums) => sums,
+            Err(denial) => return self.not_let_in(denial).map(refused),
+        };
         let page = match PageRequest::read(&call.arguments) {
             Ok(page) => page,
             Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),

@@ -31,7 +31,7 @@ async fn call(
     let Path(tool) = tool.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
     // On the connection's own task: the engine brings to its end what it has begun, and another
     // task would wake a second thread for nothing.
-    let answer = app.engine.call_local(&tool, call).await;
+    let answer = app.engine.call(&tool, call).await;
     let unknown = || {
         let detail = format!("there is no tool `{tool}`");
         Failure::new(StatusCode::NOT_FOUND, "tool_unknown", detail)

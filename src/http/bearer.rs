@@ -8,7 +8,10 @@ use rmcp::ServerHandler;
 use crate::{
     engine::{Engine, Principal},
     mcp::{self, Call, Called, Reach, Server},
-    policy::names::{Handle, TokenId},
+    policy::{
+        came::Came,
+        names::{Handle, TokenId},
+    },
 };
 
 /// Which MCP server answers the agents that come over TCP.
@@ -70,7 +73,7 @@ impl Bearer {
 impl Reach for Bearer {
     /// The engine looks whether the token still stands when it comes to decide.
     async fn call(&self, call: Call<'_>) -> Called {
-        mcp::ask(&self.engine, call, Some(self.token().clone())).await
+        mcp::ask(&self.engine, call, Came::By(self.token().clone())).await
     }
 }
 

@@ -4,7 +4,7 @@ pub use crate::client::{Call, Called};
 use crate::{
     client::Client,
     engine::{self, Engine},
-    policy::{entry::By, names::TokenId},
+    policy::came::Came,
 };
 
 /// How calls reach the engine.
@@ -22,17 +22,16 @@ impl Reach for Client {
     }
 }
 
-/// Sends a call to an engine in this process, by the token that its caller showed, if any.
+/// Sends a call to an engine in this process, of somebody who came so.
 ///
 /// Whoever stops waiting takes nothing back: the engine brings to its end what it has begun.
-pub async fn ask(engine: &Engine, call: Call<'_>, token: Option<TokenId>) -> Called {
+pub async fn ask(engine: &Engine, call: Call<'_>, came: Came) -> Called {
     let Call { tool, agent, run, call_id, arguments, via } = call;
     let (agent, run) = (agent.parse(), run.map(str::parse).transpose());
     let (Ok(agent), Ok(run), Ok(call_id)) = (agent, run, call_id.parse()) else {
         tracing::error!(tool, "a name of ours is none");
         return Called::Answered(serde_json::Value::Null);
     };
-    let (call_id, by) = (Some(call_id), By::Agent);
-    let call = engine::Call { agent, run, call_id, arguments, via, by, token };
+    let call = engine::Call { agent, run, call_id: Some(call_id), arguments, via, came };
     Called::Answered(engine.call(tool, call).await.unwrap_or_default())
 }

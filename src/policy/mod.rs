@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod authorize;
 pub mod book;
+pub mod came;
 pub mod change;
 pub mod code;
 pub mod denial;

@@ -68,6 +68,9 @@ bugs! {
     MildestAdvice: "The mildest advice wins.",
     EarliestReset: "A wait is told for the first cap that opens, not the last.",
     FirstBreachOnly: "Only the first reason is told.",
+    BarredPays: "An agent that is not for local clients pays for one.",
+    EndedTokenPays: "A token pays that was revoked, has ended, or is another agent's.",
+    TokenEndsLate: "A token still lets in at the instant it ends.",
 }
 
 /// The mistake that is made now, by its number; none is beyond them all.

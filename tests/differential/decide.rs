@@ -9,7 +9,7 @@ use pettycash::{
         answer::{Outcome, PayAnswer},
         authorize::{Payment, Wanted, authorize, refuse},
         denial::{BadField, Denial, Refusal},
-        entry::{Binding, By, Denied, Draft, Fact, Hold, VoidCause},
+        entry::{Binding, Denied, Draft, Fact, Hold, VoidCause},
         keys,
         money::Usd,
         names::PaymentId,
@@ -25,7 +25,7 @@ use super::{
     subject::Home,
     words::{self, No, handle, usd},
 };
-use crate::reference::{Asked, Fate, Settle};
+use crate::reference::{Asked, Came, Fate, Settle};
 
 /// What policy said to somebody who asked.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Told {
     }
 
     /// What the model is told over a tool.
-    pub(crate) fn by_engine(home: &Home, agent: u8, asked: &Asked) -> Self {
+    pub(crate) fn by_engine(home: &Home, (agent, came): (u8, Came), asked: &Asked) -> Self {
         let arguments = json!({
             "service_id": words::service_id(asked.service),
             "amount_usd": asked.amount.map(|amount| usd(amount).decimal()),
@@ -50,11 +50,10 @@ impl Told {
         let run = asked.run.map(words::run);
         let answer = home.pay(Call {
             agent: handle(agent),
-            by: By::Agent,
+            came: words::came(came),
             run,
             call_id: None,
             arguments,
-            token: None,
             via: None,
         });
         if let Some(no) = No::of(&answer) {
@@ -93,16 +92,17 @@ pub(crate) fn is(fate: Fate, taken: i128, outcome: keys::Outcome) -> bool {
 /// Decides on one payment, as the engine does.
 pub(crate) fn decide(
     state: &State,
-    agent: u8,
+    (agent, came): (u8, Came),
     asked: &Asked,
     hold: bool,
     id: PaymentId,
     now: Timestamp,
 ) -> (Vec<Draft>, Told) {
     let agent = handle(agent);
-    let Some(book) = state.book(&agent) else {
-        let refusal = Refusal::only(Denial::AgentUnknown { handle: agent });
-        return (Vec::new(), Told::no(&refusal, now));
+    let came = words::came(came);
+    let book = match state.admit_payer(&agent, &came, now) {
+        Ok(book) => book,
+        Err(why) => return (Vec::new(), Told::no(&Refusal::only(why), now)),
     };
     let (service, amount, run) =
         (words::service_id(asked.service), asked.amount.map(usd), asked.run.map(words::run));
@@ -112,7 +112,7 @@ pub(crate) fn decide(
         let (service, asked) = (Some(service.clone()), amount);
         let denied = Denied { payment: id, service, asked, refusal, run: run.clone() };
         let fact = Fact::Denied(Box::new(denied));
-        (vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }], told)
+        (vec![Draft { agent: Some(agent.clone()), by: came.who(), fact }], told)
     };
     if let Some(bound) = key.as_ref().and_then(|key| state.bound(&agent, key, now)) {
         let payment = bound.payment;
@@ -142,7 +142,7 @@ pub(crate) fn decide(
         Ok(granted) => {
             let fact = if hold { Fact::Held } else { Fact::Paid };
             let draft =
-                Draft { agent: Some(agent.clone()), by: By::Agent, fact: fact(granted.clone()) };
+                Draft { agent: Some(agent.clone()), by: came.who(), fact: fact(granted.clone()) };
             // What is left is told from the state with the payment folded in: see `Pair::ask`.
             (vec![draft], Told::Granted { hold: granted, available: Usd::ZERO })
         }

@@ -20,6 +20,7 @@ pub(crate) const LENGTH: usize = 400;
 pub(crate) enum Op {
     Ask {
         agent: u8,
+        came: By,
         service: u8,
         amount: Amount,
         key: Option<u8>,
@@ -66,6 +67,15 @@ pub(crate) enum Op {
     Remove {
         id: u8,
     },
+    /// A token that lasts so long.
+    Give {
+        agent: u8,
+        lasts: Option<i64>,
+    },
+    /// The `nth` newest token is revoked.
+    Take {
+        nth: usize,
+    },
     Clock(Clock),
     /// Keys whose time is up are forgotten, as the store does now and then.
     Forget,
@@ -86,6 +96,18 @@ impl Op {
         }
         begun
     }
+}
+
+/// How somebody comes who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    Name,
+    /// The `nth` newest token of the agent's, or of anybody's.
+    Token {
+        nth: usize,
+        of_all: bool,
+    },
+    Operator,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +154,11 @@ pub(crate) enum Clock {
     /// Near the end of its mandate.
     Expiry {
         agent: u8,
+        off: i64,
+    },
+    /// Near the end of the `nth` newest token.
+    Token {
+        nth: usize,
         off: i64,
     },
     /// Thirty days after a payment: keys and runs end.
@@ -205,6 +232,7 @@ pub(crate) fn history(seed: u64) -> (&'static str, Vec<Op>) {
     for agent in [0, 1, 2, WHALE] {
         ops.push(Op::Open { agent, terms: terms(dice, agent, zone) });
         ops.push(Op::TopUp { agent, amount: top_up(dice, agent) });
+        ops.push(Op::Give { agent, lasts: None });
     }
     while ops.len() < LENGTH {
         let op = op(dice, zone);
@@ -253,7 +281,13 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
             service(dice, id)
         }
         852..858 => Op::Remove { id: dice.byte(SERVICES) },
-        858..980 => Op::Clock(clock(dice, agent)),
+        858..868 => {
+            let lasts = [0, 60, 3_600, 40_000, 1_000_000];
+            let lasts = (!dice.one_in(3)).then(|| dice.pick(&lasts));
+            Op::Give { agent, lasts }
+        }
+        868..873 => Op::Take { nth: usize::from(dice.byte(6)) },
+        873..980 => Op::Clock(clock(dice, agent)),
         980..990 => Op::Forget,
         990..994 => Op::Recover,
         _ => Op::Reopen { cut: dice.one_in(2).then(|| dice.next()) },
@@ -277,7 +311,12 @@ fn ask(dice: &mut Dice, agent: u8) -> Op {
         dice.one_in(often).then(|| u8::try_from(dice.below(many)).unwrap())
     };
     let (service, hold) = (dice.byte(SERVICES), dice.below(5) < 2);
-    Op::Ask { agent, service, amount, key: few(dice, 3, KEYS), run: few(dice, 2, RUNS), hold }
+    let came = match dice.below(10) {
+        0..5 => By::Name,
+        5..8 => By::Token { nth: usize::from(dice.byte(2)), of_all: dice.one_in(8) },
+        _ => By::Operator,
+    };
+    Op::Ask { agent, came, service, amount, key: few(dice, 3, KEYS), run: few(dice, 2, RUNS), hold }
 }
 
 fn how(dice: &mut Dice) -> How {
@@ -307,6 +346,7 @@ fn clock(dice: &mut Dice, agent: u8) -> Clock {
         10..14 => Clock::Window { agent, kind: dice.pick(&CALENDAR[..3]), off },
         14..16 => Clock::Cap { agent, nth: usize::from(dice.byte(5)), off },
         16..18 => Clock::Expiry { agent, off },
+        18 => Clock::Token { nth: usize::from(dice.byte(3)), off },
         _ => Clock::Month { nth: usize::from(dice.byte(12)), off },
     }
 }
@@ -369,6 +409,7 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         allow: some(dice),
         deny: some(dice),
         expires: dice.one_in(5).then(|| dice.between(3_600, 90 * 86_400)),
+        local: !dice.one_in(5),
     }
 }
 

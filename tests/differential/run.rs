@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pettycash::policy::{
-    entry::{Hold, VoidCause},
+    entry::{Hash, Hold, VoidCause},
     money::Usd,
-    operate::Act,
+    operate::{Act, OperateError},
     settle,
+    state::State,
+    token::{self, Issued},
 };
 
 use super::{
     decide::{Told, acted, decide, is, same, settled},
-    ops::{Amount, Clock, How, Op, WHALE},
+    ops::{Amount, By, Clock, How, Op, WHALE},
     subject::Subject,
     words::{self, No, View, handle, usd},
 };
-use crate::reference::{Asked, Breach, MOST, Model, Payment, Settle, Standing, Verdict};
+use crate::reference::{
+    Asked, Breach, Came, Done, MOST, Model, Payment, Settle, Standing, Verdict,
+};
 
 /// How often each thing happened.
 pub(crate) type Counts = BTreeMap<String, u64>;
@@ -64,13 +68,21 @@ impl Pair {
 
     fn step(&mut self, op: &Op) -> Result<(), String> {
         let (agent, run) = match op {
-            Op::Ask { agent, service, amount, key, run, hold } => {
+            Op::Ask { agent, came, service, amount, key, run, hold } => {
                 let amount = self.amount(*agent, *run, *amount);
                 let asked = Asked { service: *service, amount, key: *key, run: *run };
-                (self.ask(*agent, &asked, *hold)?, *run)
+                (self.ask((*agent, self.came(*agent, *came)), &asked, *hold)?, *run)
             }
             Op::Again { nth } => match self.model.payments.iter().rev().nth(*nth).cloned() {
-                Some(paid) => (self.ask(paid.agent, &paid.asked, false)?, paid.asked.run),
+                Some(paid) => {
+                    let asks = (paid.agent, Came::Operator);
+                    (self.ask(asks, &paid.asked, false)?, paid.asked.run)
+                }
+                None => return Ok(()),
+            },
+            Op::Give { agent, lasts } => (self.give(*agent, *lasts)?, None),
+            Op::Take { nth } => match self.take(*nth)? {
+                Some(agent) => (agent, None),
                 None => return Ok(()),
             },
             Op::Settle { nth, of_all, how } => {
@@ -132,20 +144,42 @@ impl Pair {
         Some((edge + more).clamp(1, MOST))
     }
 
+    /// How somebody comes: where there is no such token, as the operator.
+    fn came(&self, agent: u8, by: By) -> Came {
+        match by {
+            By::Name => Came::Local,
+            By::Operator => Came::Operator,
+            By::Token { nth, of_all } => {
+                let tokens = self.model.tokens.iter().enumerate().rev();
+                let theirs = tokens.filter(|(_, token)| of_all || token.agent == agent);
+                let nth = theirs.map(|(number, _)| number).nth(nth);
+                nth.map_or(Came::Operator, Came::Token)
+            }
+        }
+    }
+
     /// Asks both for a payment; says who asked, whose book is to be compared.
-    fn ask(&mut self, agent: u8, asked: &Asked, hold: bool) -> Result<u8, String> {
-        let expected = self.model.ask(agent, asked, hold);
-        let asks = asked.clone();
+    fn ask(&mut self, asks: (u8, Came), asked: &Asked, hold: bool) -> Result<u8, String> {
+        let (agent, came) = asks;
+        let away = self.model.turns_away(agent, came).is_some();
+        let expected = self.model.ask(agent, came, asked, hold);
+        let what = asked.clone();
         let told = match &self.subject {
-            Subject::Home(home) if !hold => Told::by_engine(home, agent, asked),
+            Subject::Home(home) if !hold => Told::by_engine(home, asks, asked),
             Subject::Home(_) | Subject::Memory(_) => {
                 let told = self
                     .subject
-                    .commit(move |state, id, now| decide(state, agent, &asks, hold, id, now));
+                    .commit(move |state, id, now| decide(state, asks, &what, hold, id, now));
                 self.with_available(told, agent, asked.run)
             }
         };
         self.count(if hold { "op hold" } else { "op pay" });
+        let how = match came {
+            Came::Local => "by name",
+            Came::Token(_) => "by token",
+            Came::Operator => "operator",
+        };
+        self.count(&format!("{how} {}", if away { "turned away" } else { "let in" }));
         match (expected, told) {
             (
                 Verdict::Granted { payment, amount, available },
@@ -173,7 +207,9 @@ impl Pair {
                 self.count(&format!("advice {advice}"));
                 Ok(agent)
             }
-            (expected, told) => Err(format!("{asked:?}\n  expected {expected:?}\n  came {told:?}")),
+            (expected, told) => {
+                Err(format!("{came:?} {asked:?}\n  expected {expected:?}\n  came {told:?}"))
+            }
         }
     }
 
@@ -262,13 +298,47 @@ impl Pair {
             other => unreachable!("{other:?} is no act of the operator's"),
         };
         let (act, told) = (op.clone(), format!("{op:?}"));
-        let came = self.subject.commit(move |state, _, now| match acted(state, &act, now) {
+        self.act(word, &told, &expected, move |state, now| acted(state, &act, now))?;
+        Ok(agent)
+    }
+
+    /// Has policy decide an act, and holds what came of it against what was expected.
+    fn act(
+        &mut self,
+        word: &str,
+        told: &str,
+        expected: &Done,
+        act: impl FnOnce(&State, Timestamp) -> Result<Act, OperateError> + Send + 'static,
+    ) -> Result<(), String> {
+        let came = self.subject.commit(move |state, _, now| match act(state, now) {
             Ok(Act::Write(drafts)) => (drafts, Ok(true)),
             Ok(Act::Nothing) => (Vec::new(), Ok(false)),
             Err(error) => (Vec::new(), Err(words::operate_word(&error))),
         });
         self.count(&format!("op {word}{}", if came.is_ok() { "" } else { " refused" }));
-        same(&told, &expected, &came).map(|()| agent)
+        same(told, expected, &came)
+    }
+
+    /// Gives an agent a token; says whose book is to be compared.
+    fn give(&mut self, agent: u8, lasts: Option<i64>) -> Result<u8, String> {
+        let ends = lasts.map(|lasts| self.model.now() + lasts);
+        let (token, digest) = (words::token(self.model.tokens.len()), Hash::default());
+        let expires_at = ends.map(words::second);
+        let issued = Issued { token, digest, run: None, label: None, expires_at };
+        let (told, expected) = (format!("{issued:?}"), self.model.give(agent, ends));
+        let act = move |state: &State, now| token::issue(state, Some(&handle(agent)), issued, now);
+        self.act("token", &told, &expected, act).map(|()| agent)
+    }
+
+    /// Revokes the `nth` newest token, if there is one; says whose it was.
+    fn take(&mut self, nth: usize) -> Result<Option<u8>, String> {
+        let newest = self.model.tokens.iter().enumerate().rev().nth(nth);
+        let Some((number, agent)) = newest.map(|(number, token)| (number, token.agent)) else {
+            return Ok(None);
+        };
+        let (told, expected) = (format!("token {number} revoked"), self.model.take(number));
+        let act = move |state: &State, _| token::revoke(state, &words::token(number));
+        self.act("token revoked", &told, &expected, act).map(|()| Some(agent))
     }
 
     fn recover(&mut self) {
@@ -298,6 +368,10 @@ impl Pair {
             Clock::Expiry { agent, off } => {
                 let expires = open(agent).and_then(|book| book.terms.expires);
                 ("clock expiry", expires.map(|at| at + off))
+            }
+            Clock::Token { nth, off } => {
+                let ends = model.tokens.iter().rev().nth(nth).and_then(|token| token.ends);
+                ("clock token", ends.map(|at| at + off))
             }
             Clock::Month { nth, off } => {
                 let paid = model.payments.iter().rev().nth(nth);

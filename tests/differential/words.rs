@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use pettycash::policy::{
     answer::{Outcome, PayAnswer},
     book::{Book, Standing},
+    came::Came,
     denial::Code,
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{Handle, IdempotencyKey, RailName, RunId, ServiceId},
+    names::{Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
     operate::OperateError,
     settle::SettleError,
     window::{Hours, Period},
@@ -29,6 +30,18 @@ pub(crate) fn key(key: u8) -> IdempotencyKey {
 
 pub(crate) fn run(run: u8) -> RunId {
     format!("run-{run}").parse().unwrap()
+}
+
+pub(crate) fn token(number: usize) -> TokenId {
+    TokenId::new(number as u64)
+}
+
+pub(crate) fn came(came: reference::Came) -> Came {
+    match came {
+        reference::Came::Local => Came::Local,
+        reference::Came::Token(number) => Came::By(token(number)),
+        reference::Came::Operator => Came::Operator(None),
+    }
 }
 
 pub(crate) fn usd(nanos: i128) -> Usd {
@@ -78,7 +91,7 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         allow: terms.allow.iter().map(|id| service_id(*id)).collect(),
         deny: terms.deny.iter().map(|id| service_id(*id)).collect(),
         expires_at: terms.expires.map(second),
-        local: LocalUse::Allowed,
+        local: if terms.local { LocalUse::Allowed } else { LocalUse::Barred },
     }
 }
 
@@ -194,11 +207,10 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::FundingFixed(_) => "funding",
         OperateError::UnknownService(_) => "unknown_service",
         OperateError::TooMuch => "too_much",
-        // The reference knows nothing of tokens: they move no money.
-        OperateError::UnknownToken(_)
-        | OperateError::TokenOver
-        | OperateError::TooManyTokens(_)
-        | OperateError::PassphraseSetMeanwhile => "token",
+        OperateError::UnknownToken(_) => "no_token",
+        OperateError::TokenOver => "token_over",
+        OperateError::TooManyTokens(_) => "tokens",
+        OperateError::PassphraseSetMeanwhile => "passphrase",
     }
 }
 

@@ -7,6 +7,7 @@ use pettycash::{
     engine::{Call, Engine, EngineError, RefundError},
     policy::{
         book::Book,
+        came::Came,
         entry::{By, Draft, Fact, Hold, VoidCause, Windows},
         money::Usd,
         names::{Handle, PaymentId},
@@ -81,15 +82,8 @@ async fn once_a_freeze_of_all_is_answered_nobody_pays_however_many_they_are() {
     let pay = move |agent: Handle| {
         let engine = Arc::clone(&payer);
         let arguments = json!({"service_id": "search"});
-        let call = Call {
-            agent,
-            run: None,
-            call_id: None,
-            arguments,
-            by: By::Agent,
-            token: None,
-            via: None,
-        };
+        let call =
+            Call { agent, run: None, call_id: None, arguments, came: Came::Local, via: None };
         async move { engine.call("pay_for_api_call", call).await.unwrap() }
     };
     // Each pays as fast as it can for as long as it may.

@@ -1,7 +1,7 @@
 //! Payments and refusals: keys, names, what is shared and what is not.
 
 use jiff::SignedDuration;
-use pettycash::{engine::Call, policy::entry::By};
+use pettycash::{engine::Call, policy::came::Came};
 use serde_json::{Value, json};
 
 use crate::support::house::House;
@@ -303,8 +303,7 @@ async fn denials_by_another_cap_or_in_another_run_are_two() {
         let run = Some(run.parse().unwrap());
         let arguments = json!({"service_id": "search"});
         let agent = "capped".parse().unwrap();
-        let call =
-            Call { agent, run, call_id: None, arguments, by: By::Agent, token: None, via: None };
+        let call = Call { agent, run, call_id: None, arguments, came: Came::Local, via: None };
         house.engine.call("pay_for_api_call", call)
     };
     assert_eq!(pay("r1").await.unwrap()["outcome"], "paid");

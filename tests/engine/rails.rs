@@ -8,6 +8,7 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::{
+        came::Came,
         entry::{By, Fact},
         names::PaymentId,
     },
@@ -425,8 +426,8 @@ async fn the_record_says_who_asked() {
     for by in [By::Agent, By::Operator] {
         for arguments in [json!({"service_id": "search"}), maps(), json!({"service_id": "nope"})] {
             let agent = "scout".parse().unwrap();
-            let call =
-                Call { agent, run: None, call_id: None, arguments, by, token: None, via: None };
+            let came = if by == By::Agent { Came::Local } else { Came::Operator(None) };
+            let call = Call { agent, run: None, call_id: None, arguments, came, via: None };
             house.engine.call("pay_for_api_call", call).await.unwrap();
         }
     }

@@ -7,7 +7,7 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine, Principal},
     policy::{
-        entry::By,
+        came::Came,
         names::{Handle, TokenId},
         terms::{NewToken, Rotation, TokenGiven},
     },
@@ -73,8 +73,7 @@ async fn a_token_lets_its_agent_in_and_nobody_else() {
 /// A call by whoever was let in by a token, some time ago.
 async fn called(house: &House, by: &Principal, tool: &str, arguments: Value) -> Value {
     let Principal { token, agent, run } = by.clone();
-    let (token, by) = (Some(token), By::Agent);
-    let call = Call { agent, run, call_id: None, arguments, by, token, via: None };
+    let call = Call { agent, run, call_id: None, arguments, came: Came::By(token), via: None };
     house.engine.call(tool, call).await.unwrap()
 }
 
@@ -144,11 +143,12 @@ async fn who_was_let_in_before_a_token_ended_pays_nothing_after_it() {
 }
 
 #[test]
-fn no_call_from_outside_says_by_which_token_it_came() {
+fn no_call_from_outside_says_how_it_came() {
     let said = json!({"agent": "scout", "arguments": search()});
     let call: Call = serde_json::from_value(said.clone()).unwrap();
-    assert_eq!(call.token, None);
-    for (field, value) in [("token", "tok_0000000000000007"), ("by", "operator")] {
+    assert_eq!(call.came, Came::Local);
+    let tokens = [("token", "tok_000000000007"), ("came", "tok_000000000007")];
+    for (field, value) in tokens.into_iter().chain([("came", "operator"), ("by", "operator")]) {
         let mut said = said.clone();
         said[field] = json!(value);
         let refused = serde_json::from_value::<Call>(said).unwrap_err().to_string();

@@ -10,7 +10,7 @@ mod operator;
 use std::collections::{BTreeMap, BTreeSet};
 
 use calendar::Calendar;
-pub(crate) use operator::Settle;
+pub(crate) use operator::{Done, Settle};
 
 /// The most that can be written down.
 pub(crate) const MOST: i128 = i64::MAX as i128;
@@ -42,6 +42,25 @@ pub(crate) struct Terms {
     pub(crate) allow: BTreeSet<u8>,
     pub(crate) deny: BTreeSet<u8>,
     pub(crate) expires: Option<i64>,
+    /// Whether naming it on its own machine is enough.
+    pub(crate) local: bool,
+}
+
+/// How whoever asks came: tokens are numbered as they were given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    Local,
+    Token(usize),
+    Operator,
+}
+
+/// What lets its agent in from elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) agent: u8,
+    pub(crate) ends: Option<i64>,
+    /// Whether nothing is left of it: revoked, alone or with its agent, or ended and forgotten.
+    gone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +168,7 @@ pub(crate) struct Model {
     /// The catalogue: prices by service.
     pub(crate) services: BTreeMap<u8, Option<i128>>,
     pub(crate) payments: Vec<Payment>,
+    pub(crate) tokens: Vec<Token>,
     /// What the clock says.
     pub(crate) wall: i64,
     /// The latest time that was written down.
@@ -290,10 +310,25 @@ impl Model {
         (fresh || last.is_open()).then_some(number)
     }
 
+    /// Why somebody is not even heard. Who comes by a token of a revoked agent is, to be told so.
+    pub(crate) fn turns_away(&self, agent: u8, came: Came) -> Option<&'static str> {
+        let Some(book) = self.agents.get(&agent) else { return Some("agent_unknown") };
+        let let_in = match came {
+            Came::Local if !book.terms.local => return Some("agent_unknown"),
+            Came::Local | Came::Operator => true,
+            Came::Token(number) => {
+                let token = &self.tokens[number];
+                let lives = token.ends.is_none_or(|end| self.now() < end) && !token.gone;
+                lives && token.agent == agent || book.standing == Standing::Revoked
+            }
+        };
+        (!let_in).then_some("agent_revoked")
+    }
+
     /// Decides, and writes down what was decided: a hold, or a payment made in one step.
-    pub(crate) fn ask(&mut self, agent: u8, asked: &Asked, hold: bool) -> Verdict {
-        if !self.agents.contains_key(&agent) {
-            return denied(vec![plain("agent_unknown")], "stop");
+    pub(crate) fn ask(&mut self, agent: u8, came: Came, asked: &Asked, hold: bool) -> Verdict {
+        if let Some(code) = self.turns_away(agent, came) {
+            return denied(vec![plain(code)], "stop");
         }
         if let Some(number) = asked.key.and_then(|key| self.bound(agent, key)) {
             let Payment { asked: first, fate, taken, .. } = &self.payments[number];

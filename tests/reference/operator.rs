@@ -1,6 +1,6 @@
 //! The second opinion on settling, and on the operator's acts. An error is told in a word.
 
-use super::{Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms};
+use super::{Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms, Token};
 
 /// Whether something changed, or why it may not.
 pub(crate) type Done = Result<bool, &'static str>;
@@ -165,7 +165,33 @@ impl Model {
             standing => standing?,
         };
         self.agents.get_mut(&agent).unwrap().standing = Standing::Revoked;
+        self.tokens.iter_mut().filter(|token| token.agent == agent).for_each(|t| t.gone = true);
         self.void_unsent(Some(agent));
+        Ok(self.done())
+    }
+
+    /// Gives an agent a token; those of its own that have ended are forgotten.
+    pub(crate) fn give(&mut self, agent: u8, ends: Option<i64>) -> Done {
+        self.living(agent)?;
+        let now = self.now();
+        let over = |ends: Option<i64>| ends.is_some_and(|end| end <= now);
+        if over(ends) {
+            return Err("token_over");
+        }
+        for token in self.tokens.iter_mut().filter(|token| token.agent == agent) {
+            token.gone |= over(token.ends);
+        }
+        self.tokens.push(Token { agent, ends, gone: false });
+        Ok(self.done())
+    }
+
+    /// Has a token let nobody in any more.
+    pub(crate) fn take(&mut self, token: usize) -> Done {
+        let token = &mut self.tokens[token];
+        if token.gone {
+            return Err("no_token");
+        }
+        token.gone = true;
         Ok(self.done())
     }
 

@@ -7,7 +7,7 @@ use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::{
-        entry::By,
+        came::Came,
         terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
     },
     rails::Rails,
@@ -109,8 +109,7 @@ impl House {
             run: None,
             call_id: call.map(|call| call.parse().unwrap()),
             arguments,
-            by: By::Agent,
-            token: None,
+            came: Came::Local,
             via: None,
         };
         self.engine.call(tool, call).await.expect("a tool")
