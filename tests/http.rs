@@ -12,6 +12,8 @@ mod operator;
 mod straight;
 #[path = "http/streams.rs"]
 mod streams;
+#[path = "http/trying.rs"]
+mod trying;
 #[path = "http/via.rs"]
 mod via;
 

@@ -248,7 +248,15 @@ pub(super) fn problem(error: ProofError) -> (u16, &'static str, Option<&'static 
         ProofError::WrongPassphrase | ProofError::UnknownToken | ProofError::NoToken(_) => {
             (403, "operator_proof_wrong", Some("nothing was done"))
         }
-        ProofError::Busy => (429, "operator_proof_busy", Some("try again in a few seconds")),
+        // Whoever tries passphrases can keep all others waiting, but nobody who has a token.
+        ProofError::Busy => (
+            429,
+            "operator_proof_busy",
+            Some(
+                "try again in a few seconds; an operator's token never waits: have one in \
+                 PETTYCASH_OPERATOR_TOKEN or a file for `--operator-token-file`",
+            ),
+        ),
         ProofError::Unfit => (422, "passphrase_unfit", None),
     }
 }
