@@ -158,6 +158,28 @@ fn a_rotation_gives_the_old_one_an_end_but_never_a_later_one() {
 }
 
 #[test]
+fn a_token_never_takes_the_name_of_another() {
+    let mut bench = furnished();
+    let now = bench.engine_now();
+    let end = now.checked_add(SignedDuration::from_hours(1)).unwrap();
+    let strange = Issued { digest: Hash([8; 32]), ..issued(2) };
+    for owner in [None, Some(scout()), Some("intern".parse().unwrap())] {
+        let act = token::issue(&bench.state, owner.as_ref(), strange.clone(), now);
+        assert_eq!(act, Err(OperateError::TokenNameTaken), "{owner:?}");
+    }
+    for old in [0, 2] {
+        let act = token::rotate(&bench.state, &id(old), strange.clone(), end, now);
+        assert_eq!(act, Err(OperateError::TokenNameTaken));
+    }
+    let drawn = [id(2), id(0), id(7), id(8)];
+    assert_eq!(token::unused(&bench.state, &drawn), Ok(id(7)), "the first that is free");
+    assert_eq!(token::unused(&bench.state, &drawn[..2]), Err(OperateError::TokenNameTaken));
+    let revoked = token::revoke(&bench.state, &id(2));
+    bench.write(drafts(revoked));
+    assert_eq!(token::unused(&bench.state, &drawn), Ok(id(2)));
+}
+
+#[test]
 fn tokens_are_bounded_and_those_that_are_over_make_room() {
     let mut bench = Bench::at("2026-11-21T12:00:00Z");
     open(&mut bench, "scout");

@@ -364,6 +364,9 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
             "token_unknown",
             Some("it may have been revoked, or have ended: `pettycash agent tokens HANDLE` lists"),
         ),
+        OperateError::TokenNameTaken => {
+            (500, "internal_error", Some("nothing was done; another name is drawn the next time"))
+        }
         OperateError::TokenOver => {
             (422, "token_over", Some("give a time to come, such as `--expires 30d`"))
         }

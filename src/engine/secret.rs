@@ -14,6 +14,8 @@ use crate::{
     store::StoreError,
 };
 
+/// How many names are drawn for a token, of which the first that is free is taken.
+const NAMES: usize = 4;
 /// How many random bytes a token has.
 const RANDOM: usize = 32;
 /// How many bytes are written down: those and the checksum.
@@ -76,18 +78,28 @@ pub fn digest(kind: Kind, text: &str) -> Result<Hash, TokenError> {
     Ok(Hash(Sha256::digest(text.as_bytes()).into()))
 }
 
-/// A new token, its public name, and its digest.
-pub(super) fn mint(kind: Kind) -> Result<(SecretString, TokenId, Hash), StoreError> {
-    let (mut random, mut name) = ([0; RANDOM], [0; 8]);
-    let drawn = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut name));
+/// A new token.
+pub(super) struct Minted {
+    pub(super) text: SecretString,
+    pub(super) digest: Hash,
+    /// What it may be called in public: they are short, so one may be taken.
+    pub(super) names: [TokenId; NAMES],
+}
+
+/// Makes a token.
+pub(super) fn mint(kind: Kind) -> Result<Minted, StoreError> {
+    let (mut random, mut names) = ([0; RANDOM], [[0; 8]; NAMES]);
+    let drawn = getrandom::fill(&mut random);
+    let drawn = drawn.and_then(|()| getrandom::fill(names.as_flattened_mut()));
     drawn.map_err(|error| StoreError::Io {
         doing: "draw",
         file: "a token".to_owned(),
         cause: error.to_string(),
     })?;
     let text = written(kind, &random);
-    let hash = Hash(Sha256::digest(text.expose_secret().as_bytes()).into());
-    Ok((text, TokenId::new(u64::from_le_bytes(name)), hash))
+    let digest = Hash(Sha256::digest(text.expose_secret().as_bytes()).into());
+    let names = names.map(|name| TokenId::new(u64::from_le_bytes(name)));
+    Ok(Minted { text, digest, names })
 }
 
 fn written(kind: Kind, random: &[u8; RANDOM]) -> SecretString {

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{
     Engine, EngineError,
     doors::{Door, Owner},
-    secret::{self, Kind},
+    secret::{self, Kind, Minted},
 };
 use crate::{
     policy::{
@@ -119,15 +119,17 @@ impl Engine {
         kind: Kind,
         new: NewToken,
     ) -> Result<TokenGiven, EngineError> {
-        let (text, id, digest) = secret::mint(kind)?;
+        let Minted { text, digest, names } = secret::mint(kind)?;
         let NewToken { run, label, expires_at } = new;
-        let issued = Issued { token: id.clone(), digest, run, label, expires_at };
         let decide = move |state: &State, now| {
+            let token = token::unused(state, &names)?;
+            let issued = Issued { token: token.clone(), digest, run, label, expires_at };
             let act = token::issue(state, owner.as_ref(), issued, now)?;
-            Ok::<_, OperateError>((act, ()))
+            Ok::<_, OperateError>((act, token))
         };
-        let (read, view) = (id.clone(), self.view(id));
-        let read = move |state: &State, now, ()| state.token(&read).map(|token| view(token, now));
+        let view = self.view();
+        let read =
+            move |state: &State, now, id: TokenId| state.token(&id).map(|token| view(token, now));
         let view = self.act(Purpose::Record, decide, read).await?;
         given(text, view, None)
     }
@@ -143,24 +145,25 @@ impl Engine {
     ) -> Result<TokenGiven, EngineError> {
         let known = self.token(old).await?;
         let kind = if known.agent.is_some() { Kind::Agent } else { Kind::Operator };
-        let (text, id, digest) = secret::mint(kind)?;
+        let Minted { text, digest, names } = secret::mint(kind)?;
         let Rotation { overlap_s, expires_at } = rotation;
-        let (old, new) = (old.clone(), id.clone());
+        let old = old.clone();
         let decide = move |state: &State, now: Timestamp| {
             let unknown = || OperateError::UnknownToken(old.clone());
             let known = state.token(&old).ok_or_else(unknown)?;
             let (run, label) = (known.run.clone(), known.label.clone());
             let expires_at = expires_at.or_else(|| as_long(known, now));
-            let issued = Issued { token: new, digest, run, label, expires_at };
+            let new = token::unused(state, &names)?;
+            let issued = Issued { token: new.clone(), digest, run, label, expires_at };
             let overlap = SignedDuration::from_secs(i64::from(overlap_s));
             let ends = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
             let ends_at = known.expires_at.map_or(ends, |end| end.min(ends));
             let act = token::rotate(state, &old, issued, ends, now)?;
-            Ok::<_, OperateError>((act, Replaced { token_id: old.clone(), ends_at }))
+            Ok::<_, OperateError>((act, (new, Replaced { token_id: old.clone(), ends_at })))
         };
-        let (read, view) = (id.clone(), self.view(id));
-        let read = move |state: &State, now, replaced| {
-            (state.token(&read).map(|token| view(token, now)), replaced)
+        let view = self.view();
+        let read = move |state: &State, now, (new, replaced): (TokenId, Replaced)| {
+            (state.token(&new).map(|token| view(token, now)), replaced)
         };
         let (view, replaced) = self.act(Purpose::Record, decide, read).await?;
         given(text, view, Some(replaced))
@@ -171,7 +174,7 @@ impl Engine {
     /// # Errors
     /// If there is no such token, or the store refuses.
     pub async fn revoke_token(&self, id: &TokenId) -> Result<TokenView, EngineError> {
-        let (revoking, view) = (id.clone(), self.view(id.clone()));
+        let (revoking, view) = (id.clone(), self.view());
         tracing::info!(token = %id, "revoking a token");
         let decide = move |state: &State, now| {
             let view = state.token(&revoking).map(|token| view(token, now));
@@ -217,9 +220,9 @@ impl Engine {
     }
 
     /// What is told of a token.
-    fn view(&self, id: TokenId) -> impl FnOnce(&Token, Timestamp) -> TokenView + Send + use<> {
+    fn view(&self) -> impl FnOnce(&Token, Timestamp) -> TokenView + Send + use<> {
         let doors = Arc::clone(&self.doors);
-        move |token, now| TokenView::of(token, doors.seen(&token.agent).remove(&id), now)
+        move |token, now| TokenView::of(token, doors.seen(&token.agent).remove(&token.id), now)
     }
 }
 

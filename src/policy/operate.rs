@@ -52,6 +52,9 @@ pub enum OperateError {
     /// A token that is over before it begins.
     #[error("the token would be over before it begins")]
     TokenOver,
+    /// Another token is called so.
+    #[error("what the token would be called is taken")]
+    TokenNameTaken,
     /// The passphrase that was to be replaced is another one by now.
     #[error("the operators' passphrase was set by somebody else meanwhile")]
     PassphraseSetMeanwhile,

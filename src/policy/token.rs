@@ -216,10 +216,20 @@ fn draft(owner: Option<&Handle>, fact: TokenFact) -> Draft {
     operator(owner, Fact::Token(fact))
 }
 
+/// The first of these names that no token has: they are short enough to be drawn twice.
+///
+/// # Errors
+/// If each of them is taken.
+pub fn unused(state: &State, names: &[TokenId]) -> Result<TokenId, OperateError> {
+    let free = names.iter().find(|name| state.token(name).is_none());
+    free.cloned().ok_or(OperateError::TokenNameTaken)
+}
+
 /// Gives an agent a token, or, of none, an operator.
 ///
 /// # Errors
-/// If there is no such agent, it is revoked, it has too many, or the token would be over already.
+/// If there is no such agent, it is revoked, it has too many, the token would be over already, or
+/// its name is another's, which would be lost by it.
 pub fn issue(
     state: &State,
     owner: Option<&Handle>,
@@ -233,6 +243,9 @@ pub fn issue(
     }
     if issued.expires_at.is_some_and(|end| end <= now) {
         return Err(OperateError::TokenOver);
+    }
+    if state.token(&issued.token).is_some() {
+        return Err(OperateError::TokenNameTaken);
     }
     let alive = state.tokens_of(owner).filter(|token| token.lives(now)).count();
     if alive >= MAX_TOKENS {

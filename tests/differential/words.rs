@@ -209,7 +209,7 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::TooMuch => "too_much",
         OperateError::UnknownToken(_) => "no_token",
         OperateError::TokenOver => "token_over",
-        OperateError::TooManyTokens(_) => "tokens",
+        OperateError::TooManyTokens(_) | OperateError::TokenNameTaken => "tokens",
         OperateError::PassphraseSetMeanwhile => "passphrase",
     }
 }
