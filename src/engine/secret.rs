@@ -1,11 +1,13 @@
 //! The text of a token: made, read, and turned into the digest that is all that is kept of it.
 //!
-//! `agt_` or `opr_`, then 32 random bytes and a checksum of all that stands before it, in base32.
-//! The prefix tells whoever finds one what it is, and the checksum tells a token that was cut or
-//! mistyped from one that is not known. So many random bits need no slow hash: nobody tries them.
+//! `agt_` or `opr_`, then 32 random bytes and a checksum of all that stands before it, in the
+//! base32 of RFC 4648, in lower case and without padding. The prefix tells whoever finds one what
+//! it is, and the checksum tells a token that was cut or mistyped from one that is not known. So
+//! many random bits need no slow hash: nobody tries them.
 
 use std::fmt;
 
+use base32ct::{Base32Unpadded, Encoding};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -22,8 +24,6 @@ const RANDOM: usize = 32;
 const BYTES: usize = RANDOM + 4;
 /// How many digits that takes, 5 bits each.
 const DIGITS: usize = (BYTES * 8).div_ceil(5);
-/// The digits of RFC 4648, in lower case: none is mistaken for another.
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Whom a token lets in, as its first letters say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,26 +103,11 @@ pub(super) fn mint(kind: Kind) -> Result<Minted, StoreError> {
 }
 
 fn written(kind: Kind, random: &[u8; RANDOM]) -> SecretString {
-    let mut text = String::with_capacity(kind.prefix().len() + DIGITS);
-    text.push_str(kind.prefix());
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in random.iter().copied().chain(checksum(kind, random)) {
-        bits = (bits << 8) | u32::from(byte);
-        count += 8;
-        while count >= 5 {
-            count -= 5;
-            text.push(digit(bits >> count));
-            bits &= (1 << count) - 1;
-        }
-    }
-    if count > 0 {
-        text.push(digit(bits << (5 - count)));
-    }
-    text.into()
-}
-
-fn digit(bits: u32) -> char {
-    ALPHABET.get((bits & 31) as usize).map_or('a', |digit| char::from(*digit))
+    let mut bytes = [0; BYTES];
+    let (start, sum) = bytes.split_at_mut(RANDOM);
+    start.copy_from_slice(random);
+    sum.copy_from_slice(&checksum(kind, random));
+    format!("{}{}", kind.prefix(), Base32Unpadded::encode_string(&bytes)).into()
 }
 
 /// The bytes that so many digits stand for, if there is no other way to write them.
@@ -131,23 +116,9 @@ fn decoded(digits: &str) -> Option<[u8; BYTES]> {
         return None;
     }
     let mut bytes = [0; BYTES];
-    let mut next = bytes.iter_mut();
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for letter in digits.bytes() {
-        let value = match letter {
-            b'a'..=b'z' => letter - b'a',
-            b'2'..=b'7' => letter - b'2' + 26,
-            _ => return None,
-        };
-        bits = (bits << 5) | u32::from(value);
-        count += 5;
-        if count >= 8 {
-            count -= 8;
-            *next.next()? = u8::try_from(bits >> count).ok()?;
-            bits &= (1 << count) - 1;
-        }
-    }
-    (bits == 0).then_some(bytes)
+    Base32Unpadded::decode(digits, &mut bytes).ok()?;
+    // The last digit has two bits more than there are, which the library lets be anything.
+    (Base32Unpadded::encode_string(&bytes) == digits).then_some(bytes)
 }
 
 fn checksum(kind: Kind, random: &[u8]) -> [u8; 4] {
