@@ -217,6 +217,34 @@ fn init_names_a_home_that_is_not_the_platforms() {
 }
 
 #[test]
+fn what_the_readme_says_keeps_a_trial_apart_leaves_nothing_elsewhere() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let readme = readme.unwrap();
+    let (_, rest) = readme.split_once("`export ").expect("how to try it apart");
+    let export = rest.split_once('`').unwrap().0;
+    let desk = Desk::new();
+    for dir in ["user", "trial"] {
+        std::fs::create_dir(desk.home().join(dir)).unwrap();
+    }
+    let script =
+        format!("export {export}; \"$0\" init --json && \"$0\" connect cursor --yes --json >&2");
+    let mut command = Command::new("sh");
+    desk.furnish(command.args(["-c", &script, env!("CARGO_BIN_EXE_pettycash")]));
+    command.env_remove("PETTYCASH_HOME").env_remove("XDG_STATE_HOME");
+    let done = command.env("TMPDIR", desk.home().join("trial")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let env = told["config"]["mcpServers"]["pettycash"]["env"].as_object().unwrap();
+    assert_eq!(env.keys().collect::<Vec<_>>(), ["PETTYCASH_HOME", "XDG_STATE_HOME"]);
+    for dir in env.values() {
+        assert!(Path::new(dir.as_str().unwrap()).starts_with(desk.home().join("trial")), "{dir}");
+    }
+    let left = std::fs::read_dir(desk.home().join("user")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".cursor"], "but for the client's own file");
+}
+
+#[test]
 fn what_is_there_is_shown_and_what_is_not_is_said() {
     let desk = Desk::new();
     assert!(desk.ok("agent list").starts_with("No agents yet. Create one: pettycash agent create"));
