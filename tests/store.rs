@@ -24,8 +24,8 @@ use std::{
 use pettycash::{
     clock::Clock,
     policy::{
-        denial::{Denial, Refusal},
-        entry::{By, Denied, Draft, Entry, Fact, Hash},
+        denial::{Denial, Denied, Refusal},
+        entry::{By, Draft, Entry, Fact, Hash},
         mandate::{Funding, LocalUse, Mandate},
         money::Usd,
         names::{Handle, PaymentId},
@@ -87,7 +87,7 @@ fn credit(agent: &str, cents: u32) -> Draft {
 fn denied(agent: &str, payment: PaymentId) -> Draft {
     let bad = Denial::AgentUnknown { handle: handle(agent) };
     let refusal = Refusal::only(bad);
-    let denied = Denied { payment, service: None, asked: None, refusal, run: None };
+    let denied = Denied { payment, service: None, asked: None, refusal, run: None, via: None };
     Draft { agent: Some(handle(agent)), by: By::Agent, fact: Fact::Denied(Box::new(denied)) }
 }
 

@@ -13,8 +13,8 @@ use crate::{
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
         came::Came,
-        denial::{BadField, Denial, Refusal},
-        entry::{Binding, By, Denied, Draft, Fact, Hold},
+        denial::{BadField, Denial, Denied, Refusal},
+        entry::{Binding, By, Draft, Fact, Hold},
         keys::{self, Bound},
         mandate::Service,
         money::Usd,
@@ -80,7 +80,7 @@ impl Engine {
             }
             Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, came, payment).await,
             Err(bad) => {
-                let asked = Malformed { agent, run, came, bad };
+                let asked = Malformed { agent, run, came, bad, via };
                 let decide = move |state: &State, id, now| asked.decide(state, id, now);
                 Ok(self.store.commit(Purpose::Record, decide).await?.answer)
             }
@@ -261,7 +261,14 @@ impl Asked {
 
     fn denied(self, payment: PaymentId, refusal: Refusal) -> Denied {
         let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(self.amount);
-        Denied { payment, service: Some(self.service), asked, refusal, run: self.run }
+        Denied {
+            payment,
+            service: Some(self.service),
+            asked,
+            refusal,
+            run: self.run,
+            via: self.via,
+        }
     }
 
     /// The key was used before: the same payment has the same outcome, another is refused.
@@ -304,23 +311,19 @@ struct Malformed {
     run: Option<RunId>,
     came: Came,
     bad: BadField,
+    via: Option<Via>,
 }
 
 impl Malformed {
     fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
-        let Self { agent, run, came, bad } = self;
+        let Self { agent, run, came, bad, via } = self;
         let book = match state.admit_payer(&agent, &came, now) {
             Ok(book) => book,
             Err(why) => return turned_away(why, now),
         };
         let refusal = refuse(book, Denial::InvalidRequest(bad));
-        deny(
-            state,
-            book,
-            came.who(),
-            Denied { payment, service: None, asked: None, refusal, run },
-            now,
-        )
+        let denied = Denied { payment, service: None, asked: None, refusal, run, via };
+        deny(state, book, came.who(), denied, now)
     }
 }
 

@@ -10,8 +10,8 @@ use crate::policy::{
         BalanceAnswer, LedgerAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer,
     },
     book::Book,
-    denial::{BadField, Denial, Refusal},
-    entry::{Denied, Entry, Fact, Hold, Incident},
+    denial::{BadField, Denial, Denied, Refusal},
+    entry::{Entry, Fact, Hold, Incident},
     money::Usd,
     names::{Handle, PaymentId},
     state::State,
@@ -141,7 +141,11 @@ impl Engine {
 }
 
 fn via(fact: &Fact) -> Option<&Via> {
-    if let Fact::Held(hold) | Fact::Paid(hold) = fact { hold.via.as_ref() } else { None }
+    match fact {
+        Fact::Held(hold) | Fact::Paid(hold) => hold.via.as_ref(),
+        Fact::Denied(denied) => denied.via.as_ref(),
+        _ => None,
+    }
 }
 
 /// One entry as agents and operators read it.

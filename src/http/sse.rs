@@ -7,8 +7,13 @@ use axum::response::{
     sse::{Event, KeepAlive, Sse},
 };
 use futures_util::{StreamExt, stream};
-use hyper::{Request, StatusCode, body::Incoming};
-use rmcp::{ServerHandler, ServiceExt, model::ServerJsonRpcMessage};
+use hyper::{
+    HeaderMap, Request, StatusCode, body::Incoming, header::HeaderValue, http::request::Parts,
+};
+use rmcp::{
+    ServerHandler, ServiceExt,
+    model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -16,9 +21,9 @@ use super::{
     door::MESSAGES,
     message::{KEEP_ALIVE, Message, no_room, no_session},
     problem::Failure,
-    sessions::{Outgoing, Sessions},
+    sessions::{Outgoing, Session, Sessions},
 };
-use crate::mcp::framing::Passed;
+use crate::mcp::{SESSION_HEADER, TRACE_HEADER, framing::Passed};
 
 /// How many answers may lie before a client that does not read its stream; the next one waits.
 const TO_CLIENT: usize = 16;
@@ -95,7 +100,10 @@ pub(super) async fn message(
         Ok(message) => message,
         Err(refused) => return refused,
     };
-    let Message { read, passed, begun, .. } = message;
+    let Message { mut read, passed, begun, .. } = message;
+    if let ClientJsonRpcMessage::Request(request) = &mut read {
+        request.request.extensions_mut().insert(told(&session, &parts.headers));
+    }
     if session.send(read).await.is_err() {
         return no_session();
     }
@@ -104,6 +112,20 @@ pub(super) async fn message(
         session.cancel(id);
     }
     (StatusCode::ACCEPTED, "Accepted").into_response()
+}
+
+/// What a request tells of where it comes from, as one of the current transport would, and no more
+/// of it: the library writes requests into its log.
+fn told(session: &Session, headers: &HeaderMap) -> Parts {
+    let (mut told, ()) = Request::new(()).into_parts();
+    if let Ok(mut id) = HeaderValue::from_str(session.id()) {
+        id.set_sensitive(true);
+        told.headers.insert(SESSION_HEADER, id);
+    }
+    if let Some(trace) = headers.get(TRACE_HEADER) {
+        told.headers.insert(TRACE_HEADER, trace.clone());
+    }
+    told
 }
 
 /// Does what is to be done when the stream is let go of.

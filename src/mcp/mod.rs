@@ -19,3 +19,4 @@ pub use reach::{Call, Called, Reach, ask};
 pub use server::Server;
 pub use stdio::{StdioError, serve_stdio};
 pub use tools::{TOOLS, Tool};
+pub use via::{SESSION_HEADER, TRACE_HEADER};

@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use super::server::CALL_ID_KEY;
 use crate::policy::{entry::Hash, names::Mark, via::Via};
 
-/// In which a client that comes over HTTP names its session, and its place in a trace.
-const SESSION: &str = "mcp-session-id";
-const TRACE: &str = "traceparent";
+/// In which a client that comes over HTTP names its session.
+pub const SESSION_HEADER: &str = "mcp-session-id";
+/// In which it names its place in a trace.
+pub const TRACE_HEADER: &str = "traceparent";
 /// How many digits of a digest tell one session from another.
 const TOLD: usize = 12;
 
@@ -22,8 +23,8 @@ pub(super) fn via(context: &RequestContext<RoleServer>) -> Option<Via> {
     let mark = |text: &str| text.parse::<Mark>().ok();
     Via {
         tool_use_id: meta(CALL_ID_KEY).and_then(mark),
-        session: header(SESSION).and_then(|id| mark(&digest(id))),
-        traceparent: meta(TRACE).or_else(|| header(TRACE)).and_then(mark),
+        session: header(SESSION_HEADER).and_then(|id| mark(&digest(id))),
+        traceparent: meta(TRACE_HEADER).or_else(|| header(TRACE_HEADER)).and_then(mark),
     }
     .said()
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    denial::Code,
-    entry::{Denied, Hash, Hold, Moved, Windows},
+    denial::{Code, Denied},
+    entry::{Hash, Hold, Moved, Windows},
     mandate::{Cap, Funding, Mandate},
     money::Usd,
     names::{Handle, Note, PaymentId, Reason, RunId},

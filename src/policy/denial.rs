@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 pub use super::code::{Advice, Code};
 use super::{
-    entry::Denied,
     mandate::Cap,
     money::Usd,
     names::{Handle, PaymentId, Reason, RunId, ServiceId},
     planted::{self, Bug},
+    via::Via,
 };
 
 /// What is wrong with an argument, and what would be right.
@@ -317,6 +317,27 @@ impl Refusal {
         }
         all.and_then(|resets| resets.into_iter().max())
     }
+}
+
+/// A payment that was refused, with everything the answer said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Denied {
+    /// The id of the refusal.
+    pub payment: PaymentId,
+    /// What the caller named, as far as it is a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+    /// What it would have cost, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Usd>,
+    /// Why.
+    pub refusal: Refusal,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// What the client said of where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 impl Denied {

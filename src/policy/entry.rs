@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    denial::Refusal,
+    denial::Denied,
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
@@ -166,24 +166,6 @@ pub enum VoidCause {
     Recovery,
     /// The rail proved that nothing was sent.
     NotSent,
-}
-
-/// A payment that was refused, with everything the answer said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Denied {
-    /// The id of the refusal.
-    pub payment: PaymentId,
-    /// What the caller named, as far as it is a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceId>,
-    /// What it would have cost, as far as that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Usd>,
-    /// Why.
-    pub refusal: Refusal,
-    /// The run it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<RunId>,
 }
 
 /// What one entry says happened.

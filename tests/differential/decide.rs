@@ -8,8 +8,8 @@ use pettycash::{
     policy::{
         answer::{Outcome, PayAnswer},
         authorize::{Payment, Wanted, authorize, refuse},
-        denial::{BadField, Denial, Refusal},
-        entry::{Binding, Denied, Draft, Fact, Hold, VoidCause},
+        denial::{BadField, Denial, Denied, Refusal},
+        entry::{Binding, Draft, Fact, Hold, VoidCause},
         keys,
         money::Usd,
         names::PaymentId,
@@ -110,7 +110,7 @@ pub(crate) fn decide(
     let deny = |refusal: Refusal| {
         let told = Told::no(&refusal, now);
         let (service, asked) = (Some(service.clone()), amount);
-        let denied = Denied { payment: id, service, asked, refusal, run: run.clone() };
+        let denied = Denied { payment: id, service, asked, refusal, run: run.clone(), via: None };
         let fact = Fact::Denied(Box::new(denied));
         (vec![Draft { agent: Some(agent.clone()), by: came.who(), fact }], told)
     };

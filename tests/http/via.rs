@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::web::{Web, message_headers};
+use crate::support::web::{Web, call, initialize, message_headers};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -74,4 +74,44 @@ fn what_a_client_says_of_itself_is_bounded_and_decides_nothing() {
     let again = pay(&web, &session, &keyed, &other, None);
     assert_eq!((&again["payment_id"], &again["replayed"]), (&paid["payment_id"], &json!(true)));
     assert_eq!(newest(&web)["via"]["tool_use_id"], "one", "as it was when it was paid");
+}
+
+#[test]
+fn a_denial_and_the_older_transport_say_by_what_they_came_too() {
+    let web = Web::furnished();
+    let token = web.token("scout", 0);
+    let session = web.connect().initialize(&token);
+    let meta = |id: &str| json!({"claudecode/toolUseId": id, "traceparent": TRACE});
+    let none = json!({"service_id": "nothing-of-that-name"});
+    assert_eq!(pay(&web, &session, &none, &meta("toolu_01"), None)["outcome"], "denied");
+    let denied = newest(&web);
+    let by_http = denied["via"]["session"].clone();
+    assert!(by_http.is_string(), "{denied}");
+    let said = json!({"tool_use_id": "toolu_01", "session": by_http, "traceparent": TRACE});
+    assert_eq!((&denied["outcome"], &denied["via"]), (&json!("denied"), &said));
+    // A denial is the same whatever is said with it: counted, under the first one's id.
+    pay(&web, &session, &none, &meta("toolu_02"), None);
+    let odd = json!({"service_id": 7});
+    assert_eq!(pay(&web, &session, &odd, &meta("toolu_03"), None)["code"], "invalid_request");
+    assert_eq!(newest(&web)["via"]["tool_use_id"], "toolu_03", "a malformed one too");
+    let all = web.house.operator_json("ledger scout");
+    let by_second = all["entries"].as_array().unwrap().iter();
+    assert!(by_second.clone().all(|line| line["via"]["tool_use_id"] != "toolu_02"), "{all}");
+
+    let mut stream = web.connect();
+    let path = format!("POST {}", stream.open_sse(&token));
+    let mut headers = message_headers(&token);
+    headers.push(format!("traceparent: {TRACE}"));
+    let mut wire = web.connect();
+    wire.ask(&path, &headers, initialize("2024-11-05").as_bytes());
+    assert!(stream.event().is_some());
+    let search = call(7, "pay_for_api_call", json!({"service_id": "search"}));
+    assert_eq!(wire.ask(&path, &headers, search.as_bytes()).status, 202);
+    assert_eq!(stream.event().unwrap()["id"], 7);
+    let paid = newest(&web);
+    let told = paid["via"]["session"].as_str().unwrap();
+    assert!(told.len() == 12 && !path.contains(told) && paid["via"]["session"] != by_http);
+    assert_eq!((&paid["outcome"], &paid["via"]["traceparent"]), (&json!("paid"), &json!(TRACE)));
+    assert!(!web.log().contains(path.split_once('=').unwrap().1), "the session's id is in the log");
+    assert_eq!(web.house.operator("verify"), "");
 }

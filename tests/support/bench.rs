@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use pettycash::policy::{
     authorize::{Payment, Wanted, authorize},
-    denial::Refusal,
-    entry::{Binding, By, Chain, Denied, Draft, Entry, Fact, Hash, Hold},
+    denial::{Denied, Refusal},
+    entry::{Binding, By, Chain, Draft, Entry, Fact, Hash, Hold},
     mandate::Mandate,
     money::Usd,
     names::{Handle, PaymentId},
@@ -112,6 +112,7 @@ impl Bench {
                 asked: Some(payment.cost()),
                 refusal: refusal.clone(),
                 run: None,
+                via: None,
             })),
         };
         self.write(vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }]);
