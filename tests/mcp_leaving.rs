@@ -3,138 +3,22 @@
 //!
 //! `serve` runs in this process, with a rail that does as it is told; the clients are real ones.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::time::Duration;
 
-use futures_util::FutureExt;
 use pettycash::{
-    client::{Call, Client, Finder, Operator},
-    clock::{Clock, instant},
-    home::Home,
-    policy::terms::StartedBy,
-    serve::{self, Options, ServeError},
+    client::{Call, Client},
+    clock::instant,
 };
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{
-    mcp_house::House,
     mcp_raw::Raw,
     scripted::{Act, Scripted},
+    served::{FINISHES, Served, slow, until},
 };
 
 /// How long the rail takes.
 const TAKES: Duration = Duration::from_secs(8);
-/// How long anything else may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a `serve` that was told to end waits for payments under way.
-const FINISHES: Duration = Duration::from_secs(10);
-
-/// A house whose `serve` is in this process, and pays by a scripted rail too.
-struct Served {
-    house: House,
-    rail: Scripted,
-    runtime: Runtime,
-    serving: Option<thread::JoinHandle<Result<(), ServeError>>>,
-}
-
-impl Served {
-    fn new(rail: Scripted) -> Self {
-        let house = House::new();
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let mut served = Self { house, rail, runtime, serving: None };
-        served.start();
-        let service = json!({"id": "slow", "payee": "Acme", "price_usd": "0.10",
-            "rail": "scripted"});
-        let service = serde_json::from_value(service).unwrap();
-        served.runtime.block_on(served.operator().add_service(&service)).unwrap();
-        served
-    }
-
-    fn start(&mut self) {
-        let home = Home::at(&self.house.home()).unwrap();
-        let options = Options {
-            home: home.clone(),
-            started_by: StartedBy::Operator,
-            idle_exit: PATIENCE,
-            clock: Clock::System,
-            rails: self.rail.rails(),
-            listen: None,
-            anchors: Some(self.house.state()),
-        };
-        let runtime = self.runtime.handle().clone();
-        self.serving = Some(thread::spawn(move || runtime.block_on(serve::run(options))));
-        let answers = || self.runtime.block_on(self.operator().health()).is_ok();
-        until("it serves", || home.serving().is_some() && answers());
-    }
-
-    /// Has it end as it was told to, and says how long that took.
-    fn stop(&mut self) -> Duration {
-        let began = instant();
-        self.runtime.block_on(self.operator().stop()).unwrap();
-        self.serving.take().unwrap().join().unwrap().unwrap();
-        began.elapsed()
-    }
-
-    fn finder(&self) -> Finder {
-        let home = self.house.home();
-        Arc::new(move || {
-            let sockets = Home::at(&home).unwrap().serving().expect("a serve").sockets;
-            async { Ok(sockets) }.boxed()
-        })
-    }
-
-    fn operator(&self) -> Operator {
-        Operator::new(self.finder())
-    }
-
-    fn agent(&self, handle: &str) {
-        self.house.operator(&format!("agent create {handle} --cap 5.00/day --funding allowance"));
-    }
-
-    /// What an agent's ledger says happened, newest first.
-    fn outcomes(&self, agent: &str) -> Vec<String> {
-        let agent = agent.parse().unwrap();
-        let page = self.runtime.block_on(self.operator().ledger(Some(&agent), None, None));
-        page.unwrap().entries.into_iter().map(|entry| entry.line.outcome).collect()
-    }
-
-    /// That an agent paid exactly once, and that a new session fetches it, by its id and its key.
-    fn assert_paid_once(&self, agent: &str) {
-        until("it is captured", || self.outcomes(agent)[0] == "captured");
-        assert_eq!(self.outcomes(agent), ["captured", "sent", "held", "created"], "{agent}");
-        let mut session = self.house.client(agent);
-        let ledger = session.call("ledger", json!({}));
-        let id = &ledger["entries"][0]["payment_id"];
-        for asked in [json!({"payment_id": id}), slow()] {
-            let paid = session.pay(asked);
-            assert_eq!((&paid["outcome"], &paid["payment_id"]), (&json!("paid"), id), "{agent}");
-            assert_eq!(paid["replayed"], true);
-        }
-        assert_eq!(session.call("get_balance", json!({}))["available_usd"], "4.90");
-        let calls = self.rail.calls();
-        assert_eq!(calls.iter().filter(|order| order.agent.as_str() == agent).count(), 1);
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if self.serving.is_some() && !thread::panicking() {
-            self.stop();
-        }
-    }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = instant();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "it never came to be that {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn slow() -> Value {
-    json!({"service_id": "slow", "idempotency_key": "k1"})
-}
 
 fn asked() -> Value {
     json!({"name": "pay_for_api_call", "arguments": slow()})

@@ -13,6 +13,7 @@ pub(crate) mod house;
 pub(crate) mod mcp_house;
 pub(crate) mod mcp_raw;
 pub(crate) mod scripted;
+pub(crate) mod served;
 pub(crate) mod sim_disk;
 pub(crate) mod terminal;
 pub(crate) mod web;

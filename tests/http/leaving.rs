@@ -1,0 +1,97 @@
+//! A `serve` that is told to end while payments over HTTP are on their way on a slow rail.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    scripted::{Act, Scripted},
+    served::{FINISHES, Served, slow, until},
+    web::{Wire, call, initialize, message_headers},
+};
+
+/// How long the rail takes.
+const TAKES: Duration = Duration::from_secs(3);
+
+/// A token of a new agent's.
+fn token(served: &Served, agent: &str) -> String {
+    served.agent(agent);
+    let issued = served.house.operator_json(&format!("agent token {agent}"));
+    issued["token"].as_str().unwrap().to_owned()
+}
+
+/// Has asked for the payment in a session, and its connection, on which nobody has read on.
+fn asking(served: &Served, token: &str) -> Wire {
+    let mut wire = Wire::to(served.address());
+    let session = wire.initialize(token);
+    let before = served.rail.calls().len();
+    let pay = call(7, "pay_for_api_call", slow());
+    let text = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {}\r\n{}\r\nMcp-Session-Id: {session}\r\n\
+         Content-Length: {}\r\n\r\n{pay}",
+        served.address(),
+        message_headers(token).join("\r\n"),
+        pay.len()
+    );
+    wire.send(text.as_bytes());
+    until("the rail is called", || served.rail.calls().len() > before);
+    wire
+}
+
+/// The same over the older transport: the stream, on which the answer is to come.
+fn asking_by_stream(served: &Served, token: &str) -> Wire {
+    let (mut stream, mut wire) = (Wire::to(served.address()), Wire::to(served.address()));
+    let path = format!("POST {}", stream.open_sse(token));
+    let headers = message_headers(token);
+    wire.ask(&path, &headers, initialize("2024-11-05").as_bytes());
+    assert!(stream.event().is_some());
+    let before = served.rail.calls().len();
+    let pay = call(7, "pay_for_api_call", slow());
+    assert_eq!(wire.ask(&path, &headers, pay.as_bytes()).status, 202);
+    until("the rail is called", || served.rail.calls().len() > before);
+    stream
+}
+
+#[test]
+fn what_is_paid_while_serve_ends_is_told_to_who_waits_and_found_by_who_does_not() {
+    let mut served = Served::listening(Scripted::new([Act::TakeAfter(TAKES)]));
+    let tokens = ["waits", "streams", "leaves"].map(|agent| token(&served, agent));
+    drop(asking(&served, &tokens[2]));
+    let mut streams = asking_by_stream(&served, &tokens[1]);
+    let mut waits = asking(&served, &tokens[0]);
+    let took = served.stop();
+    assert!(took < FINISHES, "{took:?}");
+    let paid = |answer: &Value| {
+        assert_eq!((&answer["outcome"], &answer["charged_usd"]), (&json!("paid"), &json!("0.10")));
+    };
+    paid(&waits.reply().answer());
+    paid(&streams.event().unwrap()["result"]["structuredContent"]);
+    assert_eq!(streams.piece(), None, "and then the stream ends in good order");
+    served.start();
+    for agent in ["waits", "streams", "leaves"] {
+        served.assert_paid_once(agent);
+    }
+}
+
+#[test]
+fn what_is_not_paid_by_then_is_parked_and_in_doubt_for_the_next_serve() {
+    let mut served = Served::listening(Scripted::new([Act::Hang]));
+    let token = token(&served, "stuck");
+    let wire = asking(&served, &token);
+    let took = served.stop();
+    assert!(took >= FINISHES && took < FINISHES + Duration::from_secs(5), "{took:?}");
+    drop(wire);
+    served.start();
+    assert_eq!(served.outcomes("stuck"), ["in_doubt", "sent", "held", "created"]);
+    let mut wire = Wire::to(served.address());
+    let session = wire.initialize(&token);
+    let ledger = wire.call(&token, &session, "ledger", json!({})).answer();
+    let id = &ledger["entries"][0]["payment_id"];
+    for asked in [slow(), json!({"payment_id": id})] {
+        let doubt = wire.call(&token, &session, "pay_for_api_call", asked).answer();
+        assert_eq!((&doubt["outcome"], &doubt["payment_id"]), (&json!("in_doubt"), id));
+    }
+    let balance = wire.call(&token, &session, "get_balance", json!({})).answer();
+    assert_eq!(balance["held_usd"], "0.10", "what may have been paid stays held");
+    assert_eq!(served.rail.calls().len(), 1, "what is in doubt is not sent again");
+}
