@@ -12,6 +12,9 @@ mod messages;
 mod operator;
 #[path = "http/straight.rs"]
 mod straight;
+#[cfg(target_os = "linux")]
+#[path = "http/stranger.rs"]
+mod stranger;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/trying.rs"]
