@@ -1,5 +1,7 @@
 //! MCP and the operators' API over TCP: who gets in, and what nobody gets.
 
+#[path = "http/crowd.rs"]
+mod crowd;
 #[path = "http/leaving.rs"]
 mod leaving;
 #[path = "http/load.rs"]

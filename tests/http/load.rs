@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fs,
     io::{ErrorKind::WouldBlock, Read, Write},
     net::TcpStream,
     sync::{
@@ -22,34 +23,49 @@ use crate::support::{
 };
 
 /// Agents `a0` and so on, with so many tokens each.
-fn open(agents: usize, tokens: usize) -> Web {
+pub(super) fn open(agents: usize, tokens: usize) -> Web {
     let house = House::furnished();
     let agents: Vec<String> = (0..agents).map(|number| format!("a{number}")).collect();
     for agent in &agents {
         house.operator(&format!("agent create {agent} --cap 1000.00/day --funding allowance"));
     }
     let wanted: Vec<_> = agents.iter().map(|agent| (agent.as_str(), tokens)).collect();
-    Web::open(house, &wanted)
+    Web::open_quiet(house, &wanted)
 }
 
+/// What a process holds in memory that no other does, in KiB.
+fn own_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
+}
+
+/// As many sessions as `SESSIONS` says, of ten agents, on a connection for every 250 of them at
+/// most; a thousand without it.
 #[test]
 fn a_thousand_sessions_at_once_keep_their_money_apart() {
     const AGENTS: usize = 10;
-    const THREADS: usize = 20;
-    const EACH: usize = 50;
-    let web = open(AGENTS, THREADS / AGENTS);
+    let wanted = std::env::var("SESSIONS").map_or(1_000, |text| text.parse().unwrap());
+    let threads = AGENTS * 2 * usize::div_ceil(wanted, AGENTS * 2 * 250);
+    let each = wanted / threads;
+    let mut web = open(AGENTS, threads / AGENTS);
+    let process = web.serve().id();
+    let (web, before, began) = (web, own_memory(process), instant());
+    let grown = Mutex::new(0);
     let payments = Mutex::new(HashSet::new());
     let opened = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for worker in 0..THREADS {
-            let (web, payments, opened) = (&web, &payments, &opened);
+        for worker in 0..threads {
+            let (web, payments, opened, grown) = (&web, &payments, &opened, &grown);
             scope.spawn(move || {
                 let agent = format!("a{}", worker % AGENTS);
                 let token = web.token(&agent, worker / AGENTS);
                 let mut wire = web.connect();
-                let sessions: Vec<_> = (0..EACH).map(|_| wire.initialize(&token)).collect();
-                opened.fetch_add(EACH, Ordering::SeqCst);
-                while opened.load(Ordering::SeqCst) < THREADS * EACH {
+                let sessions: Vec<_> = (0..each).map(|_| wire.initialize(&token)).collect();
+                if opened.fetch_add(each, Ordering::SeqCst) + each == threads * each {
+                    *grown.lock().unwrap() = own_memory(process).saturating_sub(before);
+                }
+                while opened.load(Ordering::SeqCst) < threads * each {
                     thread::sleep(Duration::from_millis(5));
                 }
                 for (number, session) in sessions.iter().enumerate() {
@@ -65,10 +81,15 @@ fn a_thousand_sessions_at_once_keep_their_money_apart() {
             });
         }
     });
-    assert_eq!(payments.lock().unwrap().len(), THREADS * EACH);
+    let (all, took) = (threads * each, began.elapsed());
+    assert_eq!(payments.lock().unwrap().len(), all);
+    let each = *grown.lock().unwrap() / all as u64;
+    eprintln!("{all} sessions: {took:.1?} to open them and pay by each, {each} KiB a session");
     for number in 0..AGENTS {
         let view = web.house.operator_json(&format!("agent show a{number}"));
-        assert_eq!(view["spent_usd"], "2.00", "{} payments of $0.02", THREADS * EACH / AGENTS);
+        let cents = 2 * all / AGENTS;
+        let due = format!("{}.{:02}", cents / 100, cents % 100);
+        assert_eq!(view["spent_usd"], due, "{} payments of $0.02", all / AGENTS);
     }
     assert_eq!(web.house.operator("verify"), "");
 }
@@ -130,6 +151,12 @@ fn revoked_under_load(tokens: usize, revoke: impl FnOnce(&str) -> String) -> Web
     let cents = 2 * before.load(Ordering::SeqCst);
     assert_eq!(spent, format!("{}.{:02}", cents / 100, cents % 100), "all were told");
     assert_eq!(web.house.operator("verify"), "");
+    assert_none_decided_late(&web);
+    web
+}
+
+/// That in the ledger of `a0` no payment comes after the revocation.
+pub(super) fn assert_none_decided_late(web: &Web) {
     let newest = web.house.operator_json("ledger a0 --limit 1000");
     let lines = newest["entries"].as_array().unwrap().iter();
     let outcomes = lines.map(|line| line["outcome"].as_str().unwrap());
@@ -137,7 +164,6 @@ fn revoked_under_load(tokens: usize, revoke: impl FnOnce(&str) -> String) -> Web
         outcomes.take_while(|told| !["revoked", "token_revoked"].contains(told)).collect();
     assert!(after.len() < 1_000, "the revocation is not on this page");
     assert!(!after.contains(&"paid"), "decided after the revocation: {after:?}");
-    web
 }
 
 #[test]
@@ -158,13 +184,18 @@ fn nothing_is_paid_by_a_token_once_its_revocation_is_acknowledged() {
     assert_eq!(paid.answer()["outcome"], "paid", "the agent's other token is left alone");
 }
 
+/// Has this process open so many files, beside those that any test has.
+pub(super) fn allow_files(many: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = many as u64 + 2_000;
+    assert!(limit.maximum.is_none_or(|most| most >= needed), "{needed} files must be allowed");
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
 #[test]
 fn slow_connections_keep_nobody_out() {
     const SLOW: usize = 5_000;
-    let limit = getrlimit(Resource::Nofile);
-    let needed = SLOW as u64 + 2_000;
-    assert!(limit.maximum.is_none_or(|most| most >= needed), "{needed} files must be allowed");
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    allow_files(SLOW);
     let web = open(1, 1);
     let token = web.token("a0", 0);
     let mut known = web.connect();

@@ -47,10 +47,16 @@ impl Web {
         Self::open_as(house, tokens, "serve --listen 127.0.0.1:0")
     }
 
-    /// The same with these words.
+    /// The same with these words. It tells all that it can in its log.
     pub(crate) fn open_as(house: House, tokens: &[(&str, usize)], words: &str) -> Self {
         let command = house.command(words);
-        Self::open_by(house, tokens, command)
+        Self::open_by(house, tokens, command, "trace")
+    }
+
+    /// The same where so much is asked that a log of all of it would be most of the work.
+    pub(crate) fn open_quiet(house: House, tokens: &[(&str, usize)]) -> Self {
+        let command = house.command("serve --listen 127.0.0.1:0");
+        Self::open_by(house, tokens, command, "warn")
     }
 
     /// The same where no more than so many files may be open.
@@ -59,15 +65,15 @@ impl Web {
         let limited = format!("ulimit -n {files}; exec \"$0\" serve --listen 127.0.0.1:0");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_pettycash")]);
         house.furnish(&mut command);
-        Self::open_by(house, tokens, command)
+        Self::open_by(house, tokens, command, "trace")
     }
 
-    /// The same by this command. It tells all that it can in its log.
-    fn open_by(house: House, tokens: &[(&str, usize)], mut command: Command) -> Self {
+    /// The same by this command, telling so much in its log.
+    fn open_by(house: House, tokens: &[(&str, usize)], mut command: Command, level: &str) -> Self {
         house.end_serve();
         let (tokens, operator) = issue(&house, tokens);
         let log = File::create(house.home().with_file_name("log")).unwrap();
-        command.env("PETTYCASH_LOG", "trace").stdin(Stdio::null()).stderr(log);
+        command.env("PETTYCASH_LOG", level).stdin(Stdio::null()).stderr(log);
         let serve = command.spawn().unwrap();
         let note = house.home().join("serve.json");
         let address = (0..1_000).find_map(|_| {
