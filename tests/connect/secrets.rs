@@ -7,27 +7,41 @@ const KEYS: [&str; 8] =
     ["hush", "a/b+c/d", "correcthorse", "QWER/tyui", "q\u{df}", "x'y", "zu\u{e4}rich", "0042"];
 
 /// An entry `pettycash` that somebody else wrote, full of secrets, and all that it hides.
+const TOML: &str = r#"[mcp_servers.a]
+command = "npx"
+env = { A = "hush" }
+
+[mcp_servers.pettycash]
+# was "KEY-and-longer"
+url = "https://h.example/s/KEY"
+bearer_token_env_var = "MY_TOKEN"
+env = { B = """KEY
+KEY""", N = 4711 }
+args = ["--port", "80", "--api-key", "KEY", "--token=KEY"]
+[mcp_servers.pettycash.http_headers]
+X = "KEY-and-longer"
+"#;
+const JSONC: &str = r#"{"mcpServers": {
+"pettycash": {
+// was KEY-and-longer
+"url": "https://u:KEY@h.example",
+"apiKey": "KEY",
+"headers": {"X": "KEY-and-longer"},
+"env": {"B": "KEY", "N": 4711},
+"args": ["--port", "80", "--header", "X: KEY", "-e", "A_TOKEN=KEY", "https://h.example/s?k=KEY"]
+}, "a": {"env": {"A": "hush"}}}}
+"#;
+/// As a program writes it, in one line.
+const JSON: [&str; 2] = [
+    r#"{"mcpServers":{"a":{"env":{"A":"hush"}},"pettycash":{"url":"https://h.example/s/KEY","#,
+    r#""headers":{"X":"Bearer KEY"},"env":{"B":"KEY","N":4711},"args":["--password","KEY"]}}}"#,
+];
+
 fn full(client: &str, key: &str) -> String {
     match client {
-        "codex" => format!(
-            "[mcp_servers.a]\ncommand = \"npx\"\nenv = {{ A = \"hush\" }}\n\n\
-             [mcp_servers.pettycash]\n# was \"{key}-and-longer\"\nurl = \"https://h.example/s/{key}\"\n\
-             bearer_token_env_var = \"MY_TOKEN\"\nenv = {{ B = \"\"\"{key}\n{key}\"\"\", N = 4711 }}\n\
-             args = [\"--port\", \"80\", \"--api-key\", \"{key}\", \"--token={key}\"]\n\
-             [mcp_servers.pettycash.http_headers]\nX = \"{key}-and-longer\"\n"
-        ),
-        "cursor" => format!(
-            "{{\"mcpServers\": {{\n\"pettycash\": {{\n// was {key}-and-longer\n\"url\": \
-             \"https://u:{key}@h.example\",\n\"apiKey\": \"{key}\",\n\"headers\": {{\"X\": \
-             \"{key}-and-longer\"}},\n\"env\": {{\"B\": \"{key}\", \"N\": 4711}},\n\"args\": [\"--port\", \
-             \"80\", \"--header\", \"X: {key}\", \"-e\", \"A_TOKEN={key}\", \
-             \"https://h.example/s?k={key}\"]}}, \"a\": {{\"env\": {{\"A\": \"hush\"}}}}}}}}\n"
-        ),
-        _ => format!(
-            "{{\"mcpServers\":{{\"a\":{{\"env\":{{\"A\":\"hush\"}}}},\"pettycash\":{{\"url\":\
-             \"https://h.example/s/{key}\",\"headers\":{{\"X\":\"Bearer {key}\"}},\"env\":{{\"B\":\
-             \"{key}\",\"N\":4711}},\"args\":[\"--password\",\"{key}\"]}}}}}}\n"
-        ),
+        "codex" => TOML.replace("KEY", key),
+        "cursor" => JSONC.replace("KEY", key),
+        _ => JSON.concat().replace("KEY", key),
     }
 }
 

@@ -181,7 +181,7 @@ mod tests {
         platform: Platform,
         variable: fn(&str) -> Option<std::ffi::OsString>,
     ) -> Vec<String> {
-        let home = Path::new(if platform == Platform::MacOs { "/Users/u" } else { "/home/u" });
+        let home = Path::new(if platform == Platform::MacOs { "/m" } else { "/h" });
         let place = Place { platform, home: home.to_owned(), variable };
         let all = Client::value_variants().iter();
         all.map(|client| client.config_at(&place).display().to_string()).collect()
@@ -191,19 +191,19 @@ mod tests {
     fn each_platform_has_its_own_place_for_each_client() {
         let quiet = |_: &str| None;
         let linux = [
-            "/home/u/.claude.json",
-            "/home/u/.config/Claude/claude_desktop_config.json",
-            "/home/u/.cursor/mcp.json",
-            "/home/u/.config/Code/User/mcp.json",
-            "/home/u/.codex/config.toml",
+            "/h/.claude.json",
+            "/h/.config/Claude/claude_desktop_config.json",
+            "/h/.cursor/mcp.json",
+            "/h/.config/Code/User/mcp.json",
+            "/h/.codex/config.toml",
         ];
         assert_eq!(configs(Platform::Linux, quiet), linux);
         let mac = [
-            "/Users/u/.claude.json",
-            "/Users/u/Library/Application Support/Claude/claude_desktop_config.json",
-            "/Users/u/.cursor/mcp.json",
-            "/Users/u/Library/Application Support/Code/User/mcp.json",
-            "/Users/u/.codex/config.toml",
+            "/m/.claude.json",
+            "/m/Library/Application Support/Claude/claude_desktop_config.json",
+            "/m/.cursor/mcp.json",
+            "/m/Library/Application Support/Code/User/mcp.json",
+            "/m/.codex/config.toml",
         ];
         assert_eq!(configs(Platform::MacOs, quiet), mac);
     }
@@ -214,16 +214,16 @@ mod tests {
         let linux = [
             "/x/CLAUDE_CONFIG_DIR/.claude.json",
             "/x/XDG_CONFIG_HOME/Claude/claude_desktop_config.json",
-            "/home/u/.cursor/mcp.json",
+            "/h/.cursor/mcp.json",
             "/x/XDG_CONFIG_HOME/Code/User/mcp.json",
             "/x/CODEX_HOME/config.toml",
         ];
         assert_eq!(configs(Platform::Linux, named), linux);
         let mac = [
             "/x/CLAUDE_CONFIG_DIR/.claude.json",
-            "/Users/u/Library/Application Support/Claude/claude_desktop_config.json",
-            "/Users/u/.cursor/mcp.json",
-            "/Users/u/Library/Application Support/Code/User/mcp.json",
+            "/m/Library/Application Support/Claude/claude_desktop_config.json",
+            "/m/.cursor/mcp.json",
+            "/m/Library/Application Support/Code/User/mcp.json",
             "/x/CODEX_HOME/config.toml",
         ];
         assert_eq!(configs(Platform::MacOs, named), mac);
@@ -233,12 +233,12 @@ mod tests {
 
     #[test]
     fn the_traces_of_a_client_lie_where_its_platform_has_them() {
-        let home = "/Users/u".into();
+        let home = "/m".into();
         let place = Place { platform: Platform::MacOs, home, variable: |_| None };
         let of = |client: Client| client.traces_at(&place);
-        let library = Path::new("/Users/u/Library/Application Support");
+        let library = Path::new("/m/Library/Application Support");
         assert_eq!(of(Client::ClaudeDesktop), [library.join("Claude")]);
         assert_eq!(of(Client::Vscode), [library.join("Code")]);
-        assert!(of(Client::ClaudeCode).contains(&"/Users/u/.claude".into()));
+        assert!(of(Client::ClaudeCode).contains(&"/m/.claude".into()));
     }
 }
