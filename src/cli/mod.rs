@@ -64,7 +64,8 @@ First steps:
   pettycash connect claude-code      or claude-desktop, cursor, vscode, codex
 
 Exit codes: 0 ok, 1 failed (`verify` without a record too), 2 usage, 3 not paid or not yet (`pay`),
-4 the record cannot be written, 5 engine unreachable, 6 verification failed, 7 an operator is needed.
+4 the record cannot be written, 5 engine unreachable, 6 verification failed, 7 an operator is
+needed.
 Amounts are dollars as digits with at most one point, such as 0.25.
 Environment: PETTYCASH_HOME, PETTYCASH_AGENT, PETTYCASH_OPERATOR_TOKEN,
 PETTYCASH_LOG (trace..error).";

@@ -219,8 +219,7 @@ fn the_first_passphrase_tells_which_tokens_end_with_it_and_which_go_on() {
     assert!(told.contains("For programs: pettycash operator token"), "{told}");
     assert_eq!(desk.json("operator tokens --json")["tokens"], serde_json::json!([]));
     let (desk, _) = furnished();
-    let file = desk.home().join("other");
-    std::fs::write(&file, RIGHT).unwrap();
+    let file = secret(&desk, "other", RIGHT);
     let mut line = desk.command(&format!("operator init --passphrase-file {}", file.display()));
     let wrong = line.env("PETTYCASH_OPERATOR_TOKEN", "opr_slip").output().unwrap();
     assert_eq!(wrong.status.code(), Some(7), "whoever shows one wants to keep it");
@@ -308,7 +307,7 @@ async fn serve_asks_whoever_speaks_to_it_and_not_only_our_own_commands() {
 fn a_file_with_a_secret_is_ours_alone_and_holds_one_short_line() {
     let (desk, _) = furnished();
     let token = desk.json("operator token --json")["token"].as_str().unwrap().to_owned();
-    initialise(&desk);
+    initialise_showing(&desk, &token);
     let line = |file: &Path| format!("top-up intern 1.00 --operator-token-file {}", file.display());
     for right in ["", "\n", "\r\n", "\n\n"] {
         desk.ok(&line(&secret(&desk, "token", format!("{token}{right}"))));

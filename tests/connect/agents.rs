@@ -81,7 +81,10 @@ fn a_client_that_pays_as_another_agent_takes_an_operator() {
     let file = machine.path("passphrase");
     fs::write(&file, "correct horse battery").unwrap();
     set_mode(&file, 0o600);
+    // What is shown with it goes on.
+    let machine = machine.with("PETTYCASH_OPERATOR_TOKEN", token.as_str());
     machine.ok(&format!("operator init --passphrase-file {}", file.display()));
+    let machine = machine.with("PETTYCASH_OPERATOR_TOKEN", "");
     let told = machine.fails("connect codex --agent scout --yes", 7);
     assert!(told.contains("takes an operator's proof"), "{told}");
     assert_eq!(machine.entry("codex")["args"][2], "claude");

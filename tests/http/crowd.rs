@@ -22,12 +22,12 @@ use tokio::{
 use super::load::{allow_files, assert_none_decided_late, open};
 use crate::support::{mcp_raw::modern_meta, web::Web, web::call, web::message_headers};
 
-/// How many share a connection, for there are not as many seats as payers: each sends its payment
-/// while those before it are not answered yet.
-const SHARE: usize = 4;
+/// How many share a connection, for there are not as many seats as payers, and an agent has half of
+/// them at most: each sends its payment while those before it are not answered yet.
+const SHARE: usize = 8;
 const PAYERS: usize = 10_000;
 /// Of another agent, on connections of their own.
-const OTHERS: usize = 100;
+const OTHERS: usize = 96;
 /// How many payments of each agent's must have been made before the revocation, and how many of the
 /// other agent's after it.
 const ENOUGH: usize = 20;

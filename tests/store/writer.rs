@@ -105,7 +105,9 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
     commit(&store, vec![opened("scout")]).await.unwrap();
     // The writer is kept busy until all three wait for it, so that they are one batch.
     let (go, wait) = mpsc::channel::<()>();
+    let (began, at_it) = mpsc::channel::<()>();
     let hold = move |_: &State, _: PaymentId, _: Timestamp| {
+        let _ = began.send(());
         let _ = wait.recv();
         Decision::Answer(())
     };
@@ -115,6 +117,7 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
     let mut denied = Box::pin(deny(&store, "scout"));
     // A first look at each puts it into the queue, in this order.
     assert!((&mut busy).now_or_never().is_none());
+    at_it.recv().unwrap();
     assert!((&mut paid).now_or_never().is_none());
     assert!((&mut read).now_or_never().is_none());
     assert!((&mut denied).now_or_never().is_none());
