@@ -1,16 +1,18 @@
 //! The operators' passphrase and tokens, as the engine takes them for proof.
 
+use std::{collections::BTreeSet, fmt::Debug, fs};
+
 use pettycash::{
     clock::instant,
-    engine::{Engine, EngineError, Proof},
+    engine::{Engine, EngineError, Proof, TokenKind, token_digest},
     policy::{
         terms::{AgentTokens, MandatePatch, NewAgent, NewToken, Rotation, TopUp},
         token::MAX_TOKENS,
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::house::House;
+use crate::support::{files_with, house::House};
 
 const RIGHT: &str = "correct horse battery";
 
@@ -205,9 +207,83 @@ async fn the_passphrase_is_asked_for_after_a_restart_and_kept_only_as_a_slow_has
     let page = house.engine.ledger(None, None, None).await.unwrap();
     let lines = serde_json::to_string(&page).unwrap();
     assert_eq!(lines.matches("passphrase_set").count(), 2);
-    assert!(!lines.contains("argon2"), "{lines}");
-    let hash = house.engine.books().await.unwrap();
-    assert!(!format!("{hash:?}").contains("argon2"));
+}
+
+/// The hashes of passphrases in a file.
+fn hashes_in(file: &str) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    let hashes = text.split('"').filter(|part| part.starts_with("$argon2id$v=19$m="));
+    hashes.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn no_secret_is_on_disk_and_neither_it_nor_its_hash_in_any_answer() {
+    let house = initialised().await;
+    let scout = "scout".parse().unwrap();
+    let (operator, agent) = (
+        house.engine.issue_operator_token(NewToken::default()).await.unwrap(),
+        house.engine.issue_token(&scout, NewToken::default()).await.unwrap(),
+    );
+    let wrong = house.engine.prove(Some(passphrase("correct horse batterz"))).await.err().unwrap();
+    let by_token = house.engine.prove(Some(token(operator.token.expose()))).await.unwrap();
+    let (set, unfit) = (
+        by_token.set_passphrase("another one by now".into(), Some(passphrase(RIGHT))).await,
+        by_token.set_passphrase("short".into(), Some(passphrase("another one by now"))).await,
+    );
+    assert!(house.engine.principal(agent.token.expose()).is_some());
+    drop(by_token);
+    let house = house.reopened().await;
+    let engine = &house.engine;
+    let mut told = Vec::new();
+    let mut tell = |answer: &dyn Debug, json: Value| told.push(format!("{answer:?} {json}"));
+    macro_rules! tell {
+        ($($answer:expr),* $(,)?) => {$(
+            let answer = $answer;
+            tell(&answer, serde_json::to_value(&answer).unwrap());
+        )*};
+    }
+    tell!(
+        set.unwrap(),
+        wrong.problem(),
+        unfit.unwrap_err().problem(),
+        engine.operator_door(),
+        engine.operator_tokens().await.unwrap(),
+        engine.tokens(&scout).await.unwrap(),
+        engine.agents().await.unwrap(),
+        engine.mandate(&scout).await.unwrap(),
+        engine.services().await.unwrap(),
+        engine.ledger(None, None, None).await.unwrap(),
+        engine.ledger(Some(scout.clone()), None, None).await.unwrap(),
+        engine.books().await.unwrap(),
+        engine.record_health(),
+        house.call("ledger", "scout", json!({})).await,
+        house.call("get_balance", "scout", json!({})).await,
+    );
+    let told = told.join("\n");
+    engine.close().await;
+    let dir = house.dir.path();
+    let kept = files_with(dir, "$argon2id$");
+    let hashes: BTreeSet<String> = kept.iter().flat_map(|file| hashes_in(file)).collect();
+    assert_eq!(hashes.len(), 2, "what is on disk is read: {kept:?}");
+    let digests = [&operator, &agent].map(|given| {
+        let kind = if given.view.agent.is_some() { TokenKind::Agent } else { TokenKind::Operator };
+        token_digest(kind, given.token.expose()).unwrap().to_string()
+    });
+    for digest in &digests {
+        assert_ne!(files_with(dir, digest), [""; 0], "what is on disk is read");
+    }
+    let tokens = [&operator, &agent].map(|given| given.token.expose()[4..40].to_owned());
+    let passphrases = [RIGHT, "another one by now", "correct horse batterz"].map(str::to_owned);
+    for secret in tokens.iter().chain(&passphrases) {
+        assert_eq!(files_with(dir, secret), [""; 0], "{secret}");
+    }
+    let salted: Vec<String> =
+        hashes.iter().map(|hash| hash.rsplit('$').next().unwrap().to_owned()).collect();
+    for secret in tokens.iter().chain(&passphrases).chain(&hashes).chain(&salted).chain(&digests) {
+        assert!(!told.contains(secret.as_str()), "{secret} in {told}");
+    }
+    assert!(!told.contains("argon2"), "{told}");
+    assert!(told.contains("passphrase_set") && told.contains("token_issued"), "{told}");
 }
 
 #[tokio::test]

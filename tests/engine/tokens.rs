@@ -1,7 +1,5 @@
 //! Whom a token lets in, for how long, and what remains of it.
 
-use std::{fs, path::Path};
-
 use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
@@ -16,7 +14,7 @@ use pettycash::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{house::House, private_dir, sim_disk::SimDisk};
+use crate::support::{files_with, house::House, private_dir, sim_disk::SimDisk};
 
 fn handle(name: &str) -> Handle {
     name.parse().unwrap()
@@ -255,24 +253,10 @@ async fn tokens_and_their_last_use_survive_a_restart_and_no_text_of_one_is_kept(
     for secret in [&token, &operator] {
         let text = &secret.token.expose()[4..30];
         assert!(!format!("{secret:?}").contains(text), "{secret:?}");
-        assert_eq!(files_with(house.dir.path(), text.as_bytes()), Vec::<String>::new());
+        assert_eq!(files_with(house.dir.path(), text), Vec::<String>::new());
     }
     let id = token.view.token_id.as_str();
-    assert_ne!(files_with(house.dir.path(), id.as_bytes()), Vec::<String>::new(), "they are read");
-}
-
-/// The files under `dir` that hold `wanted`.
-fn files_with(dir: &Path, wanted: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, wanted));
-        } else if fs::read(&path).unwrap().windows(wanted.len()).any(|bytes| bytes == wanted) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
+    assert_ne!(files_with(house.dir.path(), id), Vec::<String>::new(), "they are read");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What tests are built from.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, process::Command, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, thread, time::Duration};
 
 use pettycash::store::{FileDisk, StoreError};
 use tempfile::TempDir;
@@ -22,6 +22,23 @@ pub(crate) mod web;
 pub(crate) fn private_dir() -> TempDir {
     let private = std::fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().permissions(private).tempdir().expect("a directory")
+}
+
+/// The files under `dir` that hold `wanted`. A socket cannot be read, and holds nothing.
+pub(crate) fn files_with(dir: &Path, wanted: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, wanted));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap_or_default();
+        if bytes.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
 }
 
 /// The variables by which AI agents mark the shells that they run.
