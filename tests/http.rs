@@ -2,6 +2,8 @@
 
 #[path = "http/crowd.rs"]
 mod crowd;
+#[path = "http/identity.rs"]
+mod identity;
 #[path = "http/leaving.rs"]
 mod leaving;
 #[path = "http/load.rs"]
