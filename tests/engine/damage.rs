@@ -1,10 +1,20 @@
 //! What is damaged while the engine runs: told as damage, never as something nobody made.
 
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
 use pettycash::{
-    engine::EngineError,
+    engine::{Engine, EngineError},
     policy::{names::PaymentId, terms::Refund},
     rails::Rails,
-    store::SEGMENT_BYTES,
+    store::{Disk, Options, SEGMENT_BYTES, Store},
 };
 use serde_json::{Value, json};
 
@@ -80,6 +90,78 @@ async fn an_invented_id_is_the_callers_mistake_and_charges_nothing() {
         assert!(message.ends_with("Nothing was charged."), "{message}");
         assert_eq!(refunded(&house, payment).await.problem().code, "payment_unknown");
     }
+}
+
+/// A disk on which it takes a while to read a whole segment, and how many read one at once.
+struct Slow {
+    disk: Arc<dyn Disk>,
+    walking: AtomicUsize,
+    most: AtomicUsize,
+    walks: AtomicUsize,
+}
+
+impl Disk for Slow {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        self.disk.create(name)
+    }
+
+    fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        // A walk begins behind the segment's header and reads far; one record is read where it is.
+        let begins = offset < INSIDE * 2 && into.len() > 100_000;
+        if begins {
+            let now = self.walking.fetch_add(1, SeqCst) + 1;
+            self.most.fetch_max(now, SeqCst);
+            self.walks.fetch_add(1, SeqCst);
+            thread::sleep(Duration::from_millis(30));
+            self.walking.fetch_sub(1, SeqCst);
+        }
+        self.disk.read(name, offset, into)
+    }
+
+    fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.write(name, offset, bytes)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.disk.sync(name)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        self.disk.free()
+    }
+}
+
+#[tokio::test]
+async fn for_many_invented_ids_one_segment_is_walked_at_a_time() {
+    let disk = SimDisk::default();
+    let (house, ids) = paid(&disk, 3).await;
+    let House { dir, clock, engine } = house;
+    engine.close().await;
+    let none = || AtomicUsize::new(0);
+    let slow = Arc::new(Slow { disk: disk.port(), walking: none(), most: none(), walks: none() });
+    let store = Store::open(Arc::clone(&slow) as _, Options::bare(clock.clone())).unwrap();
+    let engine = Engine::open(store, Rails::default(), clock.clone()).await.unwrap();
+    let house = Arc::new(House { dir, clock, engine });
+    slow.walks.store(0, SeqCst);
+    let asking: Vec<_> = (0..8)
+        .map(|nth| {
+            let (house, payment) = (Arc::clone(&house), invented(ids[nth % 2]));
+            tokio::spawn(async move { fetched(&house, payment).await })
+        })
+        .collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap()["code"], "invalid_request");
+    }
+    let (walks, most) = (slow.walks.load(SeqCst), slow.most.load(SeqCst));
+    assert_eq!((walks, most), (8, 1), "one after the other");
 }
 
 #[tokio::test]
