@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap_mangen::Man;
 use serde_json::json;
 
-use super::output::{Output, print_all};
+use super::output::{Output, print_all, wait};
 
 /// `pettycash man [DIR]`
 #[derive(Debug, clap::Args)]
@@ -34,10 +34,13 @@ pub(super) fn run(
     fs::create_dir_all(&dir).with_context(|| format!("could not make `{}`", dir.display()))?;
     let mut pages = Vec::new();
     collect(&command, &mut pages);
-    for (name, page) in &pages {
-        let path = dir.join(format!("{name}.1"));
-        fs::write(&path, page).with_context(|| format!("could not write `{}`", path.display()))?;
-    }
+    // Nothing is waited for, but a limit on the size of files is outlived there.
+    wait(async {
+        pages.iter().try_for_each(|(name, page)| {
+            let path = dir.join(format!("{name}.1"));
+            fs::write(&path, page).with_context(|| format!("could not write `{}`", path.display()))
+        })
+    })?;
     let told = json!({"dir": dir, "pages": pages.len()});
     output.print(&told, || format!("Wrote {} pages to {}.", pages.len(), dir.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,9 @@
 //! A `serve` that can write nothing any more: what goes on, what is in force, and how it ends.
 
 use std::{
+    fs,
     io::Read,
+    os::unix::fs::PermissionsExt,
     process::{Command, Output, Stdio},
 };
 
@@ -9,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use super::proc_home::{Running, TestHome, terminate, text, until};
+use crate::support::as_operator;
 
 /// Fails whatever a process writes to a file from now on.
 fn fail_writes(process: &Running) {
@@ -111,6 +114,64 @@ fn a_serve_that_can_write_nothing_from_the_start_goes_on_and_ends_with_code_4() 
     let serve = Running(command.stderr(Stdio::piped()).spawn().unwrap());
     until("it listens", || home.path().join("agent.sock").exists());
     assert_it_goes_on_without_its_record(&home, serve);
+}
+
+/// What a line says that may write to no file, and its exit code; none if a signal ended it.
+fn run_without_writing(home: &TestHome, line: &str) -> (String, Option<i32>) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pettycash")]);
+    home.furnish(as_operator(command.args(line.split_whitespace())));
+    command.env("HOME", home.beside().join("user")).env_remove("XDG_CONFIG_HOME");
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (text(&stderr), status.code())
+}
+
+#[test]
+fn no_verb_is_killed_where_no_file_may_get_longer() {
+    let home = furnished();
+    let _serve = home.serve_by_hand();
+    fs::create_dir_all(home.beside().join("user/.cursor")).unwrap();
+    for line in ["agent list", "pay scout search", "verify"] {
+        assert_eq!(run_without_writing(&home, line), (String::new(), Some(0)), "{line}");
+    }
+    let pages = format!("man {}", home.beside().join("pages").display());
+    for line in ["connect cursor --agent scout --yes", &pages] {
+        let (said, code) = run_without_writing(&home, line);
+        assert_eq!(code, Some(1), "{line}: {said}");
+        assert!(said.contains("could not write") && said.contains("File too large"), "{said}");
+    }
+    let elsewhere = TestHome::new();
+    let (said, code) = run_without_writing(&elsewhere, "recover cut --yes");
+    assert!(code.is_some() && !said.is_empty(), "{said}");
+}
+
+#[test]
+fn a_home_behind_what_cannot_be_entered_is_told_as_that() {
+    let place = TestHome::new();
+    let at = |name: &str| place.beside().join(name);
+    fs::write(at("file"), "").unwrap();
+    std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+    fs::create_dir_all(at("shut/home")).unwrap();
+    let shut = |mode| fs::set_permissions(at("shut"), fs::Permissions::from_mode(mode)).unwrap();
+    shut(0o000);
+    // Nothing is shut to root.
+    let root = fs::read_dir(at("shut")).is_ok();
+    let parents = ["file", "loop", "shut"];
+    for parent in &parents[..if root { 2 } else { 3 }] {
+        let home = at(parent).join("home");
+        for line in ["verify", "ledger", "agent list", "init --yes", "serve"] {
+            let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
+            let Output { status, stderr, .. } =
+                command.env("PETTYCASH_HOME", &home).output().unwrap();
+            let said = text(&stderr);
+            assert_eq!(status.code(), Some(1), "{line}: {said}");
+            let told = format!("the data directory `{}`", home.display());
+            assert!(said.contains(&told) && said.contains("cause: "), "{line}: {said}");
+            assert!(said.contains("hint: see whether PETTYCASH_HOME names"), "{line}: {said}");
+            assert!(!said.contains("there is no data directory"), "nobody knows that: {said}");
+        }
+    }
+    shut(0o700);
 }
 
 #[test]
