@@ -8,22 +8,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use pettycash::clock::instant;
-use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as Buffered},
-    net::TcpStream,
-    task::JoinSet,
-};
+use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::{
     Scale,
+    client::http::{Peer, Session},
+    felt::{RECORD, Syncs, p50, row},
     house::SERVICE,
-    place::{Place, memory, program},
-    raw::Preallocated,
+    place::{memory, program},
     served::Served,
-    stats::{Rounds, count, micros, percentile},
+    stats::{Rounds, count},
     table::{Table, Target},
 };
 
@@ -36,11 +33,6 @@ const MEMORY: f64 = 1.3;
 const CONNECTIONS: usize = 64;
 /// How many agents share the sessions that are idle, and how many each has.
 const AGENTS: usize = 8;
-/// What one sync writes, and how long its file is.
-const RECORD: usize = 600;
-const LENGTH: u64 = 16 * 1024 * 1024;
-/// More than any answer has.
-const MAX_ANSWER: usize = 1024 * 1024;
 
 /// The server that does nothing, until it is dropped.
 struct Bare {
@@ -62,117 +54,6 @@ impl Drop for Bare {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// One session over one connection, which stays open.
-struct Session {
-    stream: Buffered<TcpStream>,
-    /// The headers that every request carries.
-    headers: String,
-    next: u64,
-}
-
-/// Whom to call, and as whom.
-#[derive(Clone)]
-struct Peer {
-    address: SocketAddr,
-    /// A header line with its end, or nothing.
-    bearer: String,
-    tool: &'static str,
-    arguments: Value,
-    /// What is in every answer that is right.
-    holds: &'static str,
-}
-
-impl Session {
-    async fn open(peer: &Peer) -> Result<Self> {
-        let stream = TcpStream::connect(peer.address).await?;
-        stream.set_nodelay(true)?;
-        let headers = format!(
-            "host: {}\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\n{}",
-            peer.address, peer.bearer
-        );
-        let mut session = Self { stream: Buffered::new(stream), headers, next: 0 };
-        let client = json!({"name": "benches", "version": "1"});
-        let version = "2025-11-25";
-        let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": client});
-        let (head, body) = session.ask("initialize", &params).await?;
-        let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
-        let id = id.with_context(|| format!("no session: {head}{body}"))?;
-        let more = format!("mcp-session-id: {id}\r\nmcp-protocol-version: {version}\r\n");
-        session.headers.push_str(&more);
-        session.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
-        session.read().await?;
-        Ok(session)
-    }
-
-    async fn send(&mut self, message: &Value) -> Result<()> {
-        let body = message.to_string();
-        let head = format!("POST /mcp HTTP/1.1\r\n{}", self.headers);
-        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-        Ok(self.stream.write_all(request.as_bytes()).await?)
-    }
-
-    /// Reads one answer: its head, in small letters but for the values, and its body.
-    async fn read(&mut self) -> Result<(String, String)> {
-        let mut head = String::new();
-        loop {
-            let from = head.len();
-            ensure!(self.stream.read_line(&mut head).await? > 0, "the connection ended: {head}");
-            if head[from..].trim().is_empty() {
-                break;
-            }
-            if let Some((name, _)) = head[from..].split_once(':') {
-                let name = name.to_ascii_lowercase();
-                head.replace_range(from..from + name.len(), &name);
-            }
-        }
-        let mut body = Vec::new();
-        if head.contains("transfer-encoding: chunked") {
-            while self.chunk(&mut body).await? > 0 {}
-        } else {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            self.bytes(length.map_or(Ok(0), str::parse)?, &mut body).await?;
-        }
-        Ok((head, String::from_utf8(body)?))
-    }
-
-    /// Reads one chunk of a body, and the line end behind it; the last one is empty.
-    async fn chunk(&mut self, body: &mut Vec<u8>) -> Result<usize> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).await?;
-        let length = usize::from_str_radix(line.trim(), 16)?;
-        self.bytes(length, body).await?;
-        self.bytes(2, &mut Vec::new()).await?;
-        Ok(length)
-    }
-
-    async fn bytes(&mut self, length: usize, body: &mut Vec<u8>) -> Result<()> {
-        let from = body.len();
-        ensure!(from.saturating_add(length) <= MAX_ANSWER, "an answer of {length} bytes");
-        body.resize(from + length, 0);
-        self.stream.read_exact(&mut body[from..]).await?;
-        Ok(())
-    }
-
-    async fn ask(&mut self, method: &str, params: &Value) -> Result<(String, String)> {
-        self.next += 1;
-        let id = self.next;
-        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        self.send(&request).await?;
-        self.read().await
-    }
-
-    /// Calls the peer's tool once.
-    async fn call(&mut self, peer: &Peer) -> Result<Duration> {
-        let params = json!({"name": peer.tool, "arguments": peer.arguments});
-        let began = instant();
-        let (head, body) = self.ask("tools/call", &params).await?;
-        let took = began.elapsed();
-        ensure!(body.contains(peer.holds), "not what was asked for: {head}{body}");
-        Ok(took)
     }
 }
 
@@ -208,34 +89,27 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     served.stop()
 }
 
-async fn p50(session: &mut Session, peer: &Peer, calls: usize) -> Result<f64> {
-    let mut took = Vec::with_capacity(calls);
-    for _ in 0..calls {
-        took.push(micros(session.call(peer).await?));
+/// The p50 of so many calls.
+async fn calls(session: &mut Session, peer: &Peer, times: usize) -> Result<f64> {
+    let mut took = Vec::with_capacity(times);
+    for _ in 0..times {
+        took.push(session.call(peer).await);
     }
-    Ok(percentile(&mut took, 0.5))
+    p50(took)
 }
 
 async fn latency(scale: &Scale, table: &mut Table, peers: [&Peer; 3]) -> Result<()> {
-    let place = Place::new()?;
-    let mut file = Preallocated::make(&place.path().join("file"), LENGTH)?;
-    let record = vec![b'x'; RECORD];
+    let mut syncs = Syncs::new()?;
     let [nothing, balance, payment] = peers;
     let (mut bare, mut ours) = (Session::open(nothing).await?, Session::open(balance).await?);
     let mut felt: [Rounds; 4] = Default::default();
     // The first round is for everything to be where it is needed.
     for round in 0..=scale.rounds {
-        let mut syncs = Vec::with_capacity(scale.calls);
-        for _ in 0..scale.calls {
-            let began = instant();
-            file.append(&record)?;
-            syncs.push(micros(began.elapsed()));
-        }
         let took = [
-            p50(&mut bare, nothing, scale.calls).await?,
-            p50(&mut ours, balance, scale.calls).await?,
-            p50(&mut ours, payment, scale.calls).await?,
-            percentile(&mut syncs, 0.5),
+            calls(&mut bare, nothing, scale.calls).await?,
+            calls(&mut ours, balance, scale.calls).await?,
+            calls(&mut ours, payment, scale.calls).await?,
+            syncs.p50(scale.calls)?,
         ];
         eprintln!("bare, balance, payment, sync: {took:.0?} µs");
         if round > 0 {
@@ -243,16 +117,9 @@ async fn latency(scale: &Scale, table: &mut Table, peers: [&Peer; 3]) -> Result<
         }
     }
     let [bare, balance, payment, sync] = felt;
-    row(table, "`get_balance`, µs", (&balance, &bare), Target::AtMost(BALANCE));
-    row(table, "a payment, µs", (&payment, &bare.plus(&sync)), Target::AtMost(PAYMENT));
+    row(table, "over HTTP", "`get_balance`, µs", (&balance, &bare), BALANCE);
+    row(table, "over HTTP", "a payment, µs", (&payment, &bare.plus(&sync)), PAYMENT);
     Ok(())
-}
-
-fn row(table: &mut Table, what: &str, (ours, floor): (&Rounds, &Rounds), target: Target) {
-    let ratio = ours.over(floor);
-    let judged = table.judge(&format!("over HTTP: {what}"), ratio.median(), target);
-    let (ours, floor) = (ours.spread(1), floor.spread(1));
-    table.row(&[what.to_owned(), ours, floor, ratio.spread(2), judged]);
 }
 
 /// Calls a second of many connections at once.

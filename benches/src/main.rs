@@ -3,6 +3,7 @@
 
 mod client;
 mod denials;
+mod felt;
 mod fill;
 mod group;
 mod house;

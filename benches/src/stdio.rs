@@ -3,15 +3,14 @@
 use std::process::Command;
 
 use anyhow::Result;
-use pettycash::clock::instant;
 use serde_json::json;
 
 use crate::{
     Scale,
-    client::Session,
+    client::lines::Session,
+    felt::{RECORD, Syncs, p50, row},
     house::SERVICE,
-    place::{Memory, Place, memory, program},
-    raw::Preallocated,
+    place::{Memory, memory, program},
     served::Served,
     stats::{Rounds, bytes, micros, percentile},
     table::{Table, Target},
@@ -27,14 +26,6 @@ const SERVE_MB: f64 = 40.0;
 const AGENTS: usize = 1_000;
 /// How often each agent has paid by then.
 const PAID: usize = 3;
-/// What one sync writes, near enough the record of one payment.
-const RECORD: usize = 600;
-/// How long the file is that is synced.
-const LENGTH: u64 = 16 * 1024 * 1024;
-
-fn p50(measure: impl Iterator<Item = Result<f64>>) -> Result<f64> {
-    Ok(percentile(&mut measure.collect::<Result<Vec<f64>>>()?, 0.5))
-}
 
 /// The p50 of every round.
 #[derive(Default)]
@@ -61,12 +52,13 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     );
     table.part("Over stdio", &floor, &["", "pettycash", "floor", "ratio", "target"]);
     let felt = calls(scale, &served)?;
-    row(table, "`get_balance`, µs", &felt.balance, &felt.bare, BALANCE);
-    row(table, "a payment, µs", &felt.payment, &felt.bare.plus(&felt.sync), PAYMENT);
+    row(table, "over stdio", "`get_balance`, µs", (&felt.balance, &felt.bare), BALANCE);
+    let floor = felt.bare.plus(&felt.sync);
+    row(table, "over stdio", "a payment, µs", (&felt.payment, &floor), PAYMENT);
     let (ours, bare) = starts(scale, &served)?;
-    row(table, "exec to `initialize` answered, ms", &ours, &bare, START);
+    row(table, "over stdio", "exec to `initialize` answered, ms", (&ours, &bare), START);
     let Held { resident: (ours, bare), own } = held_by_each(scale, &served)?;
-    row(table, "memory of the MCP server, MiB", &ours, &bare, MEMORY);
+    row(table, "over stdio", "memory of the MCP server, MiB", (&ours, &bare), MEMORY);
     let (ours, bare) = own;
     let what = "of it its own, the rest is the program, shared with `serve`".to_owned();
     let ratio = ours.over(&bare).spread(2);
@@ -78,21 +70,12 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     served.stop()
 }
 
-fn row(table: &mut Table, what: &str, ours: &Rounds, floor: &Rounds, most: f64) {
-    let ratio = ours.over(floor);
-    let judged = table.judge(what, ratio.median(), Target::AtMost(most));
-    let (ours, floor) = (ours.spread(1), floor.spread(1));
-    table.row(&[what.to_owned(), ours, floor, ratio.spread(2), judged]);
-}
-
 fn bare() -> Result<Command> {
     Ok(Command::new(program("bare")?))
 }
 
 fn calls(scale: &Scale, served: &Served) -> Result<Felt> {
-    let place = Place::new()?;
-    let mut file = Preallocated::make(&place.path().join("file"), LENGTH)?;
-    let record = vec![b'x'; RECORD];
+    let mut syncs = Syncs::new()?;
     let (mut bare, _) = Session::start(&mut bare()?)?;
     let (mut ours, _) = Session::start(&mut served.mcp(0)?)?;
     let (nothing, payment) = (json!({}), json!({"service_id": SERVICE}));
@@ -100,16 +83,12 @@ fn calls(scale: &Scale, served: &Served) -> Result<Felt> {
     // The first round is for everything to be where it is needed.
     for round in 0..=scale.rounds {
         let times = 0..scale.calls;
-        let bare = p50(times.clone().map(|_| Ok(micros(bare.call("nothing", &nothing, "isE")?))))?;
+        let bare = p50(times.clone().map(|_| bare.call("nothing", &nothing, "isE")))?;
         let balance = times.clone().map(|_| ours.call("get_balance", &nothing, "\"active\""));
-        let balance = p50(balance.map(|took| Ok(micros(took?))))?;
-        let payment = times.clone().map(|_| ours.call("pay_for_api_call", &payment, "\"paid\""));
-        let payment = p50(payment.map(|took| Ok(micros(took?))))?;
-        let sync = p50(times.map(|_| {
-            let began = instant();
-            file.append(&record)?;
-            Ok(micros(began.elapsed()))
-        }))?;
+        let balance = p50(balance)?;
+        let payment = times.map(|_| ours.call("pay_for_api_call", &payment, "\"paid\""));
+        let payment = p50(payment)?;
+        let sync = syncs.p50(scale.calls)?;
         eprintln!("bare {bare:.0} balance {balance:.0} payment {payment:.0} sync {sync:.0} µs");
         if round > 0 {
             felt.bare.push(bare);
