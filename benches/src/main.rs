@@ -5,6 +5,7 @@ mod client;
 mod denials;
 mod felt;
 mod fill;
+mod flood;
 mod group;
 mod house;
 mod http;
@@ -34,6 +35,8 @@ struct Scale {
     calls: usize,
     /// How many sessions over HTTP are left idle.
     idle: usize,
+    /// How many connections say nothing whole.
+    slow: usize,
     /// How many processes are started in a round.
     starts: usize,
     /// How many entries the ledgers have that are opened.
@@ -49,6 +52,7 @@ impl Scale {
             stretch: Duration::from_millis(1_500),
             calls: 2_000,
             idle: 1_000,
+            slow: 5_000,
             starts: 20,
             ledgers: vec![0, 100_000, 1_000_000],
             denials: 1_000_000,
@@ -61,6 +65,7 @@ impl Scale {
             stretch: Duration::from_millis(150),
             calls: 100,
             idle: 40,
+            slow: 500,
             starts: 3,
             ledgers: vec![0, 5_000],
             denials: 5_000,
@@ -68,7 +73,7 @@ impl Scale {
     }
 }
 
-const PARTS: [&str; 5] = ["payments", "stdio", "http", "opening", "denials"];
+const PARTS: [&str; 6] = ["payments", "stdio", "http", "flood", "opening", "denials"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -100,6 +105,7 @@ async fn main() -> Result<()> {
             "payments" => payments::run(&scale, &mut table).await,
             "stdio" => stdio::run(&scale, &mut table).await,
             "http" => http::run(&scale, &mut table).await,
+            "flood" => flood::run(&scale, &mut table).await,
             "opening" => opening::run(&scale, &mut table),
             _ => denials::run(&scale, &mut table).await,
         }
