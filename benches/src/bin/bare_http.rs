@@ -1,7 +1,8 @@
 //! A bare MCP server on the library's own Streamable HTTP, on a port of loopback that it prints.
 //!
 //! It is the floor of everything that goes over HTTP, and gets what makes it fast: answers in plain
-//! JSON, and no waiting for more to send. A program of its own, for the other floor has no HTTP.
+//! JSON where the library gives them, which it does not in sessions, and no waiting for more to
+//! send. A program of its own, for the other floor has no HTTP.
 
 #[path = "../bare.rs"]
 mod bare;
