@@ -76,11 +76,11 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
         holds: "isE",
     };
     let floor = format!(
-        "Sessions of 2025-11-25 on connections that stay open, `TCP_NODELAY` on both sides. p50 of \
-         {} calls in each of {} rounds, and calls a second of {CONNECTIONS} connections. The floor: \
-         a bare rmcp server behind `axum::serve` whose one tool does nothing, without tokens, which \
-         answers in a session with a stream of one event where pettycash answers in plain JSON; \
-         for a payment also one `fdatasync` of {RECORD} bytes.",
+        "Sessions of 2025-11-25 on connections that stay open, `TCP_NODELAY` on both sides. p50 \
+         of {} calls in each of {} rounds, and calls a second of {CONNECTIONS} connections. The \
+         floor: a bare rmcp server behind `axum::serve` whose one tool does nothing, without \
+         tokens, which answers in a session with a stream of one event where pettycash answers in \
+         plain JSON; for a payment also one `fdatasync` of {RECORD} bytes.",
         scale.calls, scale.rounds
     );
     table.part("Over HTTP", &floor, &["", "pettycash", "floor", "ratio", "target"]);
