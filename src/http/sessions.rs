@@ -2,7 +2,7 @@
 //!
 //! A session is found only under its token: with another one it is a session that there is not.
 //! Its id is random, no credential, and never logged. It ends with its token, with its client, or
-//! when nobody has used it for long.
+//! when nobody has used it for long; but whoever waits in it for an answer gets that first.
 
 mod manager;
 mod session;
@@ -10,11 +10,14 @@ mod shelf;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::bearer::Bearer;
 use crate::policy::names::{Handle, TokenId};
@@ -39,7 +42,7 @@ pub(super) type SessionId = Arc<str>;
 pub(super) struct Sessions {
     open: Arc<Mutex<Open>>,
     /// Set when nothing more is asked.
-    finishing: watch::Sender<bool>,
+    finishing: Arc<AtomicBool>,
 }
 
 type Open = Shelf<Arc<Session>>;
@@ -47,7 +50,7 @@ type Open = Shelf<Arc<Session>>;
 impl Default for Sessions {
     fn default() -> Self {
         let open = Arc::new(Mutex::new(Shelf::new(BOUNDS)));
-        Self { open, finishing: watch::Sender::default() }
+        Self { open, finishing: Arc::default() }
     }
 }
 
@@ -91,7 +94,7 @@ impl Sessions {
         open.put(session);
         drop(open);
         if let Some(gone) = gone {
-            gone.end();
+            gone.leave();
         }
         Ok(transport)
     }
@@ -106,15 +109,23 @@ impl Sessions {
         self.lock().get(bearer.agent(), bearer.token(), id).cloned()
     }
 
-    /// Ends a session, if it is open.
+    /// Lets nobody into a session any more, if it is open: it ends with its last answer.
+    pub(super) fn let_go(&self, bearer: &Bearer, id: &str) {
+        let gone = self.lock().take(bearer.agent(), bearer.token(), id);
+        if let Some(session) = gone {
+            session.leave();
+        }
+    }
+
+    /// Ends a session where it stands, for there is nobody any more who could be answered.
     pub(super) fn end(&self, bearer: &Bearer, id: &str) {
-        let ended = self.lock().take(bearer.agent(), bearer.token(), id);
-        if let Some(session) = ended {
+        let gone = self.lock().take(bearer.agent(), bearer.token(), id);
+        if let Some(session) = gone {
             session.end();
         }
     }
 
-    /// Ends the sessions whose token no longer stands, and those that nobody uses.
+    /// Lets go of the sessions whose token no longer stands, and of those that nobody uses.
     pub(super) fn look(&self) {
         let mut stand = HashMap::new();
         for session in self.all() {
@@ -122,22 +133,22 @@ impl Sessions {
             let stands = *stand.entry(bearer.token().clone()).or_insert_with(|| bearer.stands());
             let idle = session.idle_since().is_some_and(|since| since.elapsed() >= IDLE);
             if !stands || idle {
-                self.end(bearer, session.id());
+                self.let_go(bearer, session.id());
             }
         }
     }
 
     /// Ends the streams on which nothing is to come, and every session with its last answer.
     pub(super) fn finish(&self) {
-        self.finishing.send_replace(true);
+        self.finishing.store(true, SeqCst);
         for session in self.all() {
-            session.end_when_quiet();
+            session.leave();
         }
     }
 
     /// Whether nothing more is asked, so that no stream is opened any more.
     pub(super) fn is_finishing(&self) -> bool {
-        *self.finishing.borrow()
+        self.finishing.load(SeqCst)
     }
 
     fn all(&self) -> Vec<Arc<Session>> {

@@ -3,7 +3,8 @@
 //! The library speaks the protocol. What comes before it is ours: whose session it is, what a
 //! message may be, how many sessions there may be. And a message in a session of which nothing
 //! is to be settled any more goes to the session's server as it is: the library would read it a
-//! second time, and answer with a stream of one event where plain JSON does.
+//! second time, and answer with a stream of one event where plain JSON does. Nothing comes then
+//! before the answer, for which no call waits longer than 25 seconds.
 
 use std::sync::Arc;
 
@@ -115,7 +116,13 @@ fn is_settled(headers: &HeaderMap, message: &ClientJsonRpcMessage) -> bool {
         | ClientJsonRpcMessage::Response(_)
         | ClientJsonRpcMessage::Error(_) => false,
     };
-    accepts && agreed && !of_itself && !opens_session(message)
+    accepts && agreed && !of_itself && !negotiates(message)
+}
+
+/// Whether a message settles what is spoken, which is the library's to answer.
+fn negotiates(message: &ClientJsonRpcMessage) -> bool {
+    let ClientJsonRpcMessage::Request(request) = message else { return false };
+    matches!(request.request, ClientRequest::DiscoverRequest(_)) || opens_session(message)
 }
 
 /// Takes a message into its session, and answers with what the session's server says to it.
@@ -143,8 +150,8 @@ async fn straight(session: &Session, parts: Parts, message: Message) -> Response
     match answer.await {
         Ok(answer) => Json(answer).into_response(),
         Err(_) if session.has_ended() => no_session(),
-        // It was cancelled, and nobody waits for an answer.
-        Err(_) => StatusCode::ACCEPTED.into_response(),
+        // It was cancelled: as the library does, a stream without an event.
+        Err(_) => ([(header::CONTENT_TYPE, ACCEPTED[1])], Body::empty()).into_response(),
     }
 }
 

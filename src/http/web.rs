@@ -7,11 +7,7 @@ use axum::{
     Json, Router,
     response::{IntoResponse, Response},
 };
-use hyper::{
-    HeaderMap, Method, Request, StatusCode,
-    body::Incoming,
-    header::{ALLOW, CONTENT_TYPE},
-};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header::ALLOW};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -63,14 +59,7 @@ impl<S: Servers> Web<S> {
 
     /// Answers one request, always.
     pub(super) async fn answer(&self, request: Request<Incoming>, busy: &mut Busy) -> Response {
-        // Where a POST is answered by a stream, it is one of a single answer.
-        let may_stay = request.method() == Method::GET;
-        let response = self.respond(request, busy).await;
-        let response = response.unwrap_or_else(IntoResponse::into_response);
-        if may_stay && is_stream(&response) && !busy.streams() {
-            return too_many_streams().into_response();
-        }
-        response
+        self.respond(request, busy).await.unwrap_or_else(IntoResponse::into_response)
     }
 
     async fn respond(
@@ -87,10 +76,15 @@ impl<S: Servers> Web<S> {
             HEALTHZ => not_taken(&request, "GET, HEAD"),
             MCP => {
                 let bearer = self.agent(request.headers(), busy)?;
+                // Where a POST is answered by a stream, it is one of a single answer.
+                if method == Method::GET && !busy.streams() {
+                    return Err(too_many_streams());
+                }
                 let server = self.servers.of(&bearer);
                 streamable::answer(&self.streamable, &bearer, server, request).await
             }
             SSE => match (self.agent(request.headers(), busy)?, method) {
+                (_, &Method::GET) if !busy.streams() => return Err(too_many_streams()),
                 (bearer, &Method::GET) => {
                     sse::open(&self.legacy, &bearer, self.servers.of(&bearer))
                 }
@@ -140,12 +134,6 @@ impl<S: Servers> Web<S> {
 pub(super) fn not_taken<B>(request: &Request<B>, taken: &'static str) -> Response {
     let refused = Failure::method_not_allowed(request.method(), request.uri());
     ([(ALLOW, taken)], refused).into_response()
-}
-
-/// Whether an answer is a stream.
-fn is_stream(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn too_many_streams() -> Failure {

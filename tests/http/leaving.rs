@@ -1,4 +1,4 @@
-//! A `serve` that is told to end while payments over HTTP are on their way on a slow rail.
+//! A `serve` or a session that ends while payments over HTTP are on their way on a slow rail.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ fn token(served: &Served, agent: &str) -> String {
 fn asking(served: &Served, token: &str) -> Wire {
     let mut wire = Wire::to(served.address());
     let session = wire.initialize(token);
+    asking_in(served, token, &session, wire)
+}
+
+/// The same in this session, by this connection.
+fn asking_in(served: &Served, token: &str, session: &str, mut wire: Wire) -> Wire {
     let before = served.rail.calls().len();
     let pay = call(7, "pay_for_api_call", slow());
     let text = format!(
@@ -94,4 +99,60 @@ fn what_is_not_paid_by_then_is_parked_and_in_doubt_for_the_next_serve() {
     let balance = wire.call(&token, &session, "get_balance", json!({})).answer();
     assert_eq!(balance["held_usd"], "0.10", "what may have been paid stays held");
     assert_eq!(served.rail.calls().len(), 1, "what is in doubt is not sent again");
+}
+
+/// How long the rail takes where a session is let go of meanwhile: longer than the library waits
+/// for calls of a session that has ended.
+const TAKES_LONG: Duration = Duration::from_secs(7);
+
+#[test]
+fn whoever_waits_in_a_session_that_is_let_go_of_is_told_what_became_of_the_payment() {
+    let served = Served::listening(Scripted::new([Act::TakeAfter(TAKES_LONG); 3]));
+    let tokens = ["deletes", "revoked", "streams"].map(|agent| token(&served, agent));
+    let revoke = |agent: &str| {
+        let listed = served.house.operator_json(&format!("agent tokens {agent}"));
+        let id = listed["tokens"][0]["token_id"].as_str().unwrap().to_owned();
+        served.house.operator(&format!("agent token-revoke {id}"));
+    };
+    let mut deleting = Wire::to(served.address());
+    let session = deleting.initialize(&tokens[0]);
+    let mut waits = [
+        asking_in(&served, &tokens[0], &session, Wire::to(served.address())),
+        asking(&served, &tokens[1]),
+    ];
+    let mut streams = asking_by_stream(&served, &tokens[2]);
+    let named = vec![format!("Mcp-Session-Id: {session}")];
+    let ended = deleting.ask("DELETE /mcp", &[message_headers(&tokens[0]), named].concat(), b"");
+    assert_eq!(ended.status, 202);
+    revoke("revoked");
+    revoke("streams");
+    let again = deleting.call(&tokens[0], &session, "get_balance", json!({}));
+    assert_eq!(again.status, 404, "nothing more is asked in it");
+    let paid = |answer: &Value| assert_eq!(answer["outcome"], "paid", "{answer}");
+    for wire in &mut waits {
+        let reply = wire.reply();
+        assert_eq!(reply.status, 200, "{reply:?}");
+        paid(&reply.answer());
+    }
+    paid(&streams.event().unwrap()["result"]["structuredContent"]);
+    assert_eq!(streams.piece(), None, "and then the stream ends in good order");
+    for agent in ["deletes", "revoked", "streams"] {
+        served.assert_paid_once(agent);
+    }
+}
+
+#[test]
+fn a_cancelled_call_is_answered_by_a_stream_without_an_event() {
+    let served = Served::listening(Scripted::new([Act::TakeAfter(TAKES)]));
+    let token = token(&served, "plain");
+    let mut wire = Wire::to(served.address());
+    let session = wire.initialize(&token);
+    let mut waits = asking_in(&served, &token, &session, Wire::to(served.address()));
+    let cancel =
+        br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    assert_eq!(wire.post(&token, Some(&session), cancel).status, 202);
+    let reply = waits.reply();
+    assert_eq!((reply.status, &*reply.body), (200, ""), "{reply:?}");
+    assert_eq!(reply.headers["content-type"], "text/event-stream");
+    until("it is paid all the same", || served.outcomes("plain").contains(&"captured".to_owned()));
 }

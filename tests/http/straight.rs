@@ -1,10 +1,8 @@
-//! What goes straight into a session: one answer in plain JSON, and nothing that hangs.
-
-use std::thread;
+//! What goes straight into a session, and is answered in plain JSON.
 
 use serde_json::json;
 
-use crate::support::web::{Web, call, initialize, message_headers};
+use crate::support::web::{Web, call, initialize};
 
 #[test]
 fn a_call_in_a_session_is_answered_in_plain_json() {
@@ -42,29 +40,9 @@ fn what_the_library_must_look_at_does_not_go_straight() {
     assert_eq!(ask(&["Accept: application/json"]).status, 406);
     assert_eq!(ask(&["Accept: application/json, text/event-stream;q=0"]).status, 406);
     assert_eq!(ask(&[both, "Mcp-Protocol-Version: 1999-01-01"]).status, 400);
+    let discover = br#"{"jsonrpc":"2.0","id":4,"method":"server/discover","params":{"_meta":{}}}"#;
+    let told = wire.post(&token, Some(&session), discover);
+    assert_eq!(told.status, 400, "it names no version: {told:?}");
     let again = wire.post(&token, Some(&session), initialize("2025-11-25").as_bytes());
     assert_ne!(again.headers.get("mcp-session-id"), Some(&session), "{again:?}");
-}
-
-#[test]
-fn whoever_waits_in_a_session_that_ends_is_let_go() {
-    let web = Web::furnished();
-    let token = web.token("scout", 0);
-    let mut wire = web.connect();
-    let session = wire.initialize(&token);
-    let named = format!("Mcp-Session-Id: {session}");
-    thread::scope(|scope| {
-        for id in 10..18 {
-            let (web, token, session) = (&web, &token, &session);
-            scope.spawn(move || {
-                let mut wire = web.connect();
-                let pay = call(id, "pay_for_api_call", json!({"service_id": "search"}));
-                // Who is not answered gives up, and fails.
-                let reply = wire.post(token, Some(session), pay.as_bytes());
-                assert!([200, 404].contains(&reply.status), "{reply:?}");
-            });
-        }
-        let ended = wire.ask("DELETE /mcp", &[message_headers(&token), vec![named]].concat(), b"");
-        assert_eq!(ended.status, 202);
-    });
 }

@@ -153,19 +153,22 @@ fn one_agent_has_a_part_of_the_streams_and_others_get_theirs() {
     let web = Web::open_with_files(house, &[("scout", 2), ("other", 1)], FILES);
     let (token, mut wire) = (web.token("scout", 0), web.connect());
     let mut open = Vec::new();
+    let mut last = None;
     for number in 0..STREAMS {
         let token = web.token("scout", number % 2);
         let session = (number % 3 > 0).then(|| wire.initialize(&token));
+        last.clone_from(&session);
         let (stream, head) = ask_for_stream(&web, &token, session.as_deref());
         assert_eq!(head.status, 200, "{number}: {head:?}");
         open.push(stream);
     }
     let session = wire.initialize(&token);
-    for session in [None, Some(&*session)] {
+    for session in [None, Some(&*session), last.as_deref()] {
         let (_, refused) = ask_for_stream(&web, &token, session);
         assert_eq!(refused.status, 429, "{refused:?}");
         assert_eq!(refused.headers["content-type"], "application/problem+json");
     }
+    assert!(open.last_mut().unwrap().is_silent(), "it goes on where no other takes its place");
     let refused = wire.ask("GET /sse", &message_headers(&token), b"").json();
     assert_eq!(refused["code"], "too_many_streams");
     assert!(refused["hint"].as_str().unwrap().contains("close the streams"), "{refused}");

@@ -242,6 +242,15 @@ impl Wire {
         std::iter::from_fn(|| self.piece()).collect()
     }
 
+    /// Whether the other end neither says anything nor closes for a moment.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let read = self.stream.fill_buf().map(<[u8]>::len);
+        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the other end closes, and says no more before than a refusal.
     pub(crate) fn ends(&mut self) -> bool {
         self.stream.read_to_end(&mut Vec::new()).is_ok()

@@ -58,7 +58,7 @@ impl SessionManager for Manager {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), ManagerError> {
-        self.sessions.end(&self.bearer, id);
+        self.sessions.let_go(&self.bearer, id);
         Ok(())
     }
 
@@ -93,13 +93,11 @@ impl SessionManager for Manager {
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, ManagerError> {
         let session = self.session(id)?;
         let (streaming, replaced) = session.stream();
-        let mut finishing = self.sessions.finishing.subscribe();
-        let own = session.clone();
+        let leaving = session.leaving();
         let ended = Box::pin(async move {
             tokio::select! {
-                () = own.ended() => {}
+                () = leaving => {}
                 _ = replaced => {}
-                _ = finishing.wait_for(|finishing| *finishing) => {}
             }
         });
         let open = (session, streaming, ended);

@@ -34,6 +34,19 @@ pub(in crate::http) enum Outgoing {
     Stream(mpsc::Sender<ServerJsonRpcMessage>),
 }
 
+/// How many requests of a session whose answers all go into one stream may wait for them: they hold
+/// no connection of their own.
+const WAITING_FOR_STREAM: usize = 64;
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Open,
+    /// Nothing more is asked in it: it ends with its last answer.
+    Leaving,
+    Ended,
+}
+
 /// The session has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("the session has ended")]
@@ -44,7 +57,7 @@ pub(in crate::http) struct Session {
     pub(super) bearer: Bearer,
     out: Outgoing,
     to_server: mpsc::Sender<ClientJsonRpcMessage>,
-    ended: watch::Sender<bool>,
+    life: watch::Sender<Life>,
     /// There is something unasked for a stream.
     spoke: Notify,
     desk: Mutex<Desk>,
@@ -61,8 +74,6 @@ struct Desk {
     /// The handshake is done. Until then the library takes whatever is no request for a reason to
     /// end.
     opened: bool,
-    /// No more is asked: the session ends with the last answer.
-    finishing: bool,
     streams: usize,
     /// What the newest of the streams holds the other end of.
     newest: Option<oneshot::Sender<()>>,
@@ -79,19 +90,22 @@ impl fmt::Debug for Session {
 impl Session {
     pub(super) fn new(id: SessionId, bearer: Bearer, out: Outgoing) -> (Arc<Self>, Transport) {
         let (to_server, from_client) = mpsc::channel(TO_SERVER);
+        let in_flight = match out {
+            Outgoing::EachAlone => InFlight::default(),
+            Outgoing::Stream(_) => InFlight::of_at_most(WAITING_FOR_STREAM),
+        };
         let desk = Desk {
-            in_flight: InFlight::default(),
+            in_flight,
             waiting: HashMap::new(),
             unasked: VecDeque::new(),
             opened: false,
-            finishing: false,
             streams: 0,
             newest: None,
             used: Instant::now(),
         };
-        let (ended, desk) = (watch::Sender::new(false), Mutex::new(desk));
+        let (life, desk) = (watch::Sender::new(Life::Open), Mutex::new(desk));
         let spoke = Notify::new();
-        let session = Arc::new(Self { id, bearer, out, to_server, ended, spoke, desk });
+        let session = Arc::new(Self { id, bearer, out, to_server, life, spoke, desk });
         (session.clone(), Transport { session, from_client })
     }
 
@@ -126,6 +140,10 @@ impl Session {
         let room = self.to_server.reserve().await.map_err(|_| Ended)?;
         // Without waiting in between: whoever stops waiting has sent all of it or nothing.
         let mut desk = self.desk();
+        // The server may still be there to take it, and will never look at it.
+        if self.has_ended() {
+            return Err(Ended);
+        }
         match &message {
             ClientJsonRpcMessage::Request(request) => {
                 desk.waiting.insert(request.id.clone(), Some(sender));
@@ -151,6 +169,7 @@ impl Session {
         if desk.opened {
             desk.waiting.remove(&id);
             desk.in_flight.cancel(id);
+            self.settle(&desk);
         }
     }
 
@@ -181,10 +200,15 @@ impl Session {
             }
             (None, None) => tracing::debug!("nobody waits for an answer"),
         }
-        if desk.finishing && desk.in_flight.is_quiet() {
-            self.ended.send_replace(true);
-        }
+        self.settle(&desk);
         Ok(())
+    }
+
+    /// Ends a session that is leaving, once nobody waits for an answer in it.
+    fn settle(&self, desk: &Desk) {
+        if *self.life.borrow() == Life::Leaving && desk.in_flight.is_quiet() {
+            self.life.send_replace(Life::Ended);
+        }
     }
 
     /// A stream that the client holds open in this session, which is in use until it is dropped;
@@ -215,31 +239,45 @@ impl Session {
         (desk.in_flight.is_quiet() && desk.streams == 0 && !streamed).then_some(desk.used)
     }
 
-    /// Ends the session: its server reads no more, its streams end, and who waits is let go.
+    /// Ends the session where it stands: its server reads no more, its streams end, and who waits
+    /// is let go. What was begun is brought to its end all the same.
     pub(super) fn end(&self) {
-        self.ended.send_replace(true);
+        self.life.send_replace(Life::Ended);
         self.desk().waiting.clear();
     }
 
-    pub(super) fn end_when_quiet(&self) {
-        let mut desk = self.desk();
-        desk.finishing = true;
-        if desk.in_flight.is_quiet() {
-            self.ended.send_replace(true);
-        }
+    /// Ends the session with its last answer: whoever waits for one may have paid, and is told. A
+    /// stream on which no answer comes ends now.
+    pub(super) fn leave(&self) {
+        let desk = self.desk();
+        self.life.send_if_modified(|life| {
+            let leaves = *life == Life::Open;
+            *life = (*life).max(Life::Leaving);
+            leaves
+        });
+        self.settle(&desk);
     }
 
     /// Whether the session has ended.
     pub(in crate::http) fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        *self.life.borrow() == Life::Ended
+    }
+
+    /// Waits until nothing more is asked in the session.
+    pub(super) fn leaving(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.comes_to(Life::Leaving)
     }
 
     /// Waits for the end of the session.
-    pub(in crate::http) fn ended(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
-        let mut ended = self.ended.subscribe();
+    pub(in crate::http) fn ended(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.comes_to(Life::Ended)
+    }
+
+    fn comes_to(&self, far: Life) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let mut life = self.life.subscribe();
         async move {
             // An error says that the session is gone altogether.
-            let _ = ended.wait_for(|ended| *ended).await;
+            let _ = life.wait_for(|life| *life >= far).await;
         }
     }
 
@@ -261,6 +299,7 @@ impl Drop for Begun {
         if desk.waiting.get(&id).is_some_and(Option::is_none) {
             desk.waiting.remove(&id);
             desk.in_flight.end(&id);
+            self.session.settle(&desk);
         }
     }
 }

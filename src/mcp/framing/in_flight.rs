@@ -10,15 +10,27 @@ const MAX_OPEN: usize = 1024;
 const MAX_CANCELLED: usize = 256;
 
 /// The ids that are taken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InFlight {
+    most: usize,
     open: HashSet<RequestId>,
     /// Of these the call may still run, but its answer is dropped: the id stays taken, for a
     /// second request with it would get the answer to the first.
     cancelled: VecDeque<RequestId>,
 }
 
+impl Default for InFlight {
+    fn default() -> Self {
+        Self::of_at_most(MAX_OPEN)
+    }
+}
+
 impl InFlight {
+    /// Of a session in which no more than `most` requests wait for their answers.
+    pub fn of_at_most(most: usize) -> Self {
+        Self { most, open: HashSet::new(), cancelled: VecDeque::new() }
+    }
+
     /// Whether a request with this id is not answered yet.
     pub fn holds(&self, id: &RequestId) -> bool {
         self.open.contains(id)
@@ -26,7 +38,8 @@ impl InFlight {
 
     /// Whether so many wait that the next must.
     pub fn is_full(&self) -> bool {
-        self.open.len() >= MAX_OPEN
+        let waiting = self.open.len().saturating_sub(self.cancelled.len());
+        waiting >= self.most || self.open.len() >= MAX_OPEN
     }
 
     /// Whether no answer is still to come.

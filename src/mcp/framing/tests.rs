@@ -354,3 +354,18 @@ async fn an_answer_sets_its_id_free_and_nothing_else_does() {
     lines.write_all(ping).await.unwrap();
     assert!(framed.receive().await.is_some(), "the id is free again");
 }
+
+#[test]
+fn a_session_may_have_less_room_and_what_was_cancelled_takes_none_of_it() {
+    let id = RequestId::Number;
+    let mut in_flight = InFlight::of_at_most(2);
+    in_flight.begin(id(1));
+    in_flight.begin(id(2));
+    assert!(in_flight.is_full());
+    in_flight.cancel(id(1));
+    assert!(!in_flight.is_full(), "no answer to it is to come");
+    in_flight.begin(id(3));
+    assert!(in_flight.is_full() && in_flight.holds(&id(1)));
+    in_flight.end(&id(2));
+    assert!(!in_flight.is_full());
+}
