@@ -19,8 +19,10 @@ pub use crate::policy::terms::Head;
 pub(crate) const SEGMENT_HEADER: usize = 128;
 /// The header of a record.
 pub(crate) const RECORD_HEADER: usize = 68;
-/// The largest body of a record.
-pub(crate) const MAX_BODY: usize = 256 * 1024;
+/// The largest body of a record: a policy of ten thousand agents, set in one step.
+pub(crate) const MAX_BODY: usize = 8 * 1024 * 1024;
+/// The largest body that there is always room for; a larger one makes its own.
+pub(crate) const EVERYDAY_BODY: usize = 256 * 1024;
 /// A record of entries; the only kind so far.
 pub(crate) const ENTRIES: u16 = 1;
 /// How the bodies of this pettycash are to be read.

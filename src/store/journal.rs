@@ -4,7 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     StoreError,
-    format::{Head, MAX_BODY, RECORD_HEADER, Raw, SEGMENT_HEADER, SegmentHeader, StoreId, seal},
+    format::{
+        EVERYDAY_BODY, Head, MAX_BODY, RECORD_HEADER, Raw, SEGMENT_HEADER, SegmentHeader, StoreId,
+        seal,
+    },
     segments::{self, Segments, ZEROS},
     walk::{self, Place, Tail},
 };
@@ -14,8 +17,10 @@ use super::{
 /// Zeros are written ahead of the records, so that a sync has the data to write and no length.
 const STEP: u64 = segments::STEP as u64;
 /// The zeros there must be ahead before a record is begun; so a full disk shows before anything
-/// was decided.
-const AHEAD: u64 = (RECORD_HEADER + MAX_BODY) as u64;
+/// was decided, but for records that are larger than any day's.
+const AHEAD: u64 = (RECORD_HEADER + EVERYDAY_BODY) as u64;
+/// How much of a batch's memory is kept for the next one.
+const KEPT: usize = 2 * 1024 * 1024;
 
 /// The journal as its writer has it.
 pub(crate) struct Journal {
@@ -199,7 +204,11 @@ impl Journal {
 
     /// Sees to it that the next record has room; where it has none, nothing was changed.
     pub(crate) fn make_room(&mut self) -> Result<(), StoreError> {
-        while self.filled < self.position() + AHEAD {
+        self.fill_up_to(self.position() + AHEAD)
+    }
+
+    fn fill_up_to(&mut self, end: u64) -> Result<(), StoreError> {
+        while self.filled < end {
             // A segment that is to stay short grows by less.
             let step = self.segment_bytes.clamp(STEP / 4, STEP);
             let into_step = (self.filled - self.base) % step;
@@ -222,12 +231,17 @@ impl Journal {
         self.batch.truncate(self.begun);
     }
 
-    /// Ends the record that was begun.
+    /// Ends the record that was begun; where it is too large, or finds no room, it is forgotten.
     pub(crate) fn seal(&mut self) -> Result<(), StoreError> {
         let bytes = self.batch.len() - self.begun - RECORD_HEADER;
-        if bytes == 0 || bytes > MAX_BODY {
+        let ready = if bytes == 0 || bytes > MAX_BODY {
+            Err(StoreError::TooLarge { bytes })
+        } else {
+            self.fill_up_to(self.position())
+        };
+        if ready.is_err() {
             self.abandon();
-            return Err(StoreError::TooLarge { bytes });
+            return ready;
         }
         let position = self.start + self.begun as u64;
         let hash = seal(&mut self.batch[self.begun..], self.head, self.synced.seq);
@@ -243,6 +257,7 @@ impl Journal {
         self.segments.write(self.base, self.start, &self.batch)?;
         self.start += self.batch.len() as u64;
         self.batch.clear();
+        self.batch.shrink_to(KEPT);
         self.written = self.head;
         Ok(())
     }

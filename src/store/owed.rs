@@ -20,7 +20,10 @@ impl Writer {
             let now = self.clock.now().max(self.state.now());
             let mut count = self.owed.len().min(TICK_DRAFTS);
             while let Err(error) = self.record_all(self.owed[..count].to_vec(), now) {
-                let StoreError::TooLarge { .. } = error else { return Err(error) };
+                // Fewer may fit, or find the room that all of them did not.
+                let (StoreError::TooLarge { .. } | StoreError::Full) = error else {
+                    return Err(error);
+                };
                 if count == 1 {
                     return Err(error);
                 }

@@ -1,6 +1,6 @@
 //! Records as the rest of the house sees them: entries, with where they stand and their hashes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -95,7 +95,7 @@ pub(crate) fn stamp(
 ) -> Result<(u64, Vec<Line>), StoreError> {
     let position = journal.position();
     // Entries of one agent in one record follow one another before the state knows of any.
-    let mut chained: Vec<(Handle, Link)> = Vec::new();
+    let mut chained: BTreeMap<Handle, Link> = BTreeMap::new();
     let mut lines = Vec::with_capacity(drafts.len());
     let body = journal.begin();
     body.extend_from_slice(br#"{"entries":["#);
@@ -103,10 +103,9 @@ pub(crate) fn stamp(
         if !lines.is_empty() {
             body.push(b',');
         }
-        let chain = agent.as_ref().map(|agent| {
-            let here = chained.iter().rev().find(|(whose, _)| whose == agent);
-            next(here.map(|(_, link)| *link).or_else(|| state.link(agent)))
-        });
+        let chain = agent
+            .as_ref()
+            .map(|agent| next(chained.get(agent).copied().or_else(|| state.link(agent))));
         let entry = Entry { at, agent, chain, by, fact };
         let start = body.len();
         if serde_json::to_writer(&mut *body, &entry).is_err() {
@@ -115,7 +114,7 @@ pub(crate) fn stamp(
         }
         let hash = digest(&body[start..]);
         if let (Some(agent), Some(chain)) = (&entry.agent, chain) {
-            chained.push((agent.clone(), Link { n: chain.n, position, hash }));
+            chained.insert(agent.clone(), Link { n: chain.n, position, hash });
         }
         lines.push(Line { entry, hash });
     }

@@ -121,29 +121,54 @@ fn more_than_one_record_holds_in_memory_becomes_as_many_records_as_it_takes() {
     let disk = SimDisk::default();
     let agents: Vec<String> = (0..200).map(|n| format!("agent-{n}")).collect();
     block_on(async {
-        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        let store = Store::open(disk.port(), options(MIB as u64 / 2)).unwrap();
         for some in agents.chunks(50) {
             commit(&store, some.iter().map(|agent| opened(agent)).collect()).await.unwrap();
         }
         disk.set_capacity(disk.used());
         fill_for(&store, &agents[0]).await;
-        // Together they are longer than a record may be, and so is the half of them.
+        // Together they are longer than the room that there is again, and not much shorter.
         let narrow = |agent: &String| narrowed(agent, 60);
         lower(&store, agents.iter().map(narrow).collect()).await.unwrap_err();
         assert_eq!(store.condition().in_memory, agents.len());
         let (_, before, _) = fold(&disk);
+        disk.set_capacity(disk.used() + MIB / 2);
+        commit(&store, vec![credit(&agents[0], 9)]).await.unwrap_err();
+        assert!(fold(&disk).1.len() > before.len(), "as many as there is room for");
         disk.set_capacity(usize::MAX);
         commit(&store, vec![credit(&agents[0], 9)]).await.unwrap();
         assert_eq!(store.condition().in_memory, 0);
         let (state, after, _) = fold(&disk);
         assert_eq!(state, state_of(&store).await);
         let records = &after[before.len()..];
-        assert!(records.len() > 4, "{}", records.len());
+        assert!(records.len() > 2, "{}", records.len());
         let told = records.iter().flat_map(|record| &record.lines);
         let told = told.filter(|line| matches!(line.entry.fact, Fact::MandateSet { .. }));
         let told: Vec<_> = told.map(|line| line.entry.agent.clone().unwrap().to_string()).collect();
         assert_eq!(told, agents, "each once, in order");
         store.close().await;
+    });
+}
+
+#[test]
+fn a_record_larger_than_any_days_makes_its_own_room_or_changes_nothing() {
+    let disk = SimDisk::default();
+    let agents: Vec<String> = (0..6_000).map(|n| format!("agent-{n}")).collect();
+    let all = || agents.iter().map(|agent| opened(agent)).collect();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        disk.set_capacity(disk.used() + MIB / 2);
+        let full = commit(&store, all()).await.unwrap_err();
+        assert!(matches!(full, StoreError::Full), "{full}");
+        assert_eq!(state_of(&store).await.books().count(), 1, "nothing of it");
+        disk.set_capacity(usize::MAX);
+        let id = commit(&store, all()).await.unwrap();
+        assert_eq!(store.record(id.position()).unwrap().lines.len(), agents.len());
+        commit(&store, vec![credit("scout", 1)]).await.unwrap();
+        store.close().await;
+        let (state, records, _) = fold(&disk);
+        assert_eq!((state.books().count(), records.len()), (agents.len() + 1, 3));
     });
 }
 

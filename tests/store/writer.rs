@@ -199,7 +199,7 @@ fn a_decision_that_panics_changes_nothing_and_the_next_one_runs() {
         assert!(matches!(panicked, Err(StoreError::Panicked)), "{panicked:?}");
         let looked = store.read(|_, _| -> () { panic!("on purpose") }).await;
         assert!(matches!(looked, Err(StoreError::Panicked)), "{looked:?}");
-        let many = (0..3000).map(|n| credit("scout", n)).collect();
+        let many = (0..60_000).map(|n| credit("scout", n)).collect();
         let large = commit(&store, many).await;
         assert!(matches!(large, Err(StoreError::TooLarge { .. })), "{large:?}");
         let id = commit(&store, vec![opened("scout")]).await.unwrap();
