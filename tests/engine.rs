@@ -4,6 +4,7 @@ mod coming;
 mod damage;
 mod operating;
 mod pay;
+mod policies;
 mod proving;
 mod rails;
 mod record;

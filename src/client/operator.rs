@@ -14,8 +14,9 @@ use crate::policy::{
     terms::{
         Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
         MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor,
-        PassphraseGiven, PaymentTerms, Problem, Refund, Refunded, Revocation, Rotation, Services,
-        TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
+        PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan, PresentPolicy, Problem, Refund,
+        Refunded, Revocation, Rotation, Services, TokenGiven, TokenList, TokenView, TopUp,
+        Unfreezing,
     },
 };
 
@@ -217,6 +218,16 @@ impl Operator {
     ) -> Answer<MandateChanged> {
         let mandate = format!("/v1/agents/{agent}/mandate");
         self.send(Method::PATCH, &mandate, patch, Again::UnlessSent).await
+    }
+
+    /// The present state as a policy.
+    pub async fn policy(&self) -> Answer<PresentPolicy> {
+        self.get("/v1/policy").await
+    }
+
+    /// Applies a policy, or asks what would change.
+    pub async fn apply_policy(&self, asked: &PolicyAsked) -> Answer<PolicyPlan> {
+        self.post("/v1/policy", asked).await
     }
 
     /// Pays as an agent would. A payment with a call id whose connection breaks is sent again.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::policy::{
-    entry::{Fact, Incident, VoidCause},
+    entry::{Applied, Fact, Incident, VoidCause},
     mandate::Mandate,
     names::ServiceId,
     token::{Issued, TokenFact},
@@ -21,6 +21,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         }
         Fact::ServiceSet(service) => format!("paid to {} by {}", service.payee, service.rail),
         Fact::Token(fact) => of_token(fact),
+        Fact::PolicyApplied(applied) => of_policy(applied),
         Fact::Incident(incident) => happened(incident),
         Fact::Credited { .. }
         | Fact::Held(_)
@@ -46,6 +47,12 @@ fn of_token(fact: &TokenFact) -> String {
         TokenFact::Revoked { token } => format!("{token} lets nobody in any more"),
         TokenFact::Used { token, at } => format!("{token} was used at {at}"),
     }
+}
+
+fn of_policy(applied: &Applied) -> String {
+    let Applied { services, created, changed, token, .. } = applied;
+    let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
+    format!("{created} agents created, {changed} changed, {services} services set{by}")
 }
 
 fn given_out(issued: &Issued) -> String {

@@ -1,8 +1,8 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
 //! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
-//! that of an operator's act (`mandate.rs`, `refund.rs` and `tokens.rs` of those that take more
-//! telling), `doors.rs` knows whom a token lets in,
+//! that of an operator's act (`mandate.rs`, `policy.rs`, `refund.rs` and `tokens.rs` of those that
+//! take more telling), `doors.rs` knows whom a token lets in,
 //! `proof.rs` who is an operator,
 //! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
 //! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
@@ -14,6 +14,7 @@ mod mandate;
 mod operate;
 mod pages;
 mod pay;
+mod policy;
 mod proof;
 pub mod recover;
 mod refund;
@@ -28,6 +29,7 @@ pub mod verify;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+pub use policy::PolicyError;
 pub use proof::{Proof, ProofError};
 pub use refund::RefundError;
 pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
@@ -122,6 +124,9 @@ pub enum EngineError {
     /// The refund is refused.
     #[error(transparent)]
     Refund(#[from] RefundError),
+    /// The policy is not applied.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// It takes an operator's proof.
     #[error(transparent)]
     Proof(#[from] ProofError),
@@ -157,6 +162,7 @@ impl EngineError {
             Self::Operate(error) => operate::problem(error),
             Self::Patch(error) => mandate::problem(error),
             Self::Refund(error) => refund::problem(*error),
+            Self::Policy(error) => policy::problem(error),
             Self::Proof(error) => proof::problem(*error),
             Self::Store(error @ StoreError::Uncertain { .. }) => (
                 503,
@@ -179,6 +185,7 @@ impl EngineError {
             Self::Operate(_)
             | Self::Patch(_)
             | Self::Refund(_)
+            | Self::Policy(_)
             | Self::Proof(_)
             | Self::Cursor
             | Self::Limit { .. }

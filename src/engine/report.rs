@@ -198,6 +198,7 @@ fn line(entry: &Entry) -> LedgerLine {
             LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
         }
         Fact::PassphraseSet { .. } => bare("passphrase_set"),
+        Fact::PolicyApplied(_) => bare("policy_applied"),
         Fact::Token(fact) => bare(match fact {
             TokenFact::Issued(_) => "token_issued",
             TokenFact::Ends { .. } => "token_ends",

@@ -268,6 +268,7 @@ impl Check {
             | Fact::ServiceRemoved { .. }
             | Fact::Token(_)
             | Fact::PassphraseSet { .. }
+            | Fact::PolicyApplied(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

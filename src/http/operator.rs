@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     App, End,
     openapi::document,
-    problem::{Asked, Failure, Named, Sent, unknown_method, unknown_path},
+    problem::{Asked, Failure, MAX_POLICY, Named, Sent, unknown_method, unknown_path},
     proof::Shown,
     route::{Route, delete, get, patch, post, put},
 };
@@ -20,8 +20,9 @@ use crate::{
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
             MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService,
-            NewToken, OperatorDoor, PassphraseGiven, PaymentTerms, Refund, Refunded, Revocation,
-            Rotation, Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
+            NewToken, OperatorDoor, PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan,
+            PresentPolicy, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
+            TokenView, TopUp, Unfreezing,
         },
     },
 };
@@ -81,6 +82,9 @@ fn routes() -> Vec<Route> {
         post("/v1/services", add_service, "add_service", "Adds a service to the catalogue"),
         delete("/v1/services/{service_id}", remove_service, "remove_service",
             "Takes a service out of the catalogue"),
+        get("/v1/policy", policy, "export_policy", "The present state as a policy"),
+        post("/v1/policy", apply_policy, "apply_policy",
+            "Applies a policy in one step, or says what would change"),
         get("/v1/ledger", ledger, "ledger",
             "A page of one agent's ledger, or of everybody's, newest first"),
         get("/v1/books", books, "books", "Every book at one synced head, for `verify`"),
@@ -198,6 +202,18 @@ async fn change_mandate(
     Sent(patch): Sent<MandatePatch>,
 ) -> Answer<MandateChanged> {
     asked(&app, async move |engine: Engine| engine.change_mandate(&agent, patch, proof).await).await
+}
+
+async fn policy(State(app): State<App>) -> Answer<PresentPolicy> {
+    asked(&app, async |engine: Engine| engine.policy().await).await
+}
+
+async fn apply_policy(
+    State(app): State<App>,
+    Shown(proof): Shown,
+    Sent(policy): Sent<PolicyAsked, MAX_POLICY>,
+) -> Answer<PolicyPlan> {
+    asked(&app, async move |engine: Engine| engine.apply_policy(policy, proof).await).await
 }
 
 async fn pay(

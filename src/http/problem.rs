@@ -16,7 +16,9 @@ use crate::{
 };
 
 /// The longest body of a request that is read.
-const MAX_BODY: usize = 256 * 1024;
+pub(super) const MAX_BODY: usize = 256 * 1024;
+/// The longest one that holds a whole policy.
+pub(super) const MAX_POLICY: usize = 8 * 1024 * 1024;
 /// The longest body that is let pass by, so that its sender comes to read why it was refused.
 pub(super) const MAX_REFUSED_BODY: usize = 16 * 1024 * 1024;
 /// How long a body may take to arrive.
@@ -102,15 +104,19 @@ pub(super) async fn unknown_method(method: Method, uri: Uri) -> Failure {
     Failure::method_not_allowed(&method, &uri)
 }
 
-/// A body of JSON, read whole and strictly.
-pub(super) struct Sent<T>(pub(super) T);
+/// A body of JSON of at most so many bytes, read whole and strictly.
+pub(super) struct Sent<T, const MOST: usize = MAX_BODY>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+impl<T, S, const MOST: usize> FromRequest<S> for Sent<T, MOST>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let is_json = is_json(request.headers());
-        let reading = tokio::time::timeout(BODY_WITHIN, read(request)).await;
+        let reading = tokio::time::timeout(BODY_WITHIN, read(request, MOST)).await;
         let body = reading.unwrap_or_else(|_| Err(Failure::body_too_slow()))?;
         if !is_json {
             return Err(Failure::not_json());
@@ -126,21 +132,21 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-async fn read(request: Request) -> Result<Vec<u8>, Failure> {
+async fn read(request: Request, most: usize) -> Result<Vec<u8>, Failure> {
     let mut body = request.into_body();
     let (mut read, mut length) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::invalid(format!("the body broke off: {error}")));
         let Ok(data) = frame?.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length <= MAX_BODY {
+        if length <= most {
             read.extend_from_slice(&data);
         } else if length > MAX_REFUSED_BODY {
             break;
         }
     }
-    if length > MAX_BODY {
-        let detail = format!("the body is longer than {MAX_BODY} bytes");
+    if length > most {
+        let detail = format!("the body is longer than {most} bytes");
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
     }
     Ok(read)

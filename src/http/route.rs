@@ -119,7 +119,7 @@ impl<T: JsonSchema> Taken for Asked<T> {
     }
 }
 
-impl<T: JsonSchema> Taken for Sent<T> {
+impl<T: JsonSchema, const MOST: usize> Taken for Sent<T, MOST> {
     fn tell(schemas: &mut Schemas, told: &mut Told) {
         told.body = Some(schemas.sent.subschema_for::<T>());
     }

@@ -171,6 +171,16 @@ impl Book {
         self.runs_since.is_some()
     }
 
+    /// Whether it may never pay again.
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.standing, Standing::Revoked { .. })
+    }
+
+    /// Whether it may not pay for now.
+    pub fn is_frozen(&self) -> bool {
+        matches!(self.standing, Standing::Frozen { .. })
+    }
+
     /// Credited, less what was captured and did not come back; nothing for an allowance.
     pub fn balance(&self) -> Option<Usd> {
         match self.mandate.funding {

@@ -1,6 +1,7 @@
 //! Entries: the immutable lines of the ledger. They hold facts, never commands.
 
-use std::fmt;
+mod applied;
+mod hash;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,43 +17,8 @@ use super::{
     window::Period,
 };
 
-/// A SHA-256 digest, shown as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hash(pub [u8; 32]);
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl Serialize for Hash {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        let wrong = || serde::de::Error::custom("a hash is 64 hexadecimal digits");
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
-    }
-}
+pub use applied::Applied;
+pub use hash::Hash;
 
 /// Who brought a fact about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -294,6 +260,8 @@ pub enum Fact {
         /// The hash of it.
         hash: Phc,
     },
+    /// A policy was applied: what it changed stands behind this, in the same record.
+    PolicyApplied(Applied),
     /// Something happened to the record itself, or to the clock.
     Incident(Incident),
 }
@@ -363,6 +331,7 @@ impl Fact {
             | Self::Incident(
                 Incident::RollbackAccepted { note, .. } | Incident::DamageCut { note, .. },
             ) => note.as_ref(),
+            Self::PolicyApplied(applied) => applied.note.as_ref(),
             Self::Opened { .. }
             | Self::Held(_)
             | Self::Sent { .. }
@@ -402,6 +371,7 @@ impl Fact {
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
             | Self::PassphraseSet { .. }
+            | Self::PolicyApplied(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -431,6 +401,7 @@ impl Fact {
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
             | Self::PassphraseSet { .. }
+            | Self::PolicyApplied(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

@@ -24,6 +24,7 @@ pub mod mandate;
 pub mod money;
 pub mod names;
 pub mod operate;
+pub mod plan;
 pub mod planted;
 pub mod proof;
 pub mod settle;

@@ -273,6 +273,7 @@ impl State {
             | Fact::ServiceRemoved { .. }
             | Fact::Token(_)
             | Fact::PassphraseSet { .. }
+            | Fact::PolicyApplied(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -400,6 +401,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::ServiceRemoved { .. }
         | Fact::Token(_)
         | Fact::PassphraseSet { .. }
+        | Fact::PolicyApplied(_)
         | Fact::Incident(_) => return,
     }
     book.row = None;

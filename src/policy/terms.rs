@@ -1,6 +1,7 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
 mod mandate;
+mod policy;
 mod token;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,10 @@ use super::{
 };
 
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
+pub use policy::{
+    AgentChange, AgentTerms, CapText, Fault, FaultCode, Place, PolicyAsked, PolicyPlan,
+    PolicyTerms, PresentPolicy, SCHEMA, SchemaVersion, ServiceChange, ServiceTerms, Severity,
+};
 pub use token::{
     AgentTokens, NewPassphrase, NewToken, OperatorDoor, PassphraseGiven, Replaced, Rotation,
     Secret, TokenGiven, TokenList, TokenView,

@@ -40,6 +40,12 @@ fn story() -> Vec<(&'static str, Value)> {
         ("change_mandate", json!({"per_call_limit_usd": "0.50", "expires_at": null})),
         ("add_service", json!({"id": "maps", "payee": "Acme Maps", "price_usd": "0.05"})),
         ("list_services", none.clone()),
+        ("export_policy", none.clone()),
+        (
+            "apply_policy",
+            json!({"policy": {"schema": 1, "agents": {"temp": {
+            "caps": ["5.00/day"], "per_call": "0.40"}}}, "note": "tighter"}),
+        ),
         ("pay", json!({"service_id": "maps", "idempotency_key": "k"})),
         ("refund", json!({"amount_usd": "0.01"})),
         ("issue_token", json!({"label": "laptop", "run": "nightly"})),

@@ -1,0 +1,155 @@
+//! What applying a policy would change, worked out on the state as it is.
+//!
+//! The document says what each agent that it names shall have, all of it: what it leaves out is
+//! what a new agent has. Agents and services that it does not name are left alone.
+
+mod review;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    change::{Change, remarks},
+    entry::{Draft, Fact},
+    mandate::{Cap, Funding, Mandate, Service},
+    names::{Handle, RailName},
+    operate::{Act, operator, set_mandate},
+    state::State,
+    terms::{AgentChange, AgentTerms, PolicyPlan, PolicyTerms, ServiceChange, ServiceTerms},
+};
+use review::Review;
+
+/// What a policy is seen in the light of, beside the state.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// The ways in which money can reach a payee.
+    pub rails: Vec<RailName>,
+    /// How far two names are from each other, to find the one that was meant.
+    pub distance: fn(&str, &str) -> usize,
+}
+
+/// What a policy comes to.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What an operator is told; the digest is still to come.
+    pub plan: PolicyPlan,
+    /// What is to be written down.
+    pub drafts: Vec<Draft>,
+    /// All that changes, from what and to what: what the digest is of.
+    pub basis: Basis,
+}
+
+/// All that a policy changes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Basis {
+    services: Vec<(Option<Service>, Service)>,
+    agents: Vec<(Handle, Option<Mandate>, Mandate)>,
+}
+
+/// What `policy` would change at `now`.
+pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp) -> Planned {
+    let mut review = Review::new(state, policy, around, now);
+    let left = |there: usize, named: usize| count(there.saturating_sub(named));
+    let known = policy.services.keys().filter(|id| state.service(id).is_some());
+    let standing = |handle: &Handle| state.book(handle).is_some_and(|book| !book.is_revoked());
+    let named = policy.agents.keys().filter(|handle| standing(handle));
+    let agents = state.books().filter(|book| !book.is_revoked());
+    let plan = PolicyPlan {
+        services_left: left(state.services().count(), known.count()),
+        agents_left: left(agents.count(), named.count()),
+        ..PolicyPlan::default()
+    };
+    let mut planned = Planned { plan, drafts: Vec::new(), basis: Basis::default() };
+    for (id, terms) in &policy.services {
+        review.service(id, terms);
+        planned.service(state, terms.service(id));
+    }
+    for (handle, own) in &policy.agents {
+        let mandate = settled(own.mandate(&policy.defaults));
+        review.agent(handle, own, &mandate);
+        planned.agent(state, handle, mandate, now);
+    }
+    let (faults, untold) = review.faults();
+    planned.plan.faults = faults;
+    planned.plan.faults_untold = untold;
+    planned
+}
+
+impl Planned {
+    fn service(&mut self, state: &State, to: Service) {
+        let from = state.service(&to.id);
+        if from == Some(&to) {
+            self.plan.unchanged = self.plan.unchanged.saturating_add(1);
+            return;
+        }
+        self.plan.gives_more = true;
+        self.plan.services.push(ServiceChange {
+            service_id: to.id.clone(),
+            from: from.map(ServiceTerms::of),
+            to: ServiceTerms::of(&to),
+        });
+        self.drafts.push(operator(None, Fact::ServiceSet(to.clone())));
+        self.basis.services.push((from.cloned(), to));
+    }
+
+    fn agent(&mut self, state: &State, handle: &Handle, to: Mandate, now: Timestamp) {
+        let Some(book) = state.book(handle) else { return self.create(handle, to) };
+        if settled(book.mandate.clone()) == to {
+            self.plan.unchanged = self.plan.unchanged.saturating_add(1);
+            return;
+        }
+        let (from, told) = (book.mandate.clone(), remarks(book, &to, now));
+        let change = AgentChange {
+            handle: handle.clone(),
+            created: false,
+            changes: from.changes(&to),
+            remarks: told,
+        };
+        self.plan.gives_more |= change.loosens();
+        self.plan.agents.push(change);
+        // What cannot be set is among the faults, and then nothing is.
+        if let Ok(Act::Write(drafts)) = set_mandate(state, handle, to.clone(), now) {
+            self.drafts.extend(drafts);
+        }
+        self.basis.agents.push((handle.clone(), Some(from), to));
+    }
+
+    fn create(&mut self, handle: &Handle, to: Mandate) {
+        self.plan.gives_more |= to.funding == Funding::Allowance;
+        self.plan.agents.push(AgentChange {
+            handle: handle.clone(),
+            created: true,
+            changes: granted(&to),
+            remarks: Vec::new(),
+        });
+        let fact = Fact::Opened { mandate: Box::new(to.clone()) };
+        self.drafts.push(operator(Some(handle), fact));
+        self.basis.agents.push((handle.clone(), None, to));
+    }
+}
+
+/// A mandate as its equals are: caps in the order of their periods, times as they are kept.
+fn settled(mut mandate: Mandate) -> Mandate {
+    mandate.caps.sort_by_key(|cap: &Cap| cap.period);
+    let kept = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
+    mandate.expires_at = mandate.expires_at.map(kept);
+    mandate
+}
+
+/// What a new agent gets, beyond what goes without saying.
+fn granted(to: &Mandate) -> Vec<Change> {
+    let blank = AgentTerms { funding: Some(to.funding), ..AgentTerms::default() };
+    let anew = |change: Change| Change { from: None, loosens: false, ..change };
+    let funding = Change {
+        what: "funding".to_owned(),
+        from: None,
+        to: Some(to.funding.to_string()),
+        loosens: false,
+    };
+    let changes = blank.mandate(&AgentTerms::default()).changes(to).into_iter().map(anew);
+    std::iter::once(funding).chain(changes).collect()
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

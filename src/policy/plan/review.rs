@@ -1,0 +1,312 @@
+//! What is wrong with a policy, with the places that have to do with it.
+//!
+//! What an agent has already is never refused: then it is only said. So whatever is exported can
+//! be applied.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Around, count, settled};
+use crate::policy::{
+    book::Book,
+    mandate::{Cap, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
+    names::{Handle, ServiceId},
+    state::State,
+    terms::{AgentTerms, CapText, Fault, FaultCode, Place, PolicyTerms, ServiceTerms, Severity},
+    window::Period,
+};
+
+/// How many errors, and how many warnings, are told.
+const TOLD: usize = 20;
+/// How many names are compared with one that is not known.
+const SEARCHED: usize = 1_000;
+/// How far a name may be from another that is meant.
+const NEAR: usize = 2;
+
+/// The review of one document.
+pub(super) struct Review<'a> {
+    state: &'a State,
+    policy: &'a PolicyTerms,
+    around: &'a Around,
+    now: Timestamp,
+    errors: Vec<Fault>,
+    warnings: Vec<Fault>,
+    untold: usize,
+    /// The first place and code of all that was found.
+    seen: BTreeSet<(String, FaultCode, Severity)>,
+}
+
+/// One agent of it.
+struct Agent<'a> {
+    handle: &'a Handle,
+    own: &'a AgentTerms,
+    defaults: &'a AgentTerms,
+    mandate: &'a Mandate,
+    /// Whether it has all of this already.
+    so_already: bool,
+    present: Option<&'a Mandate>,
+}
+
+impl<'a> Review<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        policy: &'a PolicyTerms,
+        around: &'a Around,
+        now: Timestamp,
+    ) -> Self {
+        let (errors, warnings) = (Vec::new(), Vec::new());
+        Self { state, policy, around, now, errors, warnings, untold: 0, seen: BTreeSet::new() }
+    }
+
+    /// What was found, errors first, and how much more there is.
+    pub(super) fn faults(self) -> (Vec<Fault>, u32) {
+        let faults = self.errors.into_iter().chain(self.warnings).collect();
+        (faults, count(self.untold))
+    }
+
+    /// Tells a fault once for each first place, with words that are made only if they are read.
+    fn tell<H: Into<String>>(
+        &mut self,
+        severity: Severity,
+        code: FaultCode,
+        at: Vec<Place>,
+        words: impl FnOnce(&Self) -> (String, H),
+    ) {
+        // What stands in the defaults is told once, not for every agent.
+        let first = at.first().map(|place| place.pointer.clone()).unwrap_or_default();
+        if !self.seen.insert((first, code, severity)) {
+            return;
+        }
+        let told = |review: &Self| match severity {
+            Severity::Error => review.errors.len(),
+            Severity::Warning => review.warnings.len(),
+        };
+        if told(self) >= TOLD {
+            self.untold = self.untold.saturating_add(1);
+            return;
+        }
+        let (message, hint) = words(self);
+        let fault = Fault { severity, code, message, hint: Some(hint.into()), at };
+        match severity {
+            Severity::Error => self.errors.push(fault),
+            Severity::Warning => self.warnings.push(fault),
+        }
+    }
+
+    pub(super) fn service(&mut self, id: &ServiceId, terms: &ServiceTerms) {
+        let at = |key: &str| vec![place(format!("/services/{id}/{key}"), None)];
+        if terms.price.is_some_and(|price| price.0.is_zero()) {
+            self.tell(Severity::Error, FaultCode::Zero, at("price"), |_| {
+                let hint = "leave `price` out, and what the caller asks is the price";
+                (format!("the price of `{id}` must be above zero"), hint)
+            });
+        }
+        if !self.around.rails.contains(&terms.rail) {
+            self.tell(Severity::Error, FaultCode::RailUnknown, at("rail"), |review| {
+                let known = review.around.rails.iter().map(|rail| format!("`{rail}`"));
+                let hint = format!("there is {}", known.collect::<Vec<_>>().join(", "));
+                (format!("there is no rail `{}`", terms.rail), hint)
+            });
+        }
+    }
+
+    pub(super) fn agent(&mut self, handle: &Handle, own: &AgentTerms, mandate: &Mandate) {
+        let book = self.state.book(handle);
+        if book.is_some_and(Book::is_revoked) {
+            let at = vec![place(format!("/agents/{handle}"), None)];
+            return self.tell(Severity::Error, FaultCode::AgentRevoked, at, |_| {
+                let hint = "take it out of the file; handles are never given twice";
+                (format!("`{handle}` was revoked, which is for good"), hint)
+            });
+        }
+        let present = book.map(|book| &book.mandate);
+        let so_already = present.is_some_and(|present| settled(present.clone()) == *mandate);
+        let defaults = &self.policy.defaults;
+        let agent = Agent { handle, own, defaults, mandate, so_already, present };
+        if let Some(present) = present.filter(|present| present.funding != mandate.funding) {
+            let (at, funding) = (vec![agent.place("funding", None)], present.funding);
+            self.tell(Severity::Error, FaultCode::FundingFixed, at, |_| {
+                let hint = format!("write `funding = \"{funding}\"`, or name another agent");
+                (format!("`{handle}` is funded by {funding}, for good"), hint)
+            });
+        }
+        if let Err(wrong) = mandate.check() {
+            let (code, hint, at) = agent.contradicts(wrong);
+            let words = |_: &Self| (format!("`{handle}`: {wrong}"), hint);
+            self.tell(Severity::Error, code, at, words);
+        }
+        self.limits(&agent);
+        self.services(&agent);
+        if mandate.expires_at.is_some_and(|at| at <= self.now) {
+            let at = vec![agent.place("expires", None)];
+            self.tell(Severity::Warning, FaultCode::Expired, at, |_| {
+                let message = format!("the mandate of `{handle}` is over: nothing is paid");
+                (message, "give a time to come")
+            });
+        }
+    }
+
+    /// A limit that no payment gets to, for a cap stands before it.
+    fn limits(&mut self, agent: &Agent<'_>) {
+        let Some(limit) = agent.mandate.per_call_limit else { return };
+        let tightest = agent.mandate.caps.iter().min_by_key(|cap| cap.amount);
+        let Some(cap) = tightest.filter(|cap| cap.amount < limit) else { return };
+        let least = format!("no payment above {} is ever made", cap.amount);
+        let at = vec![agent.place("per_call", Some(least)), agent.cap(cap, "the cap")];
+        self.tell(Severity::Warning, FaultCode::LimitAboveCap, at, |_| {
+            let (handle, most, during) = (agent.handle, cap.amount, cap.period.during());
+            let message = format!(
+                "the limit of {limit} for one payment of `{handle}` is above its cap of {most} \
+                 {during}"
+            );
+            (message, format!("lower `per_call` to \"{}\", or raise the cap", most.decimal()))
+        });
+    }
+
+    fn services(&mut self, agent: &Agent<'_>) {
+        let Mandate { allow, deny, .. } = agent.mandate;
+        if !allow.is_empty() && allow.is_subset(deny) {
+            let at = vec![agent.place("allow", None), agent.place("deny", None)];
+            let severity = if agent.so_already { Severity::Warning } else { Severity::Error };
+            self.tell(severity, FaultCode::NothingAllowed, at, |_| {
+                let handle = agent.handle;
+                let message = format!("`{handle}` may pay nothing: all it may pay is denied too");
+                let hint = "take something out of `deny`; to stop an agent, freeze or revoke it";
+                (message, hint)
+            });
+        } else {
+            for id in allow.intersection(deny) {
+                let at = vec![
+                    agent.service("allow", id, "this can never match"),
+                    agent.service("deny", id, "what is denied stays unpaid"),
+                ];
+                self.tell(Severity::Warning, FaultCode::DeniedToo, at, |_| {
+                    let message = format!("`{id}` is allowed and denied, and so never paid");
+                    (message, "name it in one of the two lists")
+                });
+            }
+        }
+        for id in self.unknown(allow) {
+            let had = agent.present.is_some_and(|present| present.allow.contains(id));
+            let severity = if had { Severity::Warning } else { Severity::Error };
+            let at = vec![agent.service("allow", id, "not known")];
+            self.tell(severity, FaultCode::ServiceUnknown, at, |review| {
+                let hint = review.nearest(id);
+                (format!("there is no service `{id}`, neither here nor in the catalogue"), hint)
+            });
+        }
+        for id in self.unknown(deny) {
+            let at = vec![agent.service("deny", id, "not known")];
+            self.tell(Severity::Warning, FaultCode::ServiceUnknown, at, |review| {
+                (format!("there is no service `{id}` that could be denied"), review.nearest(id))
+            });
+        }
+    }
+
+    fn unknown<'i>(&self, ids: &'i BTreeSet<ServiceId>) -> Vec<&'i ServiceId> {
+        let is_known = |id: &&ServiceId| {
+            self.policy.services.contains_key(*id) || self.state.service(id).is_some()
+        };
+        ids.iter().filter(|id| !is_known(id)).collect()
+    }
+
+    /// What to do about a service that is not known.
+    fn nearest(&self, id: &ServiceId) -> String {
+        let there = self.state.services().map(|service| &service.id);
+        let known = self.policy.services.keys().chain(there).take(SEARCHED);
+        let far = |known: &&ServiceId| (self.around.distance)(known.as_str(), id.as_str());
+        // Of a short name everything is near.
+        let most = NEAR.min(id.as_str().len() / 2);
+        match known.min_by_key(far).filter(|near| far(near) <= most) {
+            Some(near) => format!("there is `{near}`"),
+            None => format!("add it, as [services.{id}], or take it out"),
+        }
+    }
+}
+
+impl Agent<'_> {
+    /// Where a key stands that this agent has: with it, with the defaults, or nowhere.
+    fn place(&self, key: &str, label: Option<String>) -> Place {
+        let says = |terms: &AgentTerms| match key {
+            "funding" => terms.funding.is_some(),
+            "per_call" => terms.per_call.is_some(),
+            "caps" => terms.caps.is_some(),
+            "allow" => terms.allow.is_some(),
+            "deny" => terms.deny.is_some(),
+            "expires" => terms.expires.is_some(),
+            _ => false,
+        };
+        let handle = self.handle;
+        let pointer = match (says(self.own), says(self.defaults)) {
+            (true, _) => format!("/agents/{handle}/{key}"),
+            (false, true) => format!("/defaults/{key}"),
+            (false, false) => format!("/agents/{handle}"),
+        };
+        place(pointer, label)
+    }
+
+    fn item(&self, key: &str, index: Option<usize>, label: &str) -> Place {
+        let Place { pointer, .. } = self.place(key, None);
+        let item = index.map(|index| format!("{pointer}/{index}"));
+        place(item.unwrap_or(pointer), Some(label.to_owned()))
+    }
+
+    fn caps(&self) -> &[CapText] {
+        self.own.caps.as_ref().or(self.defaults.caps.as_ref()).map_or(&[], Vec::as_slice)
+    }
+
+    fn cap(&self, cap: &Cap, label: &str) -> Place {
+        self.item("caps", self.caps().iter().position(|CapText(one)| one == cap), label)
+    }
+
+    fn service(&self, key: &str, id: &ServiceId, label: &str) -> Place {
+        let (own, defaults) = (self.own, self.defaults);
+        let list = match key {
+            "allow" => own.allow.as_ref().or(defaults.allow.as_ref()),
+            _ => own.deny.as_ref().or(defaults.deny.as_ref()),
+        };
+        self.item(key, list.and_then(|list| list.iter().position(|one| one == id)), label)
+    }
+
+    /// What a contradiction is, what to do about it, and where it is.
+    fn contradicts(&self, wrong: MandateError) -> (FaultCode, String, Vec<Place>) {
+        let caps = || self.caps().iter().enumerate();
+        let of = |period: Period| caps().filter(move |(_, cap)| cap.0.period == period);
+        match wrong {
+            MandateError::AllowanceWithoutCap => (
+                FaultCode::AllowanceWithoutCap,
+                "give it one: `caps = [\"5.00/day\"]`".to_owned(),
+                vec![self.place("funding", None)],
+            ),
+            MandateError::CapTwice(period) => (
+                FaultCode::CapTwice,
+                "keep one of the two".to_owned(),
+                of(period).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
+            ),
+            MandateError::Zero(_) => {
+                let zero = caps().find(|(_, cap)| cap.0.amount.is_zero());
+                let at = match zero {
+                    Some((index, _)) => self.item("caps", Some(index), "nothing could be paid"),
+                    None => self.place("per_call", Some("nothing could be paid".to_owned())),
+                };
+                let hint = "to stop an agent: `pettycash agent freeze`, or `agent revoke`";
+                (FaultCode::Zero, hint.to_owned(), vec![at])
+            }
+            MandateError::TooManyServices => {
+                let key = if self.mandate.allow.is_empty() { "deny" } else { "allow" };
+                let hint = format!("`allow` and `deny` name at most {MAX_SERVICES} together");
+                (FaultCode::TooManyServices, hint, vec![self.place(key, None)])
+            }
+            MandateError::TooManyRolling => (
+                FaultCode::TooManyRolling,
+                format!("keep {MAX_ROLLING} of those that count any hours in a row"),
+                vec![self.place("caps", None)],
+            ),
+        }
+    }
+}
+
+fn place(pointer: String, label: Option<String>) -> Place {
+    Place { pointer, label }
+}

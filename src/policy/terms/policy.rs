@@ -1,0 +1,408 @@
+//! A policy: what agents may spend and what services there are, written down once.
+//!
+//! It is one document, in TOML for people and in JSON over the wire, with the same words. An
+//! [`AgentTerms`] field is one key of it: whoever adds one tells here what it means for a mandate,
+//! and in the reader of the text how it is read.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::Amount;
+use crate::policy::{
+    change::Change,
+    mandate::{Cap, Funding, LocalUse, Mandate, Service},
+    names::{Handle, Note, Payee, RailName, ServiceId},
+    window::Zone,
+};
+
+/// The version of the document that this program reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// The document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTerms {
+    /// The version of the document: 1.
+    pub schema: SchemaVersion,
+    /// What every agent of the document has that it does not say itself.
+    #[serde(default, skip_serializing_if = "AgentTerms::is_empty")]
+    pub defaults: AgentTerms,
+    /// Services of the catalogue, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<ServiceId, ServiceTerms>,
+    /// Agents, by handle. Those that are not named are left as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<Handle, AgentTerms>,
+}
+
+/// The version of a document, which is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct SchemaVersion;
+
+impl TryFrom<u32> for SchemaVersion {
+    type Error = String;
+
+    fn try_from(version: u32) -> Result<Self, String> {
+        let unknown = || format!("schema {version} is not known: this program reads {SCHEMA}");
+        (version == SCHEMA).then_some(Self).ok_or_else(unknown)
+    }
+}
+
+impl From<SchemaVersion> for u32 {
+    fn from(_: SchemaVersion) -> Self {
+        SCHEMA
+    }
+}
+
+impl JsonSchema for SchemaVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SchemaVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "const": SCHEMA})
+    }
+}
+
+/// A cap as it is written: `5.00/day`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CapText(pub Cap);
+
+impl TryFrom<String> for CapText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<CapText> for String {
+    fn from(cap: CapText) -> Self {
+        cap.0.to_string()
+    }
+}
+
+impl JsonSchema for CapText {
+    fn schema_name() -> Cow<'static, str> {
+        "Cap".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+(\\.[0-9]{1,9})?/\
+                        (hour|day|week|month|lifetime|run|(rolling_)?[1-9][0-9]{0,2}h)$",
+            "description": "the most for one window, such as 5.00/day, 20.00/month, 5.00/24h (any \
+                            24 hours in a row) or 1.00/run"
+        })
+    }
+}
+
+/// What a document says of one agent, or of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentTerms {
+    /// Where the money comes from; a balance that is topped up unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Funding")]
+    pub funding: Option<Funding>,
+    /// The most that one payment may cost; no limit unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Amount")]
+    pub per_call: Option<Amount>,
+    /// Bounds on sums, at most one for each period; none unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<CapText>")]
+    pub caps: Option<Vec<CapText>>,
+    /// The zone whose hours, days, weeks and months the caps mean; UTC unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Zone")]
+    pub timezone: Option<Zone>,
+    /// The services it may pay; all of them where the list is empty or left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<ServiceId>")]
+    pub allow: Option<Vec<ServiceId>>,
+    /// The services it may not pay, even where `allow` names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<ServiceId>")]
+    pub deny: Option<Vec<ServiceId>>,
+    /// From when on nothing is paid; never unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
+    pub expires: Option<Timestamp>,
+    /// Whether programs of the operator's own account may use it by naming it; allowed unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LocalUse")]
+    pub local: Option<LocalUse>,
+}
+
+impl AgentTerms {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a mandate is, all of it but what goes without saying.
+    pub fn of(mandate: &Mandate) -> Self {
+        let list = |ids: &std::collections::BTreeSet<ServiceId>| {
+            (!ids.is_empty()).then(|| ids.iter().cloned().collect())
+        };
+        let caps = mandate.caps.iter().copied().map(CapText).collect::<Vec<_>>();
+        Self {
+            funding: Some(mandate.funding),
+            per_call: mandate.per_call_limit.map(Amount),
+            caps: (!caps.is_empty()).then_some(caps),
+            timezone: (mandate.zone != Zone::utc()).then(|| mandate.zone.clone()),
+            allow: list(&mandate.allow),
+            deny: list(&mandate.deny),
+            expires: mandate.expires_at,
+            local: (!mandate.local.is_allowed()).then_some(mandate.local),
+        }
+    }
+
+    /// The whole mandate, with what `defaults` say where this says nothing; not yet checked.
+    pub fn mandate(&self, defaults: &Self) -> Mandate {
+        let caps = self.caps.as_ref().or(defaults.caps.as_ref());
+        let list = |own: &Option<Vec<_>>, default: &Option<Vec<_>>| {
+            own.iter().chain(default).take(1).flatten().cloned().collect()
+        };
+        let zone = self.timezone.as_ref().or(defaults.timezone.as_ref());
+        let limit = self.per_call.or(defaults.per_call);
+        Mandate {
+            funding: self.funding.or(defaults.funding).unwrap_or(Funding::Prepaid),
+            per_call_limit: limit.map(|Amount(limit)| limit),
+            caps: caps.into_iter().flatten().map(|cap| cap.0).collect(),
+            zone: zone.cloned().unwrap_or_else(Zone::utc),
+            allow: list(&self.allow, &defaults.allow),
+            deny: list(&self.deny, &defaults.deny),
+            expires_at: self.expires.or(defaults.expires),
+            local: self.local.or(defaults.local).unwrap_or(LocalUse::Allowed),
+        }
+    }
+}
+
+/// What a document says of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTerms {
+    /// Who gets the money.
+    pub payee: Payee,
+    /// The price of one call; what the caller asks unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Amount")]
+    pub price: Option<Amount>,
+    /// How the money reaches the payee; as a debt that is written down unless said.
+    #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
+    pub rail: RailName,
+}
+
+impl ServiceTerms {
+    /// What a catalogue entry is.
+    pub fn of(service: &Service) -> Self {
+        let (payee, rail) = (service.payee.clone(), service.rail.clone());
+        Self { payee, price: service.price.map(Amount), rail }
+    }
+
+    /// The catalogue entry.
+    pub fn service(&self, id: &ServiceId) -> Service {
+        let (id, payee, rail) = (id.clone(), self.payee.clone(), self.rail.clone());
+        Service { id, payee, price: self.price.map(|Amount(price)| price), rail }
+    }
+}
+
+/// The body that applies a policy, or asks what that would change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyAsked {
+    /// The policy.
+    pub policy: PolicyTerms,
+    /// The `plan` that an earlier answer had: what is changed must be that, or nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// Whether it is only said what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// The present state as a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PresentPolicy {
+    /// Every service, and every agent but the revoked: applied, it changes nothing.
+    pub policy: PolicyTerms,
+    /// Those of the agents that are frozen, which no policy says.
+    pub frozen: Vec<Handle>,
+    /// How many agents are left out because they are revoked.
+    pub revoked: u32,
+}
+
+/// What applying a policy came to, or would.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyPlan {
+    /// Whether it is applied; false where nothing changes, or only that was asked.
+    pub applied: bool,
+    /// A digest of all that changes, from what and to what.
+    pub plan: String,
+    /// Services that are added or changed.
+    pub services: Vec<ServiceChange>,
+    /// Agents that are created or get another mandate.
+    pub agents: Vec<AgentChange>,
+    /// How many services and agents are so already.
+    pub unchanged: u32,
+    /// How many agents are not named, and left as they are.
+    pub agents_left: u32,
+    /// How many services are not named, and left as they are.
+    pub services_left: u32,
+    /// Whether an agent that is there may do more then, or one begins with an allowance.
+    pub gives_more: bool,
+    /// What is wrong with it, or should be known of it; with an error nothing is applied.
+    pub faults: Vec<Fault>,
+    /// How many faults more there are.
+    pub faults_untold: u32,
+}
+
+impl PolicyPlan {
+    /// Whether everything is so already.
+    pub fn is_nothing(&self) -> bool {
+        self.services.is_empty() && self.agents.is_empty()
+    }
+
+    /// Whether nothing of it gives anybody anything.
+    pub fn only_tightens(&self) -> bool {
+        let tightens = |agent: &AgentChange| !agent.created && !agent.loosens();
+        self.services.is_empty() && self.agents.iter().all(tightens)
+    }
+
+    /// Whether it cannot be applied.
+    pub fn is_refused(&self) -> bool {
+        self.faults.iter().any(|fault| fault.severity == Severity::Error)
+    }
+}
+
+/// A service that is added or changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceChange {
+    /// Its name.
+    pub service_id: ServiceId,
+    /// What it is; nothing where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ServiceTerms>,
+    /// What it will be.
+    pub to: ServiceTerms,
+}
+
+/// An agent that is created or gets another mandate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentChange {
+    /// Its name.
+    pub handle: Handle,
+    /// Whether there was none.
+    pub created: bool,
+    /// What differs.
+    pub changes: Vec<Change>,
+    /// What an operator should know of it.
+    pub remarks: Vec<String>,
+}
+
+impl AgentChange {
+    /// Whether it may do more than before.
+    pub fn loosens(&self) -> bool {
+        self.changes.iter().any(|change| change.loosens)
+    }
+}
+
+/// Something that is wrong with a policy, or should be known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fault {
+    /// Whether it stands in the way.
+    pub severity: Severity,
+    /// What, for programs.
+    pub code: FaultCode,
+    /// What, in a sentence.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Where in the document, the first place before others that have to do with it.
+    pub at: Vec<Place>,
+}
+
+/// Whether a fault stands in the way.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nothing is applied.
+    Error,
+    /// It should be known.
+    Warning,
+}
+
+/// A place in a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// A JSON pointer, such as `/agents/scout/caps/0`.
+    pub pointer: String,
+    /// What is to be seen there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident),* $(,)?) => {
+        /// What may be wrong with a policy.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum FaultCode {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl FaultCode {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$code),*];
+        }
+    };
+}
+
+codes! {
+    /// The agent was revoked, which is for good.
+    AgentRevoked,
+    /// Nothing would bound what is spent.
+    AllowanceWithoutCap,
+    /// Two caps for one period.
+    CapTwice,
+    /// A service is allowed and denied.
+    DeniedToo,
+    /// The time is over already.
+    Expired,
+    /// An agent's funding never changes.
+    FundingFixed,
+    /// A limit is above a cap: no payment gets there.
+    LimitAboveCap,
+    /// No service is left that could be paid.
+    NothingAllowed,
+    /// There is no such rail.
+    RailUnknown,
+    /// Neither the document nor the catalogue has the service.
+    ServiceUnknown,
+    /// More rolling caps than a book can carry.
+    TooManyRolling,
+    /// More services than a book can carry.
+    TooManyServices,
+    /// A bound or price of zero.
+    Zero,
+}

@@ -1,0 +1,268 @@
+//! Policies: applied in one step, and shown before.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use jiff::SignedDuration;
+use pettycash::{
+    engine::{EngineError, Proof},
+    policy::terms::{FaultCode, PolicyAsked, PolicyPlan},
+};
+use serde_json::{Value, json};
+
+use crate::support::{dice::Dice, house::House};
+
+fn asked(policy: &Value, more: &Value) -> PolicyAsked {
+    let mut asked = json!({"policy": policy});
+    asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    serde_json::from_value(asked).unwrap()
+}
+
+impl House {
+    async fn apply(&self, policy: &Value) -> Result<PolicyPlan, EngineError> {
+        self.engine.apply_policy(asked(policy, &json!({})), None).await
+    }
+
+    async fn dry(&self, policy: &Value) -> PolicyPlan {
+        let asked = asked(policy, &json!({"dry_run": true}));
+        self.engine.apply_policy(asked, None).await.unwrap()
+    }
+
+    async fn exported(&self) -> Value {
+        serde_json::to_value(self.engine.policy().await.unwrap().policy).unwrap()
+    }
+
+    async fn head(&self) -> u64 {
+        self.engine.books().await.unwrap().head.seq
+    }
+}
+
+fn code(error: &EngineError) -> String {
+    error.problem().code
+}
+
+#[tokio::test]
+async fn all_of_a_policy_is_one_record_or_nothing_of_it() {
+    let house = House::new().await;
+    house.scout().await;
+    let before = house.head().await;
+    let agents = json!({"scout": {"funding": "allowance", "caps": ["1.00/day"]}, "a": {}, "b": {}});
+    let policy = json!({"schema": 1, "agents": agents, "services": {"maps": {"payee": "Maps"}}});
+    let plan = house.apply(&policy).await.unwrap();
+    assert!(plan.applied && plan.gives_more && !plan.only_tightens());
+    assert_eq!(house.head().await, before + 1);
+    assert_eq!(house.outcomes("scout").await, ["mandate_set", "created"]);
+    let mut wrong = policy.clone();
+    wrong["agents"]["a"] = json!({"per_call": "0.10"});
+    wrong["agents"]["b"] = json!({"funding": "allowance"});
+    let refused = house.apply(&wrong).await.unwrap_err();
+    assert_eq!(code(&refused), "policy_refused");
+    assert_eq!(house.outcomes("a").await, ["created"], "nor what was right in it");
+    let again = house.apply(&policy).await.unwrap();
+    assert!(!again.applied && again.is_nothing());
+    assert_eq!((again.unchanged, house.head().await), (4, before + 1));
+    let house = house.reopened().await;
+    assert!(house.apply(&policy).await.unwrap().is_nothing(), "also after a restart");
+}
+
+#[tokio::test]
+async fn what_is_spent_held_and_topped_up_is_as_it_was() {
+    let house = House::new().await;
+    house.scout().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    house.top_up("intern", "2.00").await;
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(paid["outcome"], "paid");
+    let agents = json!({"scout": {"funding": "allowance", "caps": ["0.03/day"]},
+        "intern": {"caps": ["1.00/day"], "timezone": "Asia/Tokyo"}});
+    house.apply(&json!({"schema": 1, "agents": agents})).await.unwrap();
+    let balance = house.call("get_balance", "intern", json!({})).await;
+    assert_eq!(balance["balance_usd"], "2.00");
+    let denied = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(denied["breached"][0]["used_usd"], "0.02", "{denied}");
+    assert_eq!(denied["code"], "cap_exceeded");
+}
+
+#[tokio::test]
+async fn what_only_tightens_takes_no_proof_and_is_decided_on_the_newest_state() {
+    let house = House::new().await;
+    house.scout().await;
+    house.engine.set_passphrase("correct horse battery".into(), None).await.unwrap();
+    let with = |caps: &str| {
+        let scout = json!({"funding": "allowance", "per_call": "0.25", "caps": [caps]});
+        json!({"schema": 1, "agents": {"scout": scout}})
+    };
+    let tighter = house.apply(&with("4.00/day")).await.unwrap();
+    assert!(tighter.applied && tighter.only_tightens());
+    let looser = house.apply(&with("4.01/day")).await.unwrap_err();
+    assert_eq!(code(&looser), "operator_proof_required");
+    let proof = Proof::Passphrase("correct horse battery".into());
+    let looser = house.engine.apply_policy(asked(&with("4.01/day"), &json!({})), Some(proof)).await;
+    assert!(looser.unwrap().applied);
+    let other = json!({"schema": 1, "services": {"search": {"payee": "Mallory", "price": "0.02"}}});
+    assert_eq!(code(&house.apply(&other).await.unwrap_err()), "operator_proof_required");
+    let new = json!({"schema": 1, "agents": {"new": {}}});
+    assert_eq!(code(&house.apply(&new).await.unwrap_err()), "operator_proof_required");
+    assert!(house.dry(&new).await.gives_more.eq(&false), "it starts at zero");
+}
+
+#[tokio::test]
+async fn a_plan_names_what_it_changes_and_nothing_else() {
+    let house = House::new().await;
+    house.scout().await;
+    let policy = json!({"schema": 1, "agents": {"scout": {"funding": "allowance",
+        "caps": ["2.00/day"]}, "new": {"caps": ["1.00/day"]}}});
+    let plan = house.dry(&policy).await.plan;
+    house.pay("scout", json!({"service_id": "search"})).await;
+    house.agent(json!({"handle": "other", "funding": "prepaid"})).await;
+    house.pass(SignedDuration::from_hours(30));
+    assert_eq!(house.dry(&policy).await.plan, plan, "what was paid is not of it, nor the time");
+    let shown = |plan: &str| asked(&policy, &json!({"plan": plan}));
+    let wrong = house.engine.apply_policy(shown("0"), None).await.unwrap_err();
+    assert_eq!(code(&wrong), "policy_changed");
+    house.agent(json!({"handle": "new", "funding": "prepaid"})).await;
+    let late = house.engine.apply_policy(shown(&plan), None).await.unwrap_err();
+    assert_eq!(code(&late), "policy_changed", "what was new is there");
+    let plan = house.dry(&policy).await.plan;
+    assert!(house.engine.apply_policy(shown(&plan), None).await.unwrap().applied);
+}
+
+#[tokio::test]
+async fn a_revoked_agent_is_never_set_and_never_given_again() {
+    let house = House::new().await;
+    house.scout().await;
+    house.revoke("scout").await;
+    let policy = json!({"schema": 1, "agents": {"scout": {"funding": "allowance",
+        "per_call": "0.25", "caps": ["5.00/day"]}}});
+    let plan = house.dry(&policy).await;
+    assert_eq!(plan.faults[0].code, FaultCode::AgentRevoked);
+    assert_eq!(plan.faults[0].at[0].pointer, "/agents/scout");
+    assert_eq!(code(&house.apply(&policy).await.unwrap_err()), "policy_refused");
+    assert_eq!(house.exported().await["agents"], Value::Null);
+    assert_eq!(house.engine.policy().await.unwrap().revoked, 1);
+}
+
+#[tokio::test]
+async fn what_one_agent_has_already_is_no_leave_for_another() {
+    let house = House::new().await;
+    house.agent(json!({"handle": "old", "funding": "prepaid", "allow": ["ghost"]})).await;
+    let with =
+        |agents: Value| json!({"schema": 1, "defaults": {"allow": ["ghost"]}, "agents": agents});
+    assert!(!house.dry(&with(json!({"old": {}}))).await.is_refused());
+    let plan = house.dry(&with(json!({"old": {}, "young": {}}))).await;
+    assert!(plan.is_refused(), "{:?}", plan.faults);
+}
+
+/// Terms of an agent, of which some contradict themselves.
+fn terms(dice: &mut Dice, funding: &str) -> Value {
+    let mut terms = json!({"funding": funding});
+    let amounts = ["0.01", "0.250", "1", "9.999999999", "123.45"];
+    let periods = ["hour", "day", "week", "month", "lifetime", "24h", "rolling_7h", "run"];
+    let services = ["search", "report", "maps", "ads", "gone"];
+    let caps: BTreeSet<_> = (0..dice.below(4)).map(|_| dice.one(&periods)).collect();
+    let mut caps: Vec<String> =
+        caps.into_iter().map(|period| format!("{}/{period}", dice.one(&amounts))).collect();
+    if dice.below(2) == 0 {
+        caps.reverse();
+    }
+    terms["caps"] = json!(caps);
+    for list in ["allow", "deny"] {
+        let named: Vec<_> = (0..dice.below(4)).map(|_| dice.one(&services)).collect();
+        if dice.below(2) == 0 {
+            terms[list] = json!(named);
+        }
+    }
+    let others = [
+        ("per_call", json!(dice.one(&amounts))),
+        ("timezone", json!(dice.one(&["UTC", "Europe/Paris", "Asia/Kathmandu"]))),
+        (
+            "expires",
+            json!(dice.one(&["2020-01-01T00:00:00Z", "2030-06-01T12:00:00.123456789+02:00"])),
+        ),
+        ("local", json!(dice.one(&["allowed", "barred"]))),
+    ];
+    for (key, value) in others {
+        if dice.below(2) == 0 {
+            terms[key] = value;
+        }
+    }
+    terms
+}
+
+/// Any policy, some of which are refused.
+fn policy(dice: &mut Dice) -> Value {
+    let mut agents = json!({});
+    for n in (0..6).filter(|_| dice.below(2) == 0).collect::<Vec<_>>() {
+        let funding = if n % 2 == 0 { "allowance" } else { "prepaid" };
+        agents[format!("a{n}")] = terms(dice, funding);
+    }
+    let mut services = json!({});
+    for name in ["search", "maps", "ads"] {
+        if dice.below(3) == 0 {
+            services[name] = json!({"payee": dice.one(&["Acme", "Łódź \"x\"", "O'Neill \\ #"])});
+        }
+    }
+    json!({"schema": 1, "agents": agents, "services": services})
+}
+
+#[tokio::test]
+async fn whatever_is_exported_changes_nothing_where_it_is_applied() {
+    let mut dice = Dice(7);
+    let (mut applied, mut refused) = (0, 0);
+    let mut house = House::new().await;
+    for round in 0..300 {
+        let policy = policy(&mut dice);
+        let dry = house.dry(&policy).await;
+        match house.apply(&policy).await {
+            Ok(done) => {
+                applied += 1;
+                assert!(house.dry(&policy).await.is_nothing(), "{policy}");
+                assert_eq!((dry.plan, dry.agents.len()), (done.plan, done.agents.len()));
+            }
+            Err(error) => {
+                refused += 1;
+                assert_eq!(code(&error), "policy_refused", "{error}");
+                assert!(dry.is_refused());
+            }
+        }
+        // A service that is removed stays named by mandates.
+        if round % 7 == 0 {
+            let _ = house.engine.remove_service(&"maps".parse().unwrap()).await;
+        }
+        if round % 50 == 0 {
+            house = house.reopened().await;
+        }
+        let exported = house.exported().await;
+        let plan = house.dry(&exported).await;
+        assert!(plan.is_nothing() && !plan.is_refused(), "{exported}: {:?}", plan.faults);
+        assert_eq!((plan.agents_left, plan.services_left), (0, 0));
+        let head = house.head().await;
+        assert!(!house.apply(&exported).await.unwrap().applied);
+        assert_eq!(house.head().await, head, "nothing is written");
+    }
+    assert!(applied > 30 && refused > 30, "{applied} applied, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_policy_of_thousands_is_one_step_and_one_of_too_many_is_none() {
+    let house = House::new().await;
+    let many = |agents: usize, services: usize| {
+        let mut allow = String::new();
+        (0..services).for_each(|n| write!(allow, ",\"{}{n:02}\"", "s".repeat(61)).unwrap());
+        let deny: Value =
+            serde_json::from_str(&format!("[{}]", allow.trim_start_matches(','))).unwrap();
+        let terms = json!({"funding": "allowance", "caps": ["5.00/day"], "deny": deny});
+        let agents: serde_json::Map<_, _> =
+            (0..agents).map(|n| (format!("agent-{n}"), json!({}))).collect();
+        json!({"schema": 1, "defaults": terms, "agents": agents})
+    };
+    let before = house.head().await;
+    let large = house.apply(&many(2_500, 60)).await.unwrap_err();
+    assert_eq!(code(&large), "policy_too_large", "{large}");
+    assert_eq!(house.head().await, before);
+    assert_eq!(house.engine.agents().await.unwrap().agents.len(), 0);
+    let plan = house.apply(&many(2_500, 0)).await.unwrap();
+    assert_eq!((plan.agents.len(), house.head().await), (2_500, before + 1));
+    let house = house.reopened().await;
+    assert_eq!(house.engine.agents().await.unwrap().agents.len(), 2_500);
+    assert_eq!(house.outcomes("agent-7").await, ["created"]);
+}
