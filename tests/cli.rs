@@ -7,6 +7,7 @@ mod exiting;
 mod freezing;
 mod mandates;
 mod paying;
+mod policies;
 mod proving;
 mod recovering;
 mod shell;
@@ -148,7 +149,8 @@ fn every_command_of_the_readme_works() {
     let desk = Desk::new();
     let lines = readme_lines();
     assert!(lines.len() >= 10, "{lines:?}");
-    for line in lines {
+    // Those with a file are tried with one, by a shell.
+    for line in lines.into_iter().filter(|line| !line.contains("policy.toml")) {
         // A secret is told of beside it.
         let Output { status, stderr, .. } = desk.run(&line);
         let stderr = String::from_utf8(stderr).unwrap();

@@ -47,6 +47,7 @@ fn contract(tools: &[Value]) -> Vec<(String, String)> {
     };
     let codes: Vec<Value> = Code::ALL.iter().copied().map(row).collect();
     files.push(("denials.json".to_owned(), pretty(&codes.into())));
+    files.push(("policy.schema.json".to_owned(), pretty(&pettycash::cli::policy_schema())));
     files.push(("openapi.json".to_owned(), pretty(&pettycash::http::openapi().into())));
     files
 }

@@ -1,11 +1,14 @@
 //! The command line: one file per verb.
 
 mod agent;
+mod apply;
 mod completions;
 mod connect;
 mod demo;
+mod diff;
 mod doctor;
 mod expiry;
+mod export_policy;
 mod init;
 mod ledger;
 mod man;
@@ -15,6 +18,7 @@ mod operator;
 mod output;
 pub mod owner;
 mod pay;
+mod policy;
 mod program;
 mod proof;
 mod recover;
@@ -38,6 +42,7 @@ use serde_json::json;
 use crate::home::Home;
 pub use expiry::{Expiry, expiry};
 use output::{Output, exit_code, report};
+pub use policy::{PolicyMistake, policy_schema};
 pub use serve::idle_exit;
 
 /// Petty cash for AI agents: a budget with hard caps, a ledger and an off switch, over MCP.
@@ -90,6 +95,12 @@ enum Verb {
     Operator(operator::Args),
     /// Show and change what an agent may spend
     Mandate(mandate::Args),
+    /// Set agents, mandates and services as a file says, in one step
+    Apply(apply::Args),
+    /// Say what a policy's file would change, and change nothing
+    Diff(diff::Args),
+    /// Print the present agents, mandates and services as a policy's file
+    ExportPolicy(export_policy::Args),
     /// Add to an agent's balance
     TopUp(top_up::Args),
     /// Pay a service as an agent, to see what it would be told
@@ -168,6 +179,9 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Agent(args) => agent::run(args, &home()?, output),
         Verb::Operator(args) => operator::run(args, &home()?, output),
         Verb::Mandate(args) => mandate::run(args, &existing()?, output),
+        Verb::Apply(args) => apply::run(args, &home()?, output),
+        Verb::Diff(args) => diff::run(&args, &home()?, output),
+        Verb::ExportPolicy(args) => export_policy::run(&args, &existing()?, output),
         Verb::Pay(args) => pay::run(args, &existing()?, output),
         Verb::Refund(args) => refund::run(args, &existing()?, output),
         Verb::Recover(args) => recover::run(args, &existing()?, output),

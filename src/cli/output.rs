@@ -8,7 +8,7 @@ use std::{
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::owner;
 use crate::{
@@ -50,6 +50,9 @@ pub(super) enum Failure {
     /// It takes an operator.
     #[error("{message}")]
     OperatorNeeded { message: String, hint: String },
+    /// A policy's file has mistakes.
+    #[error("{message}")]
+    Policy { message: String, rendered: String, mistakes: Vec<Value> },
     /// The record does not verify.
     #[error("the record does not verify: {}", problems.join("; "))]
     Unverified { problems: Vec<String> },
@@ -129,9 +132,16 @@ pub(super) fn report(error: &anyhow::Error, output: Output) {
         if let Some(hint) = hint {
             problem["hint"] = json!(hint);
         }
+        if let Some(Failure::Policy { mistakes, .. }) = failure(error) {
+            problem["mistakes"] = json!(mistakes);
+        }
         format!("{}\n", json!({"error": problem}))
     } else {
-        let mut text = format!("error: {}\n", plain(&error.to_string()));
+        let mut text = String::new();
+        if let Some(Failure::Policy { rendered, .. }) = failure(error) {
+            let _ = writeln!(text, "{rendered}\n");
+        }
+        let _ = writeln!(text, "error: {}", plain(&error.to_string()));
         for cause in causes {
             let _ = writeln!(text, "cause: {}", plain(&cause));
         }
@@ -151,7 +161,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(UNWRITABLE);
     }
     ExitCode::from(match (failure(error), client(error)) {
-        (Some(Failure::Usage { .. }), _) => USAGE,
+        (Some(Failure::Usage { .. } | Failure::Policy { .. }), _) => USAGE,
         (Some(Failure::Unverified { .. }), _) => UNVERIFIED,
         (Some(Failure::OperatorNeeded { .. }), _) => OPERATOR_NEEDED,
         (None, Some(ClientError::Problem(problem)))
@@ -179,6 +189,7 @@ fn word(error: &anyhow::Error) -> String {
     match (failure(error), client(error)) {
         (Some(Failure::Usage { .. }), _) => "usage".to_owned(),
         (Some(Failure::Config { .. }), _) => "client_config".to_owned(),
+        (Some(Failure::Policy { .. }), _) => "policy_invalid".to_owned(),
         (Some(Failure::Unverified { .. }), _) => "verification_failed".to_owned(),
         (Some(Failure::OperatorNeeded { .. }), _) => "operator_needed".to_owned(),
         (_, Some(ClientError::Problem(problem))) => problem.code.clone(),
@@ -199,6 +210,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                  earlier one"
                 .to_owned(),
         ),
+        Some(Failure::Policy { .. }) => None,
         None => owner::hint(error),
     }
 }

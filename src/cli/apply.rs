@@ -1,0 +1,86 @@
+//! `pettycash apply`: agents, mandates and services as a file says, in one step.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{
+    output::{Output, wait},
+    owner,
+    policy::{Written, words},
+    proof::{Proving, guard},
+};
+use crate::{
+    client::Operator,
+    home::Home,
+    policy::{names::Note, terms::PolicyAsked},
+};
+
+/// `pettycash apply …`
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Args {
+    /// The policy, in TOML; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Why, in your own words: it is written down with what changes
+    #[arg(long)]
+    note: Option<Note>,
+    #[command(flatten)]
+    proving: Proving,
+}
+
+const HELP: &str = "\
+Examples:
+  pettycash apply policy.toml --dry-run
+  pettycash apply policy.toml --note \"search is cheaper now\"
+  pettycash export-policy > policy.toml       to begin with what there is
+
+A file:
+  schema = 1
+
+  [defaults]                      for every agent below; what it says itself wins
+  per_call = \"0.25\"               money in quotes, so that it stays exact
+
+  [services.search]
+  payee = \"Acme Search\"
+  price = \"0.02\"                  without it, what the caller asks is the price
+
+  [agents.scout]
+  funding = \"allowance\"           or \"prepaid\", which begins at zero; it never changes
+  caps = [\"5.00/day\", \"20.00/month\"]
+  timezone = \"Europe/Paris\"
+  allow = [\"search\"]              and `deny`; without `allow`, every service
+  expires = 2030-12-31T00:00:00Z
+  local = \"barred\"                by token only
+
+An agent gets all that the file says of it, and nothing else: what is left out is as with a new
+agent. Agents and services that are not in the file stay as they are; so do balances. It is done
+in one step: all of it, or nothing.";
+
+pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
+    let Args { file, dry_run, note, proving } = args;
+    let written = Written::load(&file)?;
+    let operator = owner::operator(home);
+    wait(async {
+        let terms = written.terms.clone();
+        let asked = PolicyAsked { policy: terms, plan: None, note, dry_run: true };
+        let plan = operator.apply_policy(&asked).await?;
+        written.tell(&plan, output)?;
+        if dry_run || plan.is_nothing() {
+            output.print(&plan, || words(&plan))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if plan.gives_more {
+            guard(&operator).await?;
+        }
+        // What is changed must be what was shown.
+        let asked = PolicyAsked { plan: Some(plan.plan.clone()), dry_run: false, ..asked };
+        let what = async || Ok(words(&plan));
+        let act = async |operator: &Operator| operator.apply_policy(&asked).await;
+        let applied = proving.prove(&operator, what, act).await?;
+        output.print(&applied, || words(&applied))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

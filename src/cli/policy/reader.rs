@@ -1,0 +1,327 @@
+//! Reading a policy's text, key by key: each value is tried alone, so that each mistake has its
+//! place and one does not hide another.
+
+use std::{collections::BTreeMap, ops::Range, str::FromStr};
+
+use schemars::{JsonSchema, schema_for};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use toml_edit::{Document, Item, Key, TableLike, Value as Toml};
+
+use super::mistake::{Code, Mistake, Mistakes};
+use crate::policy::{
+    names::{Handle, NameError, ServiceId},
+    terms::{AgentTerms, PolicyTerms},
+};
+
+/// How far a key may be from one that is meant.
+const NEAR: usize = 3;
+
+/// What a key takes, where its name does not say.
+const HINTS: [(&str, &str); 10] = [
+    ("schema", "write `schema = 1`"),
+    ("funding", "write \"prepaid\" or \"allowance\""),
+    ("per_call", "write dollars in quotes, such as \"0.25\""),
+    ("price", "write dollars in quotes, such as \"0.02\""),
+    ("caps", "write a list such as [\"5.00/day\", \"20.00/month\"]"),
+    ("timezone", "write a zone such as \"Europe/Paris\""),
+    ("allow", "write a list of services such as [\"search\"]"),
+    ("deny", "write a list of services such as [\"search\"]"),
+    ("expires", "write a time with its offset, such as 2030-12-31T00:00:00Z"),
+    ("local", "write \"allowed\" or \"barred\""),
+];
+
+/// Where in the text the parts of a document stand, by JSON pointer.
+#[derive(Debug, Default)]
+pub(super) struct Places(BTreeMap<String, Range<usize>>);
+
+impl Places {
+    /// The place of that part, or of what it is part of.
+    pub(super) fn find(&self, pointer: &str) -> Range<usize> {
+        let mut pointer = pointer;
+        loop {
+            if let Some(found) = self.0.get(pointer) {
+                return found.clone();
+            }
+            let Some((above, _)) = pointer.rsplit_once('/') else { return 0..0 };
+            pointer = above;
+        }
+    }
+}
+
+/// Reads a text; nothing where it is no document at all.
+pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> (Option<PolicyTerms>, Places) {
+    let mut reader = Reader { text, mistakes, places: Places::default() };
+    let terms = reader.document();
+    (terms, reader.places)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    mistakes: &'a mut Mistakes,
+    places: Places,
+}
+
+impl Reader<'_> {
+    fn document(&mut self) -> Option<PolicyTerms> {
+        let document = match Document::parse(self.text) {
+            Ok(document) => document,
+            Err(error) => {
+                let at = error.span().unwrap_or(self.text.len()..self.text.len());
+                let message = format!("this is no TOML: {}", error.message().replace('\n', ", "));
+                let hint = "nothing else is looked at before this is right";
+                self.mistakes.push(Mistake::new(Code::TomlSyntax, message, hint, at));
+                return None;
+            }
+        };
+        let root = document.as_table();
+        let shape = Shape::of::<PolicyTerms>();
+        let mut terms = PolicyTerms::default();
+        for (key, item) in entries(root) {
+            self.keep(key, key.get(), item);
+            match key.get() {
+                "schema" => {
+                    self.value::<PolicyTerms>(key, item, &Map::new());
+                }
+                "defaults" => {
+                    let shape = Shape::of::<AgentTerms>();
+                    terms.defaults = self.table(key, item, "defaults", &shape).unwrap_or_default();
+                }
+                "services" => terms.services = self.named::<ServiceId, _>(key, item),
+                "agents" => terms.agents = self.named::<Handle, _>(key, item),
+                _ => self.unknown(key, &shape, ""),
+            }
+        }
+        if root.get("schema").is_none() {
+            let message = "`schema` is missing: which version of the document is it?".to_owned();
+            let hint = "write `schema = 1` at the top";
+            self.mistakes.push(Mistake::new(Code::KeyMissing, message, hint, 0..0));
+        }
+        Some(terms)
+    }
+
+    /// Tables by name: the agents, or the services.
+    fn named<N, T>(&mut self, key: &Key, item: &Item) -> BTreeMap<N, T>
+    where
+        N: FromStr<Err = NameError> + Ord,
+        T: DeserializeOwned + JsonSchema,
+    {
+        let mut all = BTreeMap::new();
+        let Some(table) = self.table_of(key, item) else { return all };
+        let shape = Shape::of::<T>();
+        for (name, item) in entries(table) {
+            let pointer = format!("{}/{}", key.get(), name.get());
+            self.keep(name, &pointer, item);
+            match name.get().parse::<N>() {
+                Ok(id) => {
+                    if let Some(terms) = self.table(name, item, &pointer, &shape) {
+                        all.insert(id, terms);
+                    }
+                }
+                Err(rule) => {
+                    let message = format!("`{}` is no name", name.get());
+                    let at = at(name);
+                    let mistake = Mistake::new(Code::NameInvalid, message, &rule.to_string(), at);
+                    self.mistakes.push(mistake);
+                }
+            }
+        }
+        all
+    }
+
+    /// A table of known keys.
+    fn table<T: DeserializeOwned>(
+        &mut self,
+        key: &Key,
+        item: &Item,
+        pointer: &str,
+        shape: &Shape,
+    ) -> Option<T> {
+        let table = self.table_of(key, item)?;
+        let mut whole = Map::new();
+        let mut sound = true;
+        for (key, item) in entries(table) {
+            self.keep(key, &format!("{pointer}/{}", key.get()), item);
+            if !shape.keys.iter().any(|name| name == key.get()) {
+                self.unknown(key, shape, pointer);
+                continue;
+            }
+            match self.value::<T>(key, item, &shape.needed) {
+                Some(value) => drop(whole.insert(key.get().to_owned(), value)),
+                None => sound = false,
+            }
+        }
+        let needed = shape.needed.keys();
+        let missing: Vec<&String> = needed.filter(|key| !table.contains_key(key)).collect();
+        for needed in &missing {
+            let message = format!("`{needed}` is missing");
+            let hint = format!("write `{needed} = \"…\"`");
+            let at = at(key);
+            self.mistakes.push(Mistake::new(Code::KeyMissing, message, &hint, at));
+        }
+        let whole = Value::Object(whole);
+        (sound && missing.is_empty()).then(|| serde_json::from_value(whole).ok()).flatten()
+    }
+
+    fn table_of<'i>(&mut self, key: &Key, item: &'i Item) -> Option<&'i dyn TableLike> {
+        let table = item.as_table_like();
+        if table.is_none() {
+            let message = format!("`{}` is no table", key.get());
+            let hint = "write [agents.scout], [services.search] or [defaults], and its keys below";
+            let at = item.span().unwrap_or_else(|| at(key));
+            self.mistakes.push(Mistake::new(Code::NoTable, message, hint, at));
+        }
+        table
+    }
+
+    /// The value of a key, if the key takes it.
+    fn value<T: DeserializeOwned>(
+        &mut self,
+        key: &Key,
+        item: &Item,
+        standing_in: &Map<String, Value>,
+    ) -> Option<Value> {
+        let takes = |value: &Value| {
+            let mut alone = standing_in.clone();
+            alone.insert(key.get().to_owned(), value.clone());
+            serde_json::from_value::<T>(Value::Object(alone)).map(drop)
+        };
+        let Some(whole) = item.as_value() else {
+            self.invalid(key, at(key), &"a value is expected, and this is a table");
+            return None;
+        };
+        let value = json_of(whole);
+        let Err(error) = takes(&value) else { return Some(value) };
+        let list = whole.as_array().filter(|list| !list.is_empty());
+        // A list that is wrong as a whole is so for one of its items, if for any reason.
+        let Some(list) = list.filter(|_| takes(&json!([])).is_ok()) else {
+            self.wrong(key, whole, &error, |text| takes(&text).is_ok());
+            return None;
+        };
+        for one in list {
+            if let Err(error) = takes(&json!([json_of(one)])) {
+                self.wrong(key, one, &error, |text| takes(&json!([text])).is_ok());
+            }
+        }
+        None
+    }
+
+    /// Tells what is wrong with a value, or an item of a list.
+    fn wrong(
+        &mut self,
+        key: &Key,
+        value: &Toml,
+        error: &serde_json::Error,
+        takes: impl Fn(Value) -> bool,
+    ) {
+        let at = value.span().unwrap_or_else(|| at(key));
+        let written = self.text.get(at.clone()).unwrap_or_default();
+        if matches!(value, Toml::Integer(_) | Toml::Float(_)) && key.get() != "schema" {
+            let quoted = takes(Value::from(written));
+            let hint = if quoted {
+                format!("write \"{written}\", in quotes: so money stays exact")
+            } else {
+                hint(key.get()).to_owned()
+            };
+            let message = format!("`{}` is a number without quotes", key.get());
+            return self.mistakes.push(Mistake::new(Code::Unquoted, message, &hint, at));
+        }
+        self.invalid(key, at, error);
+    }
+
+    fn invalid(&mut self, key: &Key, at: Range<usize>, why: &dyn std::fmt::Display) {
+        let message = format!("`{}`: {why}", key.get());
+        self.mistakes.push(Mistake::new(Code::ValueInvalid, message, hint(key.get()), at));
+    }
+
+    fn unknown(&mut self, key: &Key, shape: &Shape, pointer: &str) {
+        let known = &shape.keys;
+        let distance = |name: &&String| strsim::damerau_levenshtein(name, key.get());
+        let near = known.iter().min_by_key(distance).filter(|near| distance(near) <= NEAR);
+        let begins = |name: &&String| {
+            key.get().split('_').any(|part| part.len() > 2 && name.starts_with(part))
+        };
+        let hint = match near.or_else(|| known.iter().find(begins)) {
+            Some(near) => format!("there is `{near}`"),
+            None => format!("there are {}", list(known)),
+        };
+        let whose = if pointer.is_empty() {
+            "here"
+        } else {
+            &format!("in `{}`", pointer.replace('/', "."))
+        };
+        let message = format!("there is no key `{}` {whose}", key.get());
+        let at = at(key);
+        self.mistakes.push(Mistake::new(Code::KeyUnknown, message, &hint, at));
+    }
+
+    /// Keeps the place of a part, and of the items of a list.
+    fn keep(&mut self, key: &Key, pointer: &str, item: &Item) {
+        let value = item.as_value().filter(|value| !value.is_inline_table());
+        let at = value.and_then(Toml::span).unwrap_or_else(|| at(key));
+        for (index, one) in value.and_then(Toml::as_array).into_iter().flatten().enumerate() {
+            if let Some(at) = one.span() {
+                self.places.0.insert(format!("/{pointer}/{index}"), at);
+            }
+        }
+        self.places.0.insert(format!("/{pointer}"), at);
+    }
+}
+
+fn at(key: &Key) -> Range<usize> {
+    key.span().unwrap_or(0..0)
+}
+
+/// The keys of a table with what stands there.
+fn entries(table: &dyn TableLike) -> impl Iterator<Item = (&Key, &Item)> {
+    table.iter().filter_map(|(name, _)| table.get_key_value(name))
+}
+
+/// The keys of a table.
+struct Shape {
+    /// Those that it may have.
+    keys: Vec<String>,
+    /// Those that it must have, each with something that will do.
+    needed: Map<String, Value>,
+}
+
+impl Shape {
+    fn of<T: JsonSchema>() -> Self {
+        let schema = schema_for!(T).to_value();
+        let keys = schema["properties"].as_object().into_iter().flatten();
+        let needed = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        Self {
+            keys: keys.map(|(key, _)| key.clone()).collect(),
+            needed: needed.map(|key| (key.to_owned(), json!("x"))).collect(),
+        }
+    }
+}
+
+fn hint(key: &str) -> &'static str {
+    HINTS
+        .iter()
+        .find(|(name, _)| *name == key)
+        .map_or("see `pettycash apply --help`", |(_, hint)| hint)
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn json_of(value: &Toml) -> Value {
+    match value {
+        Toml::String(text) => json!(text.value()),
+        Toml::Integer(number) => json!(number.value()),
+        // What is no number in JSON is no value of any key either.
+        Toml::Float(number) => {
+            let number = *number.value();
+            json!(if number.is_finite() { number } else { f64::MAX })
+        }
+        Toml::Boolean(flag) => json!(flag.value()),
+        Toml::Datetime(time) => json!(time.value().to_string()),
+        Toml::Array(list) => list.iter().map(json_of).collect(),
+        Toml::InlineTable(table) => {
+            table.iter().map(|(key, value)| (key.to_owned(), json_of(value))).collect()
+        }
+    }
+}

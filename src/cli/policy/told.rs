@@ -1,0 +1,99 @@
+//! What a policy changes, in words.
+
+use crate::{
+    cli::{
+        output::{plain, table},
+        words::amount,
+    },
+    policy::{
+        change::Change,
+        terms::{AgentChange, PolicyPlan, ServiceChange, ServiceTerms},
+    },
+};
+
+/// The most services, and the most agents, that a terminal is told of one by one.
+const TOLD: usize = 50;
+
+/// What changes, and what became of it.
+pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
+    let mut told: Vec<String> = Vec::new();
+    told.extend(plan.services.iter().take(TOLD).map(service));
+    told.extend(untold(plan.services.len(), "services"));
+    told.extend(plan.agents.iter().take(TOLD).map(agent));
+    told.extend(untold(plan.agents.len(), "agents"));
+    told.extend(left(plan.agents_left, "agent"));
+    told.extend(left(plan.services_left, "service"));
+    told.push(match (plan.applied, plan.is_nothing()) {
+        (true, _) => format!("Applied: {}.", sum(plan)),
+        (false, true) => "Everything is so already: nothing to do.".to_owned(),
+        (false, false) => format!("Nothing is applied yet; it would be {}.", sum(plan)),
+    });
+    told.join("\n")
+}
+
+fn sum(plan: &PolicyPlan) -> String {
+    let created = plan.agents.iter().filter(|agent| agent.created).count();
+    let parts = [
+        (created, "agent created", "agents created"),
+        (plan.agents.len() - created, "agent changed", "agents changed"),
+        (plan.services.len(), "service set", "services set"),
+    ];
+    let parts = parts.iter().filter(|(count, ..)| *count > 0);
+    let parts =
+        parts.map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn untold(count: usize, what: &str) -> Option<String> {
+    (count > TOLD).then(|| format!("… and {} more {what}: --json tells all", count - TOLD))
+}
+
+fn left(count: u32, what: &str) -> Option<String> {
+    let words = if count == 1 {
+        "is not in the file: left as it is"
+    } else {
+        "are not in the file: left as they are"
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    (count > 0).then(|| format!("{count} {what}{plural} {words}."))
+}
+
+fn service(change: &ServiceChange) -> String {
+    let ServiceChange { service_id, from, to } = change;
+    match from {
+        None => format!("+ service {service_id}: {}", paid(to)),
+        Some(from) => format!("~ service {service_id}: {} → {}   gives more", paid(from), paid(to)),
+    }
+}
+
+fn paid(terms: &ServiceTerms) -> String {
+    let ServiceTerms { payee, price, rail } = terms;
+    let price = match price {
+        Some(price) => format!("{} a call", amount(Some(price.0))),
+        None => "at the price the caller names".to_owned(),
+    };
+    plain(&format!("{payee}, {price}, by {rail}"))
+}
+
+fn agent(change: &AgentChange) -> String {
+    let AgentChange { handle, created, changes, remarks } = change;
+    let rows = changes.iter().map(|change| row(change, *created));
+    let (sign, how) = if *created { ("+", ", new") } else { ("~", "") };
+    let mut lines = vec![format!("{sign} agent {handle}{how}")];
+    lines.extend(table(&[], rows).lines().map(|line| format!("   {line}")));
+    lines.extend(remarks.iter().map(|remark| format!("    note: {remark}")));
+    lines.join("\n")
+}
+
+fn row(change: &Change, created: bool) -> Vec<String> {
+    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
+    if created {
+        return vec![change.what.clone(), side(&change.to)];
+    }
+    let way = match (change.loosens, change.what.as_str()) {
+        (true, "time zone") => "may give more",
+        (true, _) => "gives more",
+        (false, _) => "",
+    };
+    vec![change.what.clone(), side(&change.from), "→".to_owned(), side(&change.to), way.into()]
+}
