@@ -10,6 +10,7 @@ mod paying;
 mod policies;
 mod proving;
 mod recovering;
+mod schema;
 mod shell;
 mod tokens;
 

@@ -30,7 +30,7 @@ impl Desk {
     }
 
     /// Runs a line with something on its standard input.
-    fn fed(&self, line: &str, input: &[u8]) -> Output {
+    pub(super) fn fed(&self, line: &str, input: &[u8]) -> Output {
         let mut command = self.command(line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// What a policy that is applied says.
-    fn apply(&self, policy: &str) -> String {
+    pub(super) fn apply(&self, policy: &str) -> String {
         let Output { status, stdout, stderr } = self.fed("apply -", policy.as_bytes());
         let stderr = String::from_utf8(stderr).unwrap();
         assert!(status.success(), "{stderr}");
@@ -243,10 +243,15 @@ fn toml_edit_text(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
+/// The file that the README shows.
+pub(super) fn readme_policy() -> &'static str {
+    let readme = include_str!("../../README.md");
+    readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
 #[test]
 fn the_policy_of_the_readme_is_applied_as_written() {
-    let readme = include_str!("../../README.md");
-    let policy = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let policy = readme_policy();
     let desk = Desk::new();
     let told = desk.apply(policy);
     assert!(told.contains("Applied: 2 agents created, 2 services set."), "{told}");

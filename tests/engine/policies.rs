@@ -65,6 +65,26 @@ async fn all_of_a_policy_is_one_record_or_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn the_same_in_another_order_or_finer_than_it_is_kept_changes_nothing() {
+    let house = House::new().await;
+    let policy = |caps: [&str; 2]| {
+        let a = json!({"caps": caps, "expires": "2030-06-01T12:00:00.123456789Z"});
+        json!({"schema": 1, "agents": {"a": a}})
+    };
+    let caps = ["5.00/day", "1.00/hour"];
+    assert!(house.apply(&policy(caps)).await.unwrap().applied);
+    let house = house.reopened().await;
+    assert!(house.dry(&policy(caps)).await.is_nothing());
+    assert!(house.dry(&policy([caps[1], caps[0]])).await.is_nothing());
+    house
+        .agent(json!({"handle": "b", "funding": "prepaid", "caps": [
+        {"period": "day", "cap_usd": "5.00"}, {"period": "hour", "cap_usd": "1.00"}]}))
+        .await;
+    let b = json!({"schema": 1, "agents": {"b": {"caps": [caps[1], caps[0]]}}});
+    assert!(house.dry(&b).await.is_nothing());
+}
+
+#[tokio::test]
 async fn what_is_spent_held_and_topped_up_is_as_it_was() {
     let house = House::new().await;
     house.scout().await;
