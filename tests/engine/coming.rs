@@ -17,7 +17,7 @@ use pettycash::{
     store::{Decision, Purpose, Store},
 };
 use serde_json::{Value, json};
-use tokio::task::yield_now;
+use tokio::{sync::oneshot, task::yield_now};
 
 use crate::support::{
     house::{House, store},
@@ -38,15 +38,18 @@ async fn house() -> (Arc<House>, Store) {
 /// Has the store decide nothing until what this gives is dropped.
 async fn held_up(store: &Store) -> mpsc::Sender<()> {
     let (go_on, wait) = mpsc::channel();
+    let (began, at_it) = oneshot::channel();
     let store = store.clone();
     tokio::spawn(async move {
         let decide = move |_: &_, _, _| {
+            let _ = began.send(());
             let _ = wait.recv();
             Decision::Answer(())
         };
         store.commit(Purpose::Record, decide).await.unwrap();
     });
-    settle().await;
+    // From then on nobody looks at a state that rests.
+    at_it.await.unwrap();
     go_on
 }
 
