@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fmt::Write as _,
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
@@ -45,6 +46,7 @@ where
     let parsed = targets(if asked.is_empty() { filter } else { &asked });
     let wrong = parsed.is_err();
     let filter = parsed.or_else(|_| targets(filter)).unwrap_or_default();
+    let writer = Plain { writer, colours };
     let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     // It would tell stderr of a line that could not be written, and panic where stderr is just as
     // full: what cannot be logged must never keep anything from being done.
@@ -95,6 +97,71 @@ fn put_aside(log: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How the colours of lines for people begin; no more than that passes to a terminal.
+const COLOURS: [&str; 10] = [
+    "\u{1b}[0m",
+    "\u{1b}[1m",
+    "\u{1b}[2m",
+    "\u{1b}[3m",
+    "\u{1b}[31m",
+    "\u{1b}[32m",
+    "\u{1b}[33m",
+    "\u{1b}[34m",
+    "\u{1b}[35m",
+    "\u{1b}[36m",
+];
+
+/// Writes one line, whatever is in it: a control character is told as `\u001b`, as JSON has it.
+///
+/// Fields carry what others say, our libraries' too, and none of them may begin a line of its own
+/// or tell the operator's terminal what to do.
+struct Plain<W> {
+    writer: W,
+    colours: bool,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Plain<W> {
+    type Writer = Plain<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Plain { writer: self.writer.make_writer(), colours: self.colours }
+    }
+}
+
+impl<W: Write> Write for Plain<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.writer.write_all(plain(&text, self.colours).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// A line as it may be written, its end as it is.
+fn plain(line: &str, colours: bool) -> String {
+    let (mut rest, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+    let mut plain = String::with_capacity(line.len());
+    while let Some(at) = rest.find(char::is_control) {
+        let (before, odd) = rest.split_at(at);
+        plain.push_str(before);
+        let colour = COLOURS.into_iter().find(|colour| colours && odd.starts_with(colour));
+        let length = if let Some(colour) = colour {
+            plain.push_str(colour);
+            colour.len()
+        } else {
+            let control = odd.chars().next().unwrap_or_default();
+            // Writing to a text does not fail.
+            let _ = write!(plain, "\\u{:04x}", u32::from(control));
+            control.len_utf8()
+        };
+        rest = odd.get(length..).unwrap_or_default();
+    }
+    plain + rest + end
+}
+
 /// A log file that others append to as well, so that it is truncated in place, never replaced.
 struct BoundedLog(Mutex<(Option<File>, PathBuf)>);
 
@@ -127,9 +194,63 @@ impl Write for &BoundedLog {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
     use tracing::Level;
 
-    use super::targets;
+    use super::{Plain, plain, targets};
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged of `said` as a field that is shown as it is.
+    fn logged(said: &str, colours: bool, json: bool) -> String {
+        let kept = Kept::default();
+        let of = kept.clone();
+        let writer = Plain { writer: move || of.clone(), colours };
+        let lines = tracing_subscriber::fmt().with_writer(writer).with_ansi(colours);
+        let log = || tracing::warn!(id = %said, "refused {said}");
+        if json {
+            tracing::subscriber::with_default(lines.json().finish(), log);
+        } else {
+            tracing::subscriber::with_default(lines.finish(), log);
+        }
+        let kept = kept.0.lock().unwrap().clone();
+        String::from_utf8(kept).unwrap()
+    }
+
+    #[test]
+    fn no_field_begins_a_line_or_speaks_to_a_terminal() {
+        for said in ["7\n2026 ERROR forged", "\u{1b}]0;x\u{7}", "\u{9b}2J", "a\rb\u{7f}\u{0}"] {
+            for (colours, json) in [(false, false), (false, true), (true, false)] {
+                let line = logged(said, colours, json);
+                let line = line.strip_suffix('\n').unwrap();
+                assert_eq!(line.contains("\u{1b}[33m"), colours, "{line:?}");
+                // Each colour begins with ESC and `[`; nothing else that is a control is there.
+                let uncoloured = line.replace("\u{1b}[", "");
+                assert!(!uncoloured.contains(char::is_control), "{said:?}: {line:?}");
+                if json {
+                    let read: serde_json::Value = serde_json::from_str(line).unwrap();
+                    assert_eq!(read["fields"]["id"], said, "{line:?}");
+                }
+            }
+        }
+        assert_eq!(plain("a\u{1b}[2Jb\tc €\n", true), "a\\u001b[2Jb\\u0009c €\n");
+        assert_eq!(plain("\u{1b}[31mred\n\n", false), "\\u001b[31mred\\u000a\n");
+    }
 
     #[test]
     fn a_level_or_a_list_by_target_is_a_filter() {

@@ -120,6 +120,8 @@ fn judge(seen: &Outline<'_>, in_flight: &InFlight) -> Verdict {
         Some(_) if seen.expects_no_answer() => return Verdict::Drop,
         Some(wrong) => wrong,
         None => match &id {
+            // No id of ours is like that, so it answers nothing.
+            None if matches!(seen.id, Some(Shape::Text(_))) => return Verdict::Drop,
             None => return Verdict::Pass(passed_without_id(seen)),
             Some(_) if seen.method.is_none() => return Verdict::Pass(Passed::Other),
             Some(id) if in_flight.holds(id) => Wrong::of(
@@ -164,7 +166,8 @@ fn wrong_in(seen: &Outline<'_>) -> Option<Wrong> {
         return Some(Wrong::of("jsonrpc", seen.jsonrpc.as_ref(), "\"2.0\"", message));
     }
     if seen.id.as_ref().is_some_and(|id| request_id(id).is_none()) {
-        let expected = format!("an integer or a text of at most {MAX_ID} bytes");
+        let expected =
+            format!("an integer or a text of at most {MAX_ID} bytes without control characters");
         let message = format!("id must be {expected}.");
         return Some(Wrong::of("id", seen.id.as_ref(), &expected, &message));
     }
@@ -216,11 +219,17 @@ fn is_method(name: &str) -> bool {
     (1..=MAX_METHOD).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether a text may be an id. The library logs it as it is, so it never breaks a line of a log,
+/// and tells no terminal anything.
+fn is_id(text: &str) -> bool {
+    text.len() <= MAX_ID && !text.contains(char::is_control)
+}
+
 /// An id as the protocol allows it and we carry it.
 fn request_id(shape: &Shape<'_>) -> Option<RequestId> {
     match shape {
         Shape::Integer(number) => Some(RequestId::Number(*number)),
-        Shape::Text(text) if text.len() <= MAX_ID => Some(RequestId::String(text.as_ref().into())),
+        Shape::Text(text) if is_id(text) => Some(RequestId::String(text.as_ref().into())),
         Shape::Text(_)
         | Shape::Null
         | Shape::Bool

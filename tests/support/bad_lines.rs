@@ -227,7 +227,9 @@ fn in_a_field(kind: Kind, mut payment: Payment, mut id: Value, dice: &mut Dice) 
         Kind::Version => payment.set("jsonrpc", dice.one(&["2.0", "\"1.0\"", "\"2\"", "null"])),
         Kind::OddId => {
             let long = format!("\"{}\"", "i".repeat(129 + dice.below(1000)));
-            let odd = ["null", "0.5", "1e2", "{}", "[1]", "true", "9223372036854775808", &long];
+            let plain = ["null", "0.5", "1e2", "{}", "[1]", "true", "9223372036854775808"];
+            let control = [r#""\n""#, r#""a\u001b[2J""#, r#""\u009b""#, &long];
+            let odd = [plain.as_slice(), &control].concat();
             payment.set("id", dice.one(&odd));
             id = Value::Null;
         }

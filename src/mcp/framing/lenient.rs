@@ -2,7 +2,7 @@
 
 use rmcp::model::RequestId;
 
-use super::MAX_ID;
+use super::{MAX_ID, is_id};
 
 /// The longest id as it may be written: each byte as `\u00xx`, and two quotes.
 const MAX_TOKEN: usize = 6 * MAX_ID + 2;
@@ -123,7 +123,7 @@ impl Scan {
         // Not as an id at once: that takes a fraction, even one too small to be told from zero.
         self.found = if self.token.first() == Some(&b'"') {
             let text = serde_json::from_slice::<String>(&self.token).ok();
-            text.filter(|text| text.len() <= MAX_ID).map(|text| RequestId::String(text.into()))
+            text.filter(|text| is_id(text)).map(|text| RequestId::String(text.into()))
         } else {
             serde_json::from_slice(&self.token).ok().map(RequestId::Number)
         };

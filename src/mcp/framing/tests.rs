@@ -46,7 +46,7 @@ fn what_is_right_passes_with_its_id() {
         assert_eq!(passes(line), seven());
     }
     let longest = "i".repeat(128);
-    for id in ["", "7", "€\"\n", longest.as_str()] {
+    for id in ["", "7", "€\" \u{2028}", longest.as_str()] {
         let line = json!({"jsonrpc": "2.0", "id": id, "method": "ping"}).to_string();
         assert_eq!(passes(line), Passed::Request(RequestId::String(id.into())));
     }
@@ -81,6 +81,7 @@ fn notifications_and_answers_pass_or_are_dropped_but_are_never_answered() {
         r#"{"jsonrpc":"2.0","method":"tools/call","params":{}}"#,
         r#"{"jsonrpc":"2.0","method":"a","method":"b"}"#,
         r#"{"jsonrpc":"2.0","id":7,"result":{"a":1,"a":2}}"#,
+        r#"{"jsonrpc":"2.0","id":"\n","result":{}}"#,
         &deep,
     ] {
         assert_eq!(checked(line), Verdict::Drop, "{line}");
@@ -108,6 +109,20 @@ fn what_is_no_json_is_a_parse_error_under_the_id_that_can_still_be_found() {
         assert_eq!(refused(nothing).1, Value::Null, "{nothing}");
     }
     assert_eq!(refused(format!("\u{feff}{}", line("1"))).1, 7);
+}
+
+#[test]
+fn an_id_that_would_break_a_log_or_speak_to_a_terminal_is_refused_without_it() {
+    for id in [r"\n", r"\u001b[2J", r"7\r", r"\u0000", r"\t", r"\u007f", r"\u009b0m", "\u{85}"] {
+        for rest in [BALANCE, r#""method":"ping""#] {
+            let (code, told, message) =
+                refused(format!(r#"{{"jsonrpc":"2.0","id":"{id}",{rest}}}"#));
+            assert_eq!((code, told), (-32600, Value::Null), "{id}");
+            assert!(message.contains("without control characters"), "{message}");
+        }
+        let cut = format!(r#"{{"jsonrpc":"2.0","id":"{id}",{BALANCE}"#);
+        assert_eq!((refused(&cut).0, refused(&cut).1), (-32700, Value::Null), "{id}");
+    }
 }
 
 #[test]
