@@ -121,6 +121,10 @@ where
         if !is_json {
             return Err(Failure::not_json());
         }
+        // Nothing of a text that stands alone is repeated: it may be a secret.
+        if body.trim_ascii_start().first() == Some(&b'"') {
+            return Err(Failure::invalid("the body does not fit: it is a text, and no object"));
+        }
         let read = serde_json::from_slice(&body);
         read.map(Self).map_err(|error| Failure::invalid(format!("the body does not fit: {error}")))
     }

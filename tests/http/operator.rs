@@ -292,3 +292,26 @@ fn the_document_is_served_on_the_socket_too() {
     let (_, served) = answer.split_once("\r\n\r\n").unwrap();
     assert_eq!(serde_json::from_str::<Value>(served).unwrap(), Document::published().0);
 }
+
+#[test]
+fn a_secret_of_another_type_is_not_told_in_the_error() {
+    let web = Web::furnished();
+    let headers = [
+        format!("Authorization: Bearer {}", web.operator_token()),
+        "Content-Type: application/json".to_owned(),
+    ];
+    let mut wire = web.connect();
+    for body in [
+        r#"{"passphrase":12345678}"#,
+        r#"{"passphrase":1234567.8}"#,
+        r#"{"passphrase":["12345678"]}"#,
+        r#"{"passphrase":{"12345678":true}}"#,
+        r#" "12345678""#,
+    ] {
+        let reply = wire.ask("PUT /v1/operator/passphrase", &headers, body.as_bytes());
+        let told = reply.json();
+        assert_eq!((reply.status, &told["code"]), (400, &json!("invalid_request")), "{body}");
+        assert!(!told.to_string().contains("12345"), "{body}: {told}");
+        assert!(told["detail"].as_str().unwrap().contains("text"), "{body}: {told}");
+    }
+}

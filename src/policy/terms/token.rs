@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::policy::{
     names::{Handle, Label, RunId, TokenId},
@@ -37,7 +37,9 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(text.into()))
+        // Whatever else it is, it is not repeated: it may be the secret all the same.
+        let text = String::deserialize(from).map_err(|_| D::Error::custom("a secret is a text"))?;
+        Ok(Self(text.into()))
     }
 }
 
