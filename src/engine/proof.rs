@@ -34,7 +34,7 @@ use crate::{
 const MIN_PASSPHRASE: usize = 8;
 /// The longest, in bytes: all of it is hashed.
 const MAX_PASSPHRASE: usize = 1_024;
-/// How many may wait for a passphrase to be looked at; more are sent away.
+/// How many may wait for a passphrase to be looked at, or set; more are sent away.
 const MAX_WAITING: usize = 4;
 /// How long the answer to a wrong one takes, and twice as long after each more of them.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -153,8 +153,8 @@ impl Engine {
     /// one ends every token of the operators' but the one that is shown with it.
     ///
     /// # Errors
-    /// If it is unfit, is not proven, another one was set meanwhile, or the store refuses; and also
-    /// where nobody is asked, if a token is shown that is none.
+    /// If it is unfit, is not proven, others are at it, another one was set meanwhile, or the store
+    /// refuses; and also where nobody is asked, if a token is shown that is none.
     pub async fn set_passphrase(
         &self,
         passphrase: SecretString,
@@ -173,7 +173,13 @@ impl Engine {
         if unfit || text.chars().any(char::is_control) {
             return Err(ProofError::Unfit.into());
         }
+        // Before there is a passphrase anybody may ask, and be given a token. From then on whoever
+        // has one never waits, as for no other act.
+        let waits = before.is_none() || shown.is_none();
+        let waiting = waits.then(|| self.turns.waiting.try_acquire()).transpose();
+        let waiting = waiting.map_err(|_| ProofError::Busy)?;
         let hash = tokio::task::spawn_blocking(move || hashed(&passphrase)).await;
+        drop(waiting);
         let hash = hash.unwrap_or(None).ok_or(StoreError::Panicked)?;
         let first = before.is_none();
         let (doors, view) = (Arc::clone(&self.doors), Arc::clone(&self.doors));

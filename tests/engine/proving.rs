@@ -335,3 +335,33 @@ async fn wrong_passphrases_get_slower_one_after_the_other_and_few_may_wait() {
     refused(&house, passphrase("a slip of the finger")).await;
     assert!(begun.elapsed().as_millis() < 1_600, "it begins anew: {:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn few_passphrases_are_set_at_once_and_guessers_keep_no_token_from_setting_one() {
+    let house = std::sync::Arc::new(House::new().await);
+    let set = |n: u32, proof: Option<Proof>| {
+        let house = house.clone();
+        let another = format!("correct horse number {n}");
+        tokio::spawn(async move { house.engine.set_passphrase(another.into(), proof).await })
+    };
+    let given = house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    let shown = || Some(token(given.token.expose()));
+    let mut busy = 0;
+    // Here nobody is asked, so a token is no more than none.
+    let all: Vec<_> = (0..12).map(|n| set(n, shown().filter(|_| n % 2 == 0))).collect();
+    for one in all {
+        busy += usize::from(code(one.await.unwrap()).as_deref() == Some("operator_proof_busy"));
+    }
+    assert_eq!(busy, 8, "no more than four are hashed at once");
+    assert!(house.engine.operator_door().initialised, "one of the others counted");
+    let house = std::sync::Arc::new(initialised().await);
+    let given = house.engine.issue_operator_token(NewToken::default()).await.unwrap();
+    for _ in 0..4 {
+        let house = house.clone();
+        tokio::spawn(async move { refused(&house, passphrase("a guess among others")).await });
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(refused(&house, passphrase(RIGHT)).await.unwrap(), "operator_proof_busy");
+    let shown = Some(token(given.token.expose()));
+    house.engine.set_passphrase("another one by now".into(), shown).await.unwrap();
+}
