@@ -17,6 +17,7 @@ use anyhow::{Context, anyhow};
 use rustix::process::geteuid;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 use super::output::{Failure, note};
 use crate::client::{ClientError, Operator, Proof};
@@ -26,7 +27,7 @@ pub(super) const TOKEN_VARIABLE: &str = "PETTYCASH_OPERATOR_TOKEN";
 /// How shells tell of what Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
 /// The longest file with a secret that is read.
-const MAX_SECRET: u64 = 4 * 1024;
+const MAX_SECRET: usize = 4 * 1024;
 /// What AI agents set in the shells that they run.
 const MARKS: [&str; 6] = [
     "CLAUDECODE",
@@ -88,7 +89,8 @@ impl Proving {
         if let Some(file) = &self.operator_token_file {
             return secret_in(file).map(Some);
         }
-        let named = env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty());
+        let named = env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new);
+        let named = named.filter(|token| !token.trim().is_empty());
         Ok(named.map(|token| token.trim().into()))
     }
 }
@@ -157,7 +159,9 @@ pub(super) fn ask(prompt: &str) -> anyhow::Result<SecretString> {
 /// If others may read the file, or it holds more than one short line: it is hardly what is meant.
 pub(super) fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
     let doing = || format!("could not read `{}`", file.display());
-    let (mut text, most) = (String::new(), MAX_SECRET + 1);
+    let most = MAX_SECRET as u64 + 1;
+    // It has room for all from the start: a text that grows leaves what it was behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * MAX_SECRET));
     if file == Path::new("-") {
         io::stdin().lock().take(most).read_to_string(&mut text).with_context(doing)?;
     } else {
@@ -165,7 +169,7 @@ pub(super) fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
         ours_alone(file, &opened.metadata().with_context(doing)?)?;
         opened.take(most).read_to_string(&mut text).with_context(doing)?;
     }
-    if text.len() as u64 > MAX_SECRET {
+    if text.len() > MAX_SECRET {
         return Err(unfit(file, "is longer than 4 KiB").into());
     }
     let line = text.trim_end_matches(['\r', '\n']);

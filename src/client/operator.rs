@@ -6,6 +6,7 @@ use base64ct::{Base64, Encoding};
 use hyper::{Method, header::HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
@@ -101,13 +102,14 @@ pub enum Proof {
 impl Proof {
     /// How it is sent; nothing where it cannot be.
     fn header(&self) -> Option<HeaderValue> {
-        let text = match self {
+        let text = Zeroizing::new(match self {
             Self::Token(token) => format!("Bearer {}", token.expose_secret()),
             Self::Passphrase(passphrase) => {
-                let text = format!("operator:{}", passphrase.expose_secret());
-                format!("Basic {}", Base64::encode_string(text.as_bytes()))
+                let text = Zeroizing::new(format!("operator:{}", passphrase.expose_secret()));
+                let encoded = Zeroizing::new(Base64::encode_string(text.as_bytes()));
+                format!("Basic {}", *encoded)
             }
-        };
+        });
         let mut header = HeaderValue::from_str(&text).ok()?;
         header.set_sensitive(true);
         Some(header)
@@ -316,7 +318,7 @@ impl Operator {
         self.get(&format!("/v1/ledger?{}", query.join("&"))).await
     }
 
-    /// Every book as it is at one synced head.
+    /// Every book as it is at one head of the record.
     pub async fn books(&self) -> Answer<Books> {
         self.get("/v1/books").await
     }

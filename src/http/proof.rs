@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use base64ct::{Base64, Encoding};
+use zeroize::Zeroizing;
 
 use super::problem::Failure;
 use crate::engine::Proof;
@@ -40,9 +41,8 @@ fn shown(headers: &HeaderMap) -> Result<Option<Proof>, Failure> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(wrong());
     }
-    let decoded =
-        Base64::decode_vec(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let decoded = decoded.ok_or_else(wrong)?;
-    let (_, passphrase) = decoded.split_once(':').ok_or_else(wrong)?;
+    let decoded = Zeroizing::new(Base64::decode_vec(rest.trim()).map_err(|_| wrong())?);
+    let text = std::str::from_utf8(&decoded).map_err(|_| wrong())?;
+    let (_, passphrase) = text.split_once(':').ok_or_else(wrong)?;
     Ok(Some(Proof::Passphrase(passphrase.into())))
 }
