@@ -39,14 +39,35 @@ impl ClockWatch {
         Some(Incident::ClockJumped { from, to: now })
     }
 
-    /// How far the clock lies behind the latest entry; the record's time holds still meanwhile.
-    pub(crate) fn behind(&mut self, clock: &Clock, latest: Timestamp) -> Option<SignedDuration> {
+    /// Warns of a clock that lies behind the latest entry, whose time holds still meanwhile. Says
+    /// whether it warned: once, until the clock has caught up.
+    pub(crate) fn tell_if_behind(&mut self, clock: &Clock, latest: Timestamp) -> bool {
         let behind = latest.duration_since(clock.now());
         let is_behind = behind > BEHIND;
-        if is_behind && !self.told {
+        let warns = is_behind && !self.told;
+        self.told = is_behind;
+        if warns {
             tracing::warn!(%behind, "the clock is behind the record, whose time holds still");
         }
-        self.told = is_behind;
-        is_behind.then_some(behind)
+        warns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_behind_the_record_is_told_once_until_it_has_caught_up() {
+        let clock = Clock::fixed("2026-11-21T10:00:00Z".parse().unwrap());
+        let (mut watch, latest) = (ClockWatch::new(&clock), clock.now());
+        let hour = SignedDuration::from_hours(1);
+        let mut told = |by: SignedDuration| {
+            clock.set(by);
+            watch.tell_if_behind(&clock, latest)
+        };
+        assert!(!told(SignedDuration::ZERO) && !told(-BEHIND), "a second is none");
+        assert!(told(-hour) && !told(-hour));
+        assert!(!told(hour * 2 + BEHIND) && told(-hour), "and once more");
     }
 }

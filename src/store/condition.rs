@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::SignedDuration;
-
 use super::StoreError;
 
 /// How the record is.
@@ -15,8 +13,6 @@ pub struct Condition {
     pub anchored: bool,
     /// How many acts that narrow a budget are in force in memory only.
     pub in_memory: usize,
-    /// How far the clock lies behind the latest entry, where it does: time holds still meanwhile.
-    pub clock_behind: Option<SignedDuration>,
 }
 
 impl Condition {
@@ -56,12 +52,7 @@ pub(crate) struct Shared(Arc<Mutex<Condition>>);
 
 impl Shared {
     pub(crate) fn new(recording: Recording, anchored: bool) -> Self {
-        Self(Arc::new(Mutex::new(Condition {
-            recording,
-            anchored,
-            in_memory: 0,
-            clock_behind: None,
-        })))
+        Self(Arc::new(Mutex::new(Condition { recording, anchored, in_memory: 0 })))
     }
 
     pub(crate) fn get(&self) -> Condition {
@@ -70,10 +61,6 @@ impl Shared {
 
     pub(crate) fn set_in_memory(&self, acts: usize) {
         self.lock().in_memory = acts;
-    }
-
-    pub(crate) fn set_clock_behind(&self, behind: Option<SignedDuration>) {
-        self.lock().clock_behind = behind;
     }
 
     pub(crate) fn set(&self, recording: Recording) {

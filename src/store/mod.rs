@@ -38,6 +38,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -74,6 +75,9 @@ use segments::Segments;
 /// How long a segment of the journal gets before the next one is begun.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How often the clock is watched while there is nothing to do.
+const WATCHED_EVERY: Duration = Duration::from_secs(10);
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
@@ -81,6 +85,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Where the time of an entry comes from.
     pub clock: Clock,
+    /// How often the clock is watched while there is nothing to do.
+    pub watched_every: Duration,
     /// The directory of the desk; without one the whole journal is replayed at every start.
     pub desk: Option<PathBuf>,
     /// Where the head anchor is; without one an older copy of the journal is taken for the latest.
@@ -99,6 +105,7 @@ impl Options {
         Self {
             segment_bytes: SEGMENT_BYTES,
             clock,
+            watched_every: WATCHED_EVERY,
             desk: None,
             anchor: None,
             low_water: LOW_WATER,

@@ -86,6 +86,7 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
         state,
         rest: Arc::default(),
         watch: ClockWatch::new(&options.clock),
+        watched_every: options.watched_every,
         clock: options.clock,
         salt: salt()?,
         desk,

@@ -93,21 +93,10 @@ impl Queue {
 
     /// Takes up to `most` jobs, in order. Waits for the first one, but at most for `patience`;
     /// says `false` once the queue is closed and empty.
-    pub(crate) fn take(
-        &self,
-        into: &mut Vec<Job>,
-        most: usize,
-        patience: Option<Duration>,
-    ) -> bool {
+    pub(crate) fn take(&self, into: &mut Vec<Job>, most: usize, patience: Duration) -> bool {
         let idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.closed;
-        let waiting = self.lock();
-        let mut waiting = match patience {
-            Some(patience) => {
-                let woken = self.filled.wait_timeout_while(waiting, patience, idle);
-                woken.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => self.filled.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner),
-        };
+        let woken = self.filled.wait_timeout_while(self.lock(), patience, idle);
+        let mut waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         let count = waiting.jobs.len().min(most);
         into.extend(waiting.jobs.drain(..count));
         self.places.add_permits(count);

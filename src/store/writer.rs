@@ -50,6 +50,8 @@ pub(crate) struct Writer {
     pub(crate) rest: Arc<Rest>,
     pub(crate) clock: Clock,
     pub(crate) watch: ClockWatch,
+    /// How often the clock is watched while there is nothing to do.
+    pub(crate) watched_every: Duration,
     /// Keeps ids given before and after a power cut apart.
     pub(crate) salt: u16,
     pub(crate) desk: Option<DeskThread>,
@@ -78,8 +80,8 @@ impl Writer {
         let mut ticked = clock::instant();
         self.settle_up();
         loop {
-            let patience = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
-            if !self.wait(queue, &mut jobs, patience) {
+            let due = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
+            if !self.wait(queue, &mut jobs, due.unwrap_or(self.watched_every)) {
                 break;
             }
             self.watch_clock();
@@ -95,8 +97,9 @@ impl Writer {
         self.finish();
     }
 
-    /// Waits for jobs, and lets the state be looked at meanwhile. Says `false` when no more come.
-    fn wait(&mut self, queue: &Queue, jobs: &mut Vec<Job>, patience: Option<Duration>) -> bool {
+    /// Waits for jobs, but at most for `patience`, and lets the state be looked at meanwhile. Says
+    /// `false` when no more come.
+    fn wait(&mut self, queue: &Queue, jobs: &mut Vec<Job>, patience: Duration) -> bool {
         self.rest.lay_down(std::mem::take(&mut self.state), self.journal.head());
         let go_on = queue.take(jobs, BATCH, patience);
         // Nobody else takes it; without it nothing could be decided.
@@ -105,14 +108,14 @@ impl Writer {
         go_on
     }
 
-    /// Has a jump of the clock written down before whatever is decided by it.
+    /// Has a jump of the clock written down before whatever is decided by it. Who only looks while
+    /// nothing is decided may be told by a jump that is set back before anybody sees it.
     fn watch_clock(&mut self) {
         if let Some(jumped) = self.watch.jump(&self.clock) {
             self.owed.push(incident(jumped));
             self.tick_is_due = true;
         }
-        let behind = self.watch.behind(&self.clock, self.state.now());
-        self.condition.set_clock_behind(behind);
+        self.watch.tell_if_behind(&self.clock, self.state.now());
     }
 
     fn step(&mut self, job: Job) {

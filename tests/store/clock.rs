@@ -1,7 +1,9 @@
 //! Clocks that are set: forward, back, and a machine that slept.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
-use pettycash::policy::entry::Incident;
+use pettycash::{clock::instant, policy::entry::Incident};
 
 use super::*;
 
@@ -71,23 +73,34 @@ fn many_small_steps_forward_are_a_jump_too() {
 }
 
 #[test]
-fn a_clock_behind_the_record_holds_its_time_still_and_says_so() {
+fn a_jump_is_written_down_also_where_nothing_is_decided() {
     let disk = SimDisk::default();
     let clock = clock();
-    let options = Options { clock: clock.clone(), ..options(SEGMENT_BYTES) };
+    let watched_every = Duration::from_millis(10);
+    let options = Options { clock: clock.clone(), watched_every, ..options(SEGMENT_BYTES) };
     block_on(async {
         let store = Store::open(disk.port(), options).unwrap();
         commit(&store, vec![opened("scout")]).await.unwrap();
-        assert_eq!(store.condition().clock_behind, None);
-        clock.set(-HOUR);
-        commit(&store, vec![credit("scout", 1)]).await.unwrap();
-        assert_eq!(store.condition().clock_behind, Some(HOUR));
+        let seq = async || store.read(|_, head| head.seq).await.unwrap();
+        let before = seq().await;
         clock.set(HOUR);
-        commit(&store, vec![credit("scout", 1)]).await.unwrap();
-        assert_eq!(store.condition().clock_behind, None);
+        let until = instant() + Duration::from_secs(60);
+        while seq().await == before {
+            assert!(instant() < until, "nobody watched the clock");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Set back again, it stays told.
+        clock.set(-HOUR);
         store.close().await;
     });
     let (_, records, _) = fold(&disk);
-    let times: Vec<_> = records.iter().map(|record| record.lines[0].entry.at).collect();
-    assert_eq!(times[0], times[1]);
+    let entries: Vec<_> =
+        records.into_iter().flat_map(|record| record.lines).map(|line| line.entry).collect();
+    assert_eq!(jumps(&entries).len(), 1);
+}
+
+#[test]
+fn a_clock_behind_the_record_holds_its_time_still() {
+    let entries = entries(&[&|clock| clock.set(-HOUR), &|clock| clock.set(HOUR)]);
+    assert_eq!(entries[0].at, entries[1].at);
 }
