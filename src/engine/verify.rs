@@ -85,7 +85,7 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
     if head.seq == 0 && !serving.ahead {
         check.compare("the running `serve`", &serving.books);
     }
-    // Both were synced, so whatever is missing up to there is damage. What follows may be half
+    // Both were written, so whatever is missing up to there is damage. What follows may be half
     // written just now.
     let upto = anchor.map_or(head.seq, |anchor| anchor.seq.max(head.seq));
     store::replay(disk, Some(upto), |record| {

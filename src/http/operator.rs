@@ -87,7 +87,7 @@ fn routes() -> Vec<Route> {
             "Applies a policy in one step, or says what would change"),
         get("/v1/ledger", ledger, "ledger",
             "A page of one agent's ledger, or of everybody's, newest first"),
-        get("/v1/books", books, "books", "Every book at one synced head, for `verify`"),
+        get("/v1/books", books, "books", "Every book at one head of the record, for `verify`"),
     ]
 }
 

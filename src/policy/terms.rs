@@ -353,7 +353,7 @@ pub struct Head {
 /// Every book as it is at one head, for `verify`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Books {
-    /// The head; everything up to it is synced.
+    /// The head; everything up to it is written.
     pub head: Head,
     /// The books, by handle, as the record has them: for `pettycash verify` of the same version.
     #[schemars(schema_with = "kept_as_they_are")]

@@ -257,10 +257,12 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Looks at the newest state, and answers once every durable commit it saw is synced.
+    /// Looks at the newest state, and answers once every durable commit it saw is synced; what
+    /// nobody waits for, as a denial, may not be yet.
     ///
-    /// It goes on when nothing can be recorded any more. While the writer has nothing to do it is
-    /// not woken for this: `look` then runs on the caller's thread, so it must not wait.
+    /// It goes on when nothing can be recorded any more: after a failed sync it sees what was
+    /// decided, synced or not. While the writer has nothing to do it is not woken for this: `look`
+    /// then runs on the caller's thread, so it must not wait.
     pub async fn read<R: Send + 'static>(
         &self,
         look: impl FnOnce(&State, Head) -> R + Send + 'static,

@@ -5,8 +5,10 @@ use std::sync::{PoisonError, RwLock};
 use super::format::Head;
 use crate::policy::state::State;
 
-/// Where the writer lays down the state, with the head that it belongs to, each time that
-/// everybody has been answered: nothing in it then waits for a sync.
+/// Where the writer lays down the state, with the head that it belongs to, while it waits. Whatever
+/// somebody waits to have synced is synced by then, though who also waits for the anchor may not be
+/// answered yet. What nobody waits for, as a denial, may follow unsynced for a second; and after a
+/// failed sync there is what was decided, synced or not.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     laid: RwLock<Option<(State, Head)>>,
