@@ -189,6 +189,14 @@ fn one_agent_has_a_part_of_the_streams_and_others_get_theirs() {
 
 #[test]
 fn a_stream_that_is_asked_for_at_the_end_keeps_nobody_from_ending() {
+    // A connection that is there is still listened to for a moment, which a slow machine may let
+    // pass before anybody asks.
+    const TRIES: usize = 10;
+    assert!((0..TRIES).any(|_| refused_at_the_end()), "nobody came in time to be refused");
+}
+
+/// Has a process end while streams are asked for; whether one came in time to be refused.
+fn refused_at_the_end() -> bool {
     let mut web = Web::furnished();
     let token = web.token("scout", 0);
     let mut late: Vec<_> = (0..30).map(|_| web.connect()).collect();
@@ -198,7 +206,6 @@ fn a_stream_that_is_asked_for_at_the_end_keeps_nobody_from_ending() {
     let began = instant();
     let pid = Pid::from_raw(i32::try_from(web.serve().id()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
-    // A connection that is there is still listened to for a moment.
     let get = format!(
         "GET /sse HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
         web.host()
@@ -209,9 +216,8 @@ fn a_stream_that_is_asked_for_at_the_end_keeps_nobody_from_ending() {
     }
     assert!(web.serve().wait().unwrap().success());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    let told = late.iter_mut().any(|wire| {
+    late.iter_mut().any(|wire| {
         let said = wire.rest();
         said.starts_with("HTTP/1.1 503") && said.contains(r#""code":"ending""#)
-    });
-    assert!(told, "nobody came in time to be refused");
+    })
 }

@@ -42,6 +42,41 @@ fn over_http(web: &Web, line: &str, authorization: &str, body: &str) -> (u16, Va
     (reply.status, reply.json())
 }
 
+/// Twelve guess at once, and whoever has a token does not wait meanwhile. How many of the twelve
+/// were looked at, and how many were sent away.
+fn round(web: &Web, socket: &Path, bearer: &str) -> (usize, usize) {
+    let (tell, told) = mpsc::channel();
+    for n in 0..12 {
+        let (socket, tell) = (socket.to_owned(), tell.clone());
+        let guess = basic(&format!("guess number {n}"));
+        thread::spawn(move || tell.send(raised(&socket, &guess)).unwrap());
+    }
+    drop(tell);
+    // Somebody is sent away once there are four, of whom the last has still long to wait.
+    let mut answers = Vec::new();
+    while answers.iter().all(|(status, _)| *status != 429) {
+        answers.push(told.recv().expect("that somebody is sent away"));
+    }
+    assert_eq!(raised(socket, bearer).0, 200);
+    assert_eq!(over_http(web, "POST /v1/unfreeze", bearer, "{}").0, 200);
+    for passphrase in [RIGHT, "guess number 12"] {
+        // From elsewhere no passphrase is even looked at.
+        let (status, told) = over_http(web, "POST /v1/unfreeze", &basic(passphrase), "{}");
+        assert_eq!((status, told["code"].as_str()), (401, Some("token_unknown")));
+    }
+    let rest: Vec<_> = told.iter().collect();
+    assert!(rest.iter().any(|(status, _)| *status == 403), "they waited all the while: {rest:?}");
+    answers.extend(rest);
+    let of = |status| answers.iter().filter(move |answer| answer.0 == status);
+    for (_, busy) in of(429) {
+        assert_eq!(busy["code"], "operator_proof_busy");
+        let hint = busy["hint"].as_str().unwrap();
+        assert!(hint.contains("PETTYCASH_OPERATOR_TOKEN"), "what does not wait: {hint}");
+    }
+    assert_eq!(of(403).count() + of(429).count(), answers.len(), "{answers:?}");
+    (of(403).count(), of(429).count())
+}
+
 #[test]
 fn who_tries_passphrases_holds_up_four_at_most_and_no_token() {
     let web = Web::furnished();
@@ -52,31 +87,13 @@ fn who_tries_passphrases_holds_up_four_at_most_and_no_token() {
     let socket = Home::at(&web.house.home()).unwrap().serving().unwrap().sockets.operator;
     assert_eq!(raised(&socket, &basic(RIGHT)).0, 200);
 
-    let (tell, told) = mpsc::channel();
-    for n in 0..12 {
-        let (socket, tell) = (socket.clone(), tell.clone());
-        let guess = basic(&format!("guess number {n}"));
-        thread::spawn(move || tell.send(raised(&socket, &guess)).unwrap());
-    }
-    drop(tell);
-    let mut answers: Vec<(u16, Value)> = told.iter().take(8).collect();
-    // Eight are sent away before the fourth of the others is: he has still to wait.
-    assert_eq!(raised(&socket, &bearer).0, 200);
-    assert_eq!(over_http(&web, "POST /v1/unfreeze", &bearer, "{}").0, 200);
-    for passphrase in [RIGHT, "guess number 12"] {
-        // From elsewhere no passphrase is even looked at.
-        let (status, told) = over_http(&web, "POST /v1/unfreeze", &basic(passphrase), "{}");
-        assert_eq!((status, told["code"].as_str()), (401, Some("token_unknown")));
-    }
-    let rest: Vec<_> = told.iter().collect();
-    assert!(rest.iter().any(|(status, _)| *status == 403), "they waited all the while: {rest:?}");
-    answers.extend(rest);
-    let of = |status| answers.iter().filter(move |answer| answer.0 == status);
-    assert_eq!((of(403).count(), of(429).count()), (4, 8), "{answers:?}");
-    for (_, busy) in of(429) {
-        assert_eq!(busy["code"], "operator_proof_busy");
-        let hint = busy["hint"].as_str().unwrap();
-        assert!(hint.contains("PETTYCASH_OPERATOR_TOKEN"), "what does not wait: {hint}");
-    }
+    // Who comes once a place is free again is looked at too. After each wrong one that is later, so
+    // that in one of a few rounds all come in time, however slow the machine is.
+    let (mut rounds, mut seen) = (0..4, Vec::new());
+    let exact = rounds.any(|_| {
+        seen.push(round(&web, &socket, &bearer));
+        seen.last() == Some(&(4, 8))
+    });
+    assert!(exact, "looked at and sent away: {seen:?}");
     assert_eq!(raised(&socket, &basic(RIGHT)).0, 200, "and then the right one");
 }

@@ -48,14 +48,32 @@ fn a_failed_write_poisons_whoever_waits_for_it() {
 /// A gate that may be shut.
 #[derive(Default)]
 struct Gate {
-    shut: Mutex<bool>,
-    opened: Condvar,
+    /// Whether it is, and how many wait at it.
+    shut: Mutex<(bool, usize)>,
+    changed: Condvar,
 }
 
 impl Gate {
     fn set(&self, shut: bool) {
-        *self.shut.lock().unwrap() = shut;
-        self.opened.notify_all();
+        self.shut.lock().unwrap().0 = shut;
+        self.changed.notify_all();
+    }
+
+    /// Waits at it while it is shut.
+    fn pass(&self) {
+        let mut shut = self.shut.lock().unwrap();
+        shut.1 += 1;
+        self.changed.notify_all();
+        shut = self.changed.wait_while(shut, |(shut, _)| *shut).unwrap();
+        shut.1 -= 1;
+    }
+
+    /// Waits until somebody waits at it.
+    fn until_one_waits(&self) {
+        let patience = Duration::from_secs(60);
+        let shut = self.shut.lock().unwrap();
+        let came = self.changed.wait_timeout_while(shut, patience, |(_, waiting)| *waiting == 0);
+        assert!(!came.unwrap().1.timed_out(), "nobody came to the gate");
     }
 }
 
@@ -83,8 +101,7 @@ impl Disk for Gated {
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        let shut = self.gate.shut.lock().unwrap();
-        drop(self.gate.opened.wait_while(shut, |shut| *shut).unwrap());
+        self.gate.pass();
         self.disk.sync(name)
     }
 
@@ -125,8 +142,9 @@ async fn whoever_saw_an_unsynced_record_is_answered_after_its_sync() {
     go.send(()).unwrap();
     busy.await.unwrap();
     denied.await.unwrap();
-    // The denial was answered after the write; the sync waits at the gate.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The denial was answered after the write, and so would the others be if they did not wait for
+    // the sync, which is at the gate by now.
+    gate.until_one_waits();
     assert!((&mut paid).now_or_never().is_none(), "paid before its sync");
     assert!((&mut read).now_or_never().is_none(), "read before the sync of what it saw");
     gate.set(false);
@@ -152,9 +170,9 @@ async fn a_look_wakes_no_writer_that_rests_and_waits_for_one_that_syncs() {
     gate.set(true);
     let mut paid = Box::pin(commit(&store, vec![credit("scout", 5)]));
     assert!((&mut paid).now_or_never().is_none());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.until_one_waits();
+    // Only a look at a state that is laid down would be answered now: the writer is at the gate.
     let mut read = Box::pin(store.read(|_, head| head.seq));
-    tokio::time::sleep(Duration::from_millis(100)).await;
     assert!((&mut read).now_or_never().is_none(), "seen before it is synced");
     gate.set(false);
     paid.await.unwrap();
