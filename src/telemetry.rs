@@ -22,9 +22,9 @@ use tracing_subscriber::{
 pub const FILTER_VARIABLE: &str = "PETTYCASH_LOG";
 /// The environment's name for how it is told: `json`, or else lines for people.
 pub const FORMAT_VARIABLE: &str = "PETTYCASH_LOG_FORMAT";
-/// What a process that serves tells: of the library that speaks MCP only what is wrong, for it
-/// tells of every session, and would tell its id.
-pub const SERVING: &str = "info,rmcp=warn";
+/// What a process that serves tells: nothing of the library that speaks MCP, which tells of every
+/// session with its id, and takes a client that hung up for an error.
+pub const SERVING: &str = "info,rmcp=off";
 /// How long a log file gets before it is put aside.
 const MAX_LOG: u64 = 1024 * 1024;
 

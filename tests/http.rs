@@ -67,7 +67,7 @@ fn a_session_pays_and_a_request_without_one_does_too() {
         &[message_headers(&token), vec![format!("Mcp-Session-Id: {session}")]].concat(),
         b"",
     );
-    assert_eq!(ended.status, 202);
+    assert_eq!(ended.status, 204);
     let after = wire.call(&token, &session, "get_balance", json!({}));
     assert_eq!(after.status, 404, "{after:?}");
 }

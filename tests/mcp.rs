@@ -392,6 +392,8 @@ fn the_example_configuration_starts_as_it_is_written() {
     let words: Vec<String> = serde_json::from_value(server["args"].clone()).unwrap();
 
     let house = House::furnished();
+    // The agent that `init` makes.
+    house.operator("agent create claude --cap 5.00/day --funding allowance");
     let ours = std::path::Path::new(env!("CARGO_BIN_EXE_pettycash")).parent().unwrap();
     let path = std::env::join_paths(
         [ours.to_owned()]

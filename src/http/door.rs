@@ -19,6 +19,9 @@ pub(super) const HEALTHZ: &str = "/healthz";
 /// Below this, everything is the operators'.
 pub(super) const OPERATOR: &str = "/v1/";
 
+/// The port that no address over plain HTTP names.
+const HTTP: u16 = 80;
+
 /// Names of a query's fields that would carry a token.
 const TOKEN_FIELDS: [&str; 8] =
     ["token", "access_token", "auth", "authorization", "bearer", "api_key", "apikey", "key"];
@@ -72,6 +75,11 @@ impl Door {
             ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")).into();
         if listener.ip().is_loopback() {
             hosts.push(listener.to_string());
+        }
+        if port == HTTP {
+            // Clients leave it out.
+            let bare = hosts.iter().filter_map(|host| host.strip_suffix(":80")).map(str::to_owned);
+            hosts.extend(bare.collect::<Vec<_>>());
         }
         if let Some(ProxyName(name)) = proxy {
             hosts.push(name.clone());

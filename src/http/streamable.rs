@@ -57,8 +57,15 @@ pub(super) async fn answer<S: ServerHandler + Clone>(
     };
     match *request.method() {
         Method::POST => post(sessions, bearer, server, session, request).await,
-        Method::GET | Method::DELETE => {
-            library(sessions, bearer, server, request.map(|_| Full::default())).await
+        Method::GET => library(sessions, bearer, server, request.map(|_| Full::default())).await,
+        Method::DELETE => {
+            let request = request.map(|_| Full::default());
+            let mut response = library(sessions, bearer, server, request).await;
+            // Some clients take the library's 202 for a failure: nothing is left to be done.
+            if response.status() == StatusCode::ACCEPTED {
+                *response.status_mut() = StatusCode::NO_CONTENT;
+            }
+            response
         }
         _ => not_taken(&request, "GET, POST, DELETE"),
     }

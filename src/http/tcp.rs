@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
+    task::yield_now,
     time::sleep,
 };
 
@@ -139,6 +140,8 @@ async fn connection(
     let service = service_fn(|request: Request<Incoming>| {
         let (web, seat, unsent) = (web.clone(), seat.clone(), unsent.clone());
         async move {
+            // Who sends many at once, and reads no answer, waits for his turn after each.
+            yield_now().await;
             let mut busy = seat.busy();
             let response = match &mut busy {
                 Some(busy) => unbroken(web.answer(request, busy)).await,

@@ -123,7 +123,7 @@ fn whoever_waits_in_a_session_that_is_let_go_of_is_told_what_became_of_the_payme
     let mut streams = asking_by_stream(&served, &tokens[2]);
     let named = vec![format!("Mcp-Session-Id: {session}")];
     let ended = deleting.ask("DELETE /mcp", &[message_headers(&tokens[0]), named].concat(), b"");
-    assert_eq!(ended.status, 202);
+    assert_eq!(ended.status, 204);
     revoke("revoked");
     revoke("streams");
     let again = deleting.call(&tokens[0], &session, "get_balance", json!({}));

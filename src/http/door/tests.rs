@@ -105,3 +105,15 @@ fn a_token_is_seen_anywhere_in_an_address_and_an_agent_is_not_taken_for_one() {
         assert_eq!(asked(wrong).as_deref(), Some("token_in_url"), "{wrong}");
     }
 }
+
+#[test]
+fn the_port_that_nobody_writes_may_be_left_out() {
+    let plain = Door::new("127.0.0.1:80".parse().unwrap(), None);
+    let other = Door::new("127.0.0.1:7402".parse().unwrap(), None);
+    for host in ["127.0.0.1", "localhost", "[::1]"] {
+        let with_port = format!("{host}:80");
+        assert_eq!(admits(&plain, "/", &[("host", host)]), None, "{host}");
+        assert_eq!(admits(&plain, "/", &[("host", &with_port)]), None, "{with_port}");
+        assert!(admits(&other, "/", &[("host", host)]).is_some(), "{host}");
+    }
+}
