@@ -234,6 +234,9 @@ impl Wire {
 
     /// Reads the body that belongs to a head.
     pub(crate) fn body(&mut self, head: &Reply) -> String {
+        if head.status == 204 {
+            return String::new();
+        }
         if let Some(length) = head.headers.get("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             self.stream.read_exact(&mut body).unwrap();
