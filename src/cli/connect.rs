@@ -248,16 +248,26 @@ fn choose(
         _ => may.iter().copied().find(|handle| *handle == "claude"),
     };
     let usage = |message: String, hint: String| Failure::Usage { message, hint };
+    let reach = |agent: Handle| {
+        if agents.iter().any(|view| view.handle() == agent.as_str() && !view.local.is_allowed()) {
+            let hint = format!(
+                "`pettycash mandate set {agent} --local` lets them; or reach it over HTTP with a \
+                 token: `pettycash agent token {agent}`"
+            );
+            return Err(usage(barred(&agent), hint));
+        }
+        Ok(agent)
+    };
     match (named, had, only) {
-        (Some(named), ..) if may.contains(&named.as_str()) => Ok(named.clone()),
+        (Some(named), ..) if may.contains(&named.as_str()) => reach(named.clone()),
         (Some(named), ..) => Err(usage(
             format!("the agent `{named}` is revoked: it can never pay"),
             "name another with --agent; `pettycash agent list` shows them".to_owned(),
         )),
-        (None, Some(had), _) => Ok(had),
-        (None, None, Some(only)) => only.parse().map_err(|_| {
+        (None, Some(had), _) => reach(had),
+        (None, None, Some(only)) => reach(only.parse().map_err(|_| {
             usage("the agent has no usable name".to_owned(), "name one with --agent".to_owned())
-        }),
+        })?),
         (None, None, None) if may.is_empty() => Err(usage(
             "there is no agent yet that could pay".to_owned(),
             "create one: pettycash init".to_owned(),
@@ -267,6 +277,11 @@ fn choose(
             format!("name it: --agent {}", may.first().unwrap_or(&"HANDLE")),
         )),
     }
+}
+
+/// Why an agent with `--no-local` cannot be connected: `mcp --agent` answers as if it were none.
+fn barred(agent: &Handle) -> String {
+    format!("local clients may not use the agent `{agent}`")
 }
 
 fn print(client: Client, fields: &Map<String, Value>, output: Output) -> anyhow::Result<ExitCode> {

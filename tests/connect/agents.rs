@@ -47,6 +47,35 @@ fn an_agent_that_is_frozen_is_connected_and_it_is_said() {
 }
 
 #[test]
+fn an_agent_that_local_clients_may_not_use_is_refused_with_the_way_out() {
+    let machine = Machine::bare();
+    machine.ok("agent create far --cap 1.00/day --funding allowance --no-local");
+    for line in ["--agent far --yes", "--yes", "--agent far --print"] {
+        let told = machine.fails(&format!("connect cursor {line}"), 2);
+        assert!(told.contains("local clients may not use the agent `far`"), "{line}: {told}");
+        for way in ["mandate set far --local", "agent token far"] {
+            assert!(told.contains(way), "{line}: {told}");
+        }
+    }
+    assert!(!machine.config("cursor").exists());
+    // One that is kept from them later is told of wherever it is looked at.
+    machine.ok("mandate set far --local");
+    machine.ok("connect cursor --yes");
+    machine.ok("mandate set far --no-local");
+    let problem = "local clients may not use the agent `far`";
+    assert_eq!(machine.status("cursor")["problems"], json!([problem]));
+    let told = machine.ok("connect --status");
+    assert!(told.contains(&format!("cursor: {problem}")), "{told}");
+    assert!(!told.contains("connected as `far`"), "{told}");
+    let told = machine.ok("doctor");
+    let mends = format!("{problem}  → pettycash mandate set far --local");
+    assert!(told.lines().any(|line| line.ends_with(&mends)), "{told}");
+    machine.fails("connect cursor --yes", 2);
+    machine.ok("mandate set far --local");
+    assert_eq!(machine.status("cursor")["problems"], json!([]));
+}
+
+#[test]
 fn a_client_that_pays_as_another_agent_takes_an_operator() {
     let machine = Machine::new();
     machine.ok("agent create scout --funding prepaid");

@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Entry, broken, choose, clients::Client, entry::Started, file::ConfigFile, text};
+use super::{
+    Entry, barred, broken, choose, clients::Client, entry::Started, file::ConfigFile, text,
+};
 use crate::{
     cli::{
         output::{Failure, Output, plain, table},
@@ -57,6 +59,9 @@ pub(in crate::cli) struct Link {
     command: Option<String>,
     /// What is wrong with it.
     pub(in crate::cli) problems: Vec<String>,
+    /// What mends it, where `connect` does not.
+    #[serde(skip)]
+    pub(in crate::cli) fix: Option<String>,
     /// What `connect` would do; nothing where it cannot tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     would: Option<Would>,
@@ -104,6 +109,7 @@ fn link(client: Client, home: &Home, agents: &[AgentView], agent: Option<&Handle
         agent: None,
         command: None,
         problems: Vec::new(),
+        fix: None,
         would: None,
     };
     let present = match read(client) {
@@ -125,7 +131,13 @@ fn link(client: Client, home: &Home, agents: &[AgentView], agent: Option<&Handle
     });
     if let Some(present) = present {
         let started = Started::of(&present);
-        link.problems = problems(&started, home, agents);
+        link.problems = problems(&started, home);
+        let here = started.home().as_deref() == Some(home.dir()) && started.command.is_some();
+        if let (true, Some(agent)) = (here, &started.agent) {
+            let (more, fix) = of_the_agent(agent, agents);
+            link.fix = fix.filter(|_| link.problems.is_empty());
+            link.problems.extend(more);
+        }
         link.state = if started.agent.is_some() { State::Connected } else { State::Other };
         (link.agent, link.command) = (started.agent, started.command);
     }
@@ -139,9 +151,9 @@ fn read(client: Client) -> Result<Option<Value>, Failure> {
     entry.map_err(|error| broken(&file.path, &error))
 }
 
-/// Why what is started would not work.
-fn problems(started: &Started, home: &Home, agents: &[AgentView]) -> Vec<String> {
-    let Started { command: Some(command), agent: Some(agent), .. } = started else {
+/// Why what is started would not work, whoever pays.
+fn problems(started: &Started, home: &Home) -> Vec<String> {
+    let Started { command: Some(command), agent: Some(_), .. } = started else {
         return vec!["its entry `pettycash` is not one of ours".to_owned()];
     };
     let mut problems = Vec::new();
@@ -155,15 +167,25 @@ fn problems(started: &Started, home: &Home, agents: &[AgentView]) -> Vec<String>
         let there = there.map(|dir| dir.display().to_string());
         let there = there.unwrap_or_else(|| "the platform's data directory".to_owned());
         problems.push(format!("its data is in {there}, not in {}", home.dir().display()));
-        return problems;
-    }
-    let known = agents.iter().find(|view| view.handle() == agent.as_str());
-    match known.map(|view| view.balance.standing.as_deref().unwrap_or_default()) {
-        None => problems.push(format!("there is no agent `{agent}`")),
-        Some("active") => {}
-        Some(standing) => problems.push(format!("the agent `{agent}` is {standing}")),
     }
     problems
+}
+
+/// Why the agent could not pay through it, and what mends that where another entry does not.
+fn of_the_agent(agent: &Handle, agents: &[AgentView]) -> (Vec<String>, Option<String>) {
+    let Some(view) = agents.iter().find(|view| view.handle() == agent.as_str()) else {
+        return (vec![format!("there is no agent `{agent}`")], None);
+    };
+    let (mut problems, mut fix) = (Vec::new(), None);
+    let standing = view.balance.standing.as_deref().unwrap_or_default();
+    if standing != "active" {
+        problems.push(format!("the agent `{agent}` is {standing}"));
+    }
+    if standing != "revoked" && !view.local.is_allowed() {
+        problems.push(barred(agent));
+        fix = Some(format!("pettycash mandate set {agent} --local"));
+    }
+    (problems, fix)
 }
 
 fn words(links: &[Link]) -> String {
@@ -189,7 +211,8 @@ fn words(links: &[Link]) -> String {
 
 fn state(link: &Link) -> String {
     let state = match (&link.agent, link.state) {
-        (Some(agent), _) => format!("connected as `{agent}`"),
+        (Some(agent), _) if link.problems.is_empty() => format!("connected as `{agent}`"),
+        (Some(agent), _) => format!("`{agent}`, but does not work"),
         (None, State::Connected | State::NotConnected) if link.found => "not connected".to_owned(),
         (None, State::Connected | State::NotConnected) => "not found".to_owned(),
         (None, State::Other) => "another `pettycash`".to_owned(),

@@ -19,7 +19,7 @@ fn check(link: &Link) -> Option<Check> {
     let fix = || match link.state {
         State::Unreadable => "mend that file; we left it as it is".to_owned(),
         State::Connected | State::Other | State::NotConnected => {
-            format!("pettycash connect {word}")
+            link.fix.clone().unwrap_or_else(|| format!("pettycash connect {word}"))
         }
     };
     match (link.state, &link.agent) {
