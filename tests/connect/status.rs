@@ -91,6 +91,10 @@ fn the_doctor_tells_of_clients_that_have_an_entry() {
     machine.ok("connect vscode --yes");
     assert_eq!(check("vscode")["level"], "ok");
     assert_eq!(check("vscode")["found"], "connected as `claude`");
+    machine.ok("agent freeze claude");
+    assert_eq!(check("vscode")["found"], "the agent `claude` is frozen");
+    assert_eq!(check("vscode")["fix"], "pettycash agent unfreeze claude");
+    machine.ok("agent unfreeze claude");
     let gone = machine.read("vscode").replace(super::BINARY, "/nowhere/pettycash");
     machine.write("vscode", &gone);
     assert_eq!(check("vscode")["level"], "warn");

@@ -181,9 +181,13 @@ fn of_the_agent(agent: &Handle, agents: &[AgentView]) -> (Vec<String>, Option<St
     if standing != "active" {
         problems.push(format!("the agent `{agent}` is {standing}"));
     }
+    if standing == "frozen" {
+        fix = Some(format!("pettycash agent unfreeze {agent}"));
+    }
     if standing != "revoked" && !view.local.is_allowed() {
         problems.push(barred(agent));
-        fix = Some(format!("pettycash mandate set {agent} --local"));
+        // One line at a time: once that is done, the next look tells of this.
+        fix = fix.or_else(|| Some(format!("pettycash mandate set {agent} --local")));
     }
     (problems, fix)
 }
