@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -137,7 +137,11 @@ async fn init(asked: Init, operator: &Operator, output: Output) -> anyhow::Resul
     let passphrase = match &passphrase_file {
         Some(file) => secret_in(file)?,
         None if io::stdin().is_terminal() => chosen()?,
-        None => secret_in(Path::new("-"))?,
+        None => {
+            let hint = "say where the passphrase is: `--passphrase-file FILE`, or `-` for stdin";
+            let message = "there is no terminal to ask at".to_owned();
+            return Err(Failure::Usage { message, hint: hint.to_owned() }.into());
+        }
     };
     let new = NewPassphrase { passphrase: Secret(passphrase) };
     let what = async || Ok("This replaces the operators' passphrase.".to_owned());

@@ -251,6 +251,27 @@ fn another_passphrase_takes_a_proof_and_the_first_one_is_fit_or_none() {
     assert!(desk.fails(&format!("{again} --replace"), 7).contains("proof"));
 }
 
+#[test]
+fn without_a_terminal_a_passphrase_is_taken_from_stdin_only_where_that_is_said() {
+    let (desk, _) = furnished();
+    let set = |line: &str| {
+        let mut command = desk.command(line);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Nobody may read it.
+        let _ = child.stdin.take().unwrap().write_all(RIGHT.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let done = set("operator init");
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no terminal to ask at"), "{said}");
+    assert!(said.contains("--passphrase-file FILE`, or `-`"), "{said}");
+    desk.ok("top-up intern 1.00");
+    assert!(set("operator init --passphrase-file -").status.success());
+    desk.fails("top-up intern 1.00", 7);
+}
+
 #[tokio::test]
 async fn serve_asks_whoever_speaks_to_it_and_not_only_our_own_commands() {
     let (desk, _) = furnished();
