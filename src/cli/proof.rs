@@ -89,10 +89,23 @@ impl Proving {
         if let Some(file) = &self.operator_token_file {
             return secret_in(file).map(Some);
         }
-        let named = env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new);
-        let named = named.filter(|token| !token.trim().is_empty());
-        Ok(named.map(|token| token.trim().into()))
+        let Some(named) = env::var_os(TOKEN_VARIABLE) else { return Ok(None) };
+        let named = named.into_string().map(Zeroizing::new);
+        match named.as_deref().map(|named| named.trim()) {
+            Ok("") => Ok(None),
+            Ok(token) if is_a_token(token) => Ok(Some(token.into())),
+            Ok(_) | Err(_) => Err(Failure::Usage {
+                message: format!("{TOKEN_VARIABLE} is not an operator's token (opr_…)"),
+                hint: "set it to what `pettycash operator token` printed, or unset it".to_owned(),
+            }
+            .into()),
+        }
     }
+}
+
+/// Whether a text could be an operator's token; `serve` tells whether it is one.
+fn is_a_token(text: &str) -> bool {
+    text.starts_with("opr_") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Refuses an AI agent, as far as it can be told, where there is no passphrase to ask for.

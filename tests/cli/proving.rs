@@ -272,6 +272,26 @@ fn without_a_terminal_a_passphrase_is_taken_from_stdin_only_where_that_is_said()
     desk.fails("top-up intern 1.00", 7);
 }
 
+#[test]
+fn what_can_be_no_operators_token_in_the_environment_is_said_and_not_repeated() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let (desk, _) = furnished();
+    for given in [&b"opr_ab\x1b[31mcd"[..], b"opr_ab\xffcd", "opr_abcd\u{e4}".as_bytes(), b"abcd"] {
+        let mut line = desk.command("top-up intern 1.00");
+        line.env("PETTYCASH_OPERATOR_TOKEN", OsStr::from_bytes(given));
+        let done = line.output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{given:?}: {said}");
+        let told = "PETTYCASH_OPERATOR_TOKEN is not an operator's token (opr_…)\n";
+        assert!(said.contains(told) && !said.contains("cd"), "{given:?}: {said}");
+    }
+    assert_eq!(desk.json("agent show intern --json")["balance_usd"], "0.00");
+    for none in ["", " \n"] {
+        let mut line = desk.command("top-up intern 1.00");
+        assert!(line.env("PETTYCASH_OPERATOR_TOKEN", none).output().unwrap().status.success());
+    }
+}
+
 #[tokio::test]
 async fn serve_asks_whoever_speaks_to_it_and_not_only_our_own_commands() {
     let (desk, _) = furnished();
