@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{
     output::{Output, say, table, wait},
     owner,
+    words::time,
 };
 use crate::{
     client::Operator,
@@ -80,7 +81,7 @@ fn words(entries: &[OperatorLine]) -> String {
         let note = entry.note.as_ref().map(ToString::to_string);
         let details = [line.code.clone(), times, line.run.clone(), entry.detail.clone(), note];
         vec![
-            line.at.to_string(),
+            time(line.at),
             entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),
             line.outcome.clone(),
             line.service_id.as_ref().map(|id| id.0.to_string()).unwrap_or_default(),

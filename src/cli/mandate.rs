@@ -9,7 +9,7 @@ use super::{
     output::{Failure, Output, table, wait},
     owner,
     proof::{Proving, guard, is_agent},
-    words::{amount, short},
+    words::{amount, short, time},
 };
 use crate::{
     client::Operator,
@@ -198,7 +198,7 @@ fn show(view: &MandateView) -> String {
     }
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
-    lines.push(("expires", view.expires_at.map_or("never".to_owned(), |at| at.to_string())));
+    lines.push(("expires", view.expires_at.map_or("never".to_owned(), time)));
     if !view.local.is_allowed() {
         lines.push(("local clients", view.local.to_string()));
     }

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -100,15 +100,52 @@ pub(super) fn print_all(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// The longest word that a column is always as wide as: an id, a handle, an amount or a time.
+const WORD: usize = 63;
+
 /// Rows under a heading, as wide as the terminal is.
 pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let table = filled(heading, rows);
+    let width = table.width();
+    laid_out(table, width)
+}
+
+fn filled(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING);
     if !heading.is_empty() {
         table.set_header(heading.iter().copied());
     }
     for row in rows {
         table.add_row(row.iter().map(|cell| plain(cell)));
+    }
+    table
+}
+
+/// A table that breaks its lines between words, so that what is copied from it is whole: where even
+/// that is too wide, it is the terminal's to break. A terminal of no width has not said how wide it
+/// is.
+fn laid_out(mut table: Table, width: Option<u16>) -> String {
+    let Some(width) = width.filter(|width| *width > 0) else {
+        return table.set_content_arrangement(ContentArrangement::Disabled).trim_fmt();
+    };
+    let mut widest: Vec<usize> = Vec::new();
+    for row in table.header().into_iter().chain(table.row_iter()) {
+        for (at, cell) in row.cell_iter().enumerate() {
+            let text = cell.content();
+            let words = text.split_whitespace().map(|word| word.chars().count());
+            let word = words.max().unwrap_or(0).min(WORD);
+            match widest.get_mut(at) {
+                Some(widest) => *widest = word.max(*widest),
+                None => widest.push(word),
+            }
+        }
+    }
+    table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    for (column, widest) in table.column_iter_mut().zip(widest) {
+        let least =
+            u16::try_from(widest).unwrap_or(u16::MAX).saturating_add(column.padding_width());
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
     }
     table.trim_fmt()
 }
@@ -222,4 +259,38 @@ pub(super) fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::
         outlive_limits()?;
         work.await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{filled, laid_out};
+
+    const ID: &str = "pay_000000003e72f036";
+    const AT: &str = "2026-11-22T10:46:56Z";
+    const NOTE: &str = "it looped over the weekend and nobody looked at what it asked for";
+
+    fn shown(width: Option<u16>) -> String {
+        let row = [AT, "scout", "captured", ID, NOTE].map(str::to_owned).to_vec();
+        laid_out(filled(&["AT", "AGENT", "WHAT", "PAYMENT", ""], [row]), width)
+    }
+
+    #[test]
+    fn a_table_breaks_no_word_however_narrow_the_terminal_is() {
+        for width in [1, 20, 60, 80, 100] {
+            let shown = shown(Some(width));
+            for word in [AT, "scout", "captured", ID].into_iter().chain(NOTE.split(' ')) {
+                assert!(shown.split_whitespace().any(|shown| shown == word), "{width}:\n{shown}");
+            }
+        }
+        let shown = shown(Some(80));
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.lines().count() > 3, "the note takes what is left:\n{shown}");
+    }
+
+    #[test]
+    fn a_terminal_without_a_width_has_every_row_in_a_line() {
+        for unknown in [None, Some(0)] {
+            assert_eq!(shown(unknown).lines().count(), 2, "{unknown:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Words that several verbs share.
 
+use jiff::Timestamp;
+
 use crate::policy::{money::Usd, names::Handle, terms::AgentView, window::Period};
 
 /// The mandate in one line.
@@ -15,6 +17,11 @@ pub(super) fn bounds(view: &AgentView) -> String {
 /// A cap in words.
 pub(super) fn short(amount: Usd, period: Period) -> String {
     format!("{amount} {}", period.during())
+}
+
+/// A time to the second: what is finer is for programs.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// An amount, where there is one.

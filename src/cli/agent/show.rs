@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         output::table,
-        words::{amount, bounds, short},
+        words::{amount, bounds, short, time},
     },
     policy::{answer::CapView, names::ServiceId, terms::AgentView, window::Period},
 };
@@ -46,19 +46,19 @@ pub(super) fn show(view: &AgentView) -> String {
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     if let Some(at) = view.balance.expires_at {
-        lines.push(("expires", at.to_string()));
+        lines.push(("expires", time(at)));
     }
     if !view.local.is_allowed() {
         lines.push(("local clients", view.local.to_string()));
     }
-    lines.push(("created", view.created_at.to_string()));
+    lines.push(("created", time(view.created_at)));
     table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }
 
 fn standing(view: &AgentView) -> String {
     let standing = view.balance.standing.clone().unwrap_or_default();
     let reason = view.balance.reason.as_ref().map(|reason| format!(" ({reason})"));
-    let since = view.stopped_at.map(|at| format!(" since {at}"));
+    let since = view.stopped_at.map(|at| format!(" since {}", time(at)));
     let note = view.note.as_ref().map(|note| format!(": {note}"));
     [Some(standing), reason, since, note].into_iter().flatten().collect()
 }
@@ -66,11 +66,11 @@ fn standing(view: &AgentView) -> String {
 fn cap(cap: &CapView) -> String {
     let (used, held) = (cap.used_usd, cap.held_usd);
     let until = cap.resets_at.map(|at| match cap.period {
-        Period::Rolling(_) => format!(", some of it until {at}"),
+        Period::Rolling(_) => format!(", some of it until {}", time(at)),
         // Named runs have sums of their own, which are nobody's who asks without a name.
         Period::Run => " today outside of named runs".to_owned(),
         Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => {
-            format!(", resets {at}")
+            format!(", resets {}", time(at))
         }
     });
     let until = until.unwrap_or_default();

@@ -3,7 +3,11 @@
 use clap::ArgGroup;
 
 use crate::{
-    cli::{output::Output, proof::Proving, words::names},
+    cli::{
+        output::Output,
+        proof::Proving,
+        words::{names, time},
+    },
     client::Operator,
     policy::{
         names::{Handle, Note, Reason},
@@ -101,7 +105,7 @@ fn frozen(Acted { changed, agent }: &Acted) -> String {
             "Froze {handle} ({reason}): it pays nothing until `pettycash agent unfreeze {handle}`."
         );
     }
-    let since = agent.stopped_at.map(|at| format!(" since {at}")).unwrap_or_default();
+    let since = agent.stopped_at.map(|at| format!(" since {}", time(at))).unwrap_or_default();
     format!("{handle} is frozen{since} ({reason}): nothing to do.")
 }
 

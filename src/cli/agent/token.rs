@@ -5,6 +5,7 @@ use crate::{
         expiry::{Expiry, expiry, overlap},
         output::{Output, note, table},
         proof::Proving,
+        words::time,
     },
     client::Operator,
     clock::Clock,
@@ -84,10 +85,11 @@ pub(in crate::cli) fn given(given: &TokenGiven, output: Output) -> anyhow::Resul
     if !output.json {
         let TokenView { token_id, agent, expires_at, .. } = &given.view;
         let whom = agent.as_ref().map_or("an operator".to_owned(), ToString::to_string);
-        let until = expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
+        let until =
+            expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {}", time(at)));
         note(&format!("{token_id} lets in {whom} {until}. It is not shown again."));
         if let Some(old) = &given.replaces {
-            note(&format!("{} goes on until {}.", old.token_id, old.ends_at));
+            note(&format!("{} goes on until {}.", old.token_id, time(old.ends_at)));
         }
     }
     Ok(())
@@ -105,13 +107,13 @@ pub(in crate::cli) fn rows(tokens: &[TokenView]) -> String {
     let or = |text: Option<String>, none: &str| text.unwrap_or_else(|| none.to_owned());
     let rows = tokens.iter().map(|view| {
         let over = if view.expired { " (over)" } else { "" };
-        let ends = view.expires_at.map(|at| format!("{at}{over}"));
+        let ends = view.expires_at.map(|at| format!("{}{over}", time(at)));
         vec![
             view.token_id.to_string(),
             or(view.label.as_ref().map(ToString::to_string), "-"),
             or(view.run.as_ref().map(ToString::to_string), "-"),
-            view.created_at.to_string(),
-            or(view.last_used_at.map(|at| at.to_string()), "never"),
+            time(view.created_at),
+            or(view.last_used_at.map(time), "never"),
             or(ends, "never"),
         ]
     });
