@@ -87,3 +87,21 @@ fn what_connect_writes_itself_is_shown_whatever_others_call_a_secret() {
         assert!(came.count() > 0, "{written} is not in {told}");
     }
 }
+
+#[test]
+fn what_follows_a_flag_of_one_letter_is_not_shown() {
+    let machine = Machine::new();
+    for args in [
+        r#""-p", "hunter2secret""#,
+        r#""-v", "-p", "hunter2secret""#,
+        r#""-v", "--token", "hunter2secret""#,
+        r#""-p", "-hunter2secret""#,
+        r#""-U", "root", "-P", "hunter2secret", "db""#,
+    ] {
+        let entry = format!(r#"{{"command": "npx", "args": ["-y", "some-server", {args}]}}"#);
+        machine.write("cursor", &format!("{{\"mcpServers\": {{\"pettycash\":\n{entry}}}}}\n"));
+        let shown = machine.json("connect cursor --yes")["diff"].as_str().unwrap().to_owned();
+        assert!(!shown.contains("hunter2"), "{args}: {shown}");
+        assert!(shown.contains("some-server"), "{args}: {shown}");
+    }
+}

@@ -18,6 +18,8 @@ const NAMES: [&str; 7] =
     ["credential", "key", "passphrase", "passwd", "password", "secret", "token"];
 /// Flags that a header of HTTP follows.
 const HEADER_FLAGS: [&str; 2] = ["--header", "-H"];
+/// Flags of one letter that no secret follows; behind any other may be a password.
+const HARMLESS: [&str; 2] = ["-m", "-y"];
 /// A value as long as this is hidden wherever else it stands too; a shorter one may be a word.
 const TELLING: usize = 6;
 /// A run of letters and digits that is as long as this may be a key; so much of it is shown.
@@ -116,9 +118,10 @@ impl Secrets {
         }
     }
 
-    /// What follows `--token`, and what stands behind `--token=` or `API_KEY=`.
+    /// What follows `--token` or a flag of one letter, and what stands behind `--token=` or
+    /// `API_KEY=`.
     fn arguments(&mut self, arguments: &[Part], text: &str) {
-        let mut secret_follows = false;
+        let (mut secret_follows, mut after_letter) = (false, false);
         for argument in arguments {
             let Part::Text(value, place) = argument else { continue };
             let (name, has_value) =
@@ -130,8 +133,12 @@ impl Secrets {
             } else if value.contains("://") {
                 self.behind(value, place, text, after_the_host);
             }
-            let flag = name.starts_with('-') && !has_value && !secret_follows;
-            secret_follows = flag && (is_secret(name) || HEADER_FLAGS.contains(&name));
+            // A flag of one letter may take no value: then what follows it is a flag as well.
+            let value_of_a_flag = secret_follows && !after_letter;
+            let flag = name.starts_with('-') && !has_value && !value_of_a_flag;
+            after_letter = flag && is_a_letter(name);
+            let named = is_secret(name) || HEADER_FLAGS.contains(&name);
+            secret_follows = after_letter || (flag && named);
         }
     }
 
@@ -160,6 +167,13 @@ impl Secrets {
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     NAMES.iter().any(|ending| name.trim_end_matches('s').ends_with(ending))
+}
+
+/// Whether a flag is one letter that says nothing of what follows.
+fn is_a_letter(flag: &str) -> bool {
+    flag.len() == 2
+        && flag.ends_with(|c: char| c.is_ascii_alphabetic())
+        && !HARMLESS.contains(&flag)
 }
 
 /// Where the rest of an address begins: keys are passed in paths and queries, and before an `@`.
