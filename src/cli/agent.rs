@@ -14,6 +14,7 @@ use clap::Subcommand;
 use super::{
     output::{Output, wait},
     owner,
+    words::asked,
 };
 use crate::{
     client::Operator,
@@ -84,7 +85,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         match args.verb {
             Verb::Create(create) => {
                 let (new, proving) = create::terms(create)?;
-                let what = async || Ok(format!("This creates the agent {}.", new.handle));
+                let terms = asked(&new);
+                let what = async || Ok(format!("This creates the agent {}: {terms}.", new.handle));
                 let act = async |operator: &Operator| operator.create_agent(&new).await;
                 // One that starts at zero can spend nothing until somebody gives it something.
                 let view = match new.funding {

@@ -13,6 +13,7 @@ use super::{
     output::{Output, wait},
     owner,
     proof::Proving,
+    words::asked,
 };
 use crate::{
     client::{ClientError, Operator},
@@ -57,7 +58,8 @@ pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<Ex
         let wanted = present || args.yes || output.json || agreed(args)?;
         if wanted && !present {
             let new = terms(args);
-            let what = async || Ok(format!("This creates the agent {}.", new.handle));
+            let terms = asked(&new);
+            let what = async || Ok(format!("This creates the agent {}: {terms}.", new.handle));
             let act = async |operator: &Operator| operator.create_agent(&new).await;
             args.proving.raise(&operator, what, act).await?;
         }

@@ -15,6 +15,7 @@ use super::{
     output::{Failure, Output, wait},
     owner,
     proof::{Proving, ask, secret_in},
+    words,
 };
 use crate::{
     client::Operator,
@@ -108,7 +109,9 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             Verb::Token(Token { expires, label, proving }) => {
                 let ends = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
                 let new = NewToken { run: None, label, expires_at: ends };
-                let what = async || Ok("This makes a token that proves an operator.".to_owned());
+                let terms = words::token(&new);
+                let what =
+                    async || Ok(format!("This makes a token that proves an operator, {terms}."));
                 let act = async |operator: &Operator| operator.issue_operator_token(&new).await;
                 let given = proving.raise(&operator, what, act).await?;
                 agent::given(&given, output)?;

@@ -56,7 +56,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     };
     let operator = owner::operator(home);
     wait(async {
-        let what = async || Ok(format!("This pays {service} from the budget of {handle}."));
+        let price = amount.map_or("its price".to_owned(), |amount| format!("at most {amount}"));
+        let what = async || Ok(format!("This pays {service} {price} from the budget of {handle}."));
         let act = async |operator: &Operator| operator.pay(&handle, &payment).await;
         let answer = proving.raise(&operator, what, act).await?;
         output.print(&answer, || words(&answer, &handle, &service))?;

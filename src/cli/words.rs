@@ -2,7 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::policy::{money::Usd, names::Handle, terms::AgentView, window::Period};
+use crate::policy::{
+    money::Usd,
+    names::Handle,
+    terms::{AgentView, NewAgent, NewToken},
+    window::Period,
+};
 
 /// The mandate in one line.
 pub(super) fn bounds(view: &AgentView) -> String {
@@ -12,6 +17,31 @@ pub(super) fn bounds(view: &AgentView) -> String {
         parts.push(format!("at most {limit} per payment"));
     }
     parts.join(", ")
+}
+
+/// The mandate that is asked for in one line, all of it.
+pub(super) fn asked(new: &NewAgent) -> String {
+    let caps = new.caps.iter().map(|cap| short(cap.cap_usd, cap.period));
+    let mut parts: Vec<String> = std::iter::once(new.funding.to_string()).chain(caps).collect();
+    parts.extend(new.per_call_limit_usd.map(|limit| format!("at most {limit} per payment")));
+    parts.push(format!("time zone {}", new.timezone.name()));
+    if !new.allow.is_empty() || !new.deny.is_empty() {
+        parts.push(format!("services {}", new.mandate().services()));
+    }
+    parts.extend(new.expires_at.map(|at| format!("until {}", time(at))));
+    if !new.local.is_allowed() {
+        parts.push(format!("local clients {}", new.local));
+    }
+    parts.join(", ")
+}
+
+/// When the token that is asked for ends, its run and its label.
+pub(super) fn token(new: &NewToken) -> String {
+    let ends = new.expires_at.map(|at| format!("until {}", time(at)));
+    let run = new.run.as_ref().map(|run| format!("in the run {run}"));
+    let label = new.label.as_ref().map(|label| format!("called {label}"));
+    let parts = [Some(ends.unwrap_or_else(|| "until it is revoked".to_owned())), run, label];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A cap in words.

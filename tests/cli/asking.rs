@@ -65,6 +65,39 @@ fn a_passphrase_is_typed_twice_and_never_seen_and_opens_what_it_is_for() {
 }
 
 #[test]
+fn what_is_asked_for_is_told_whole_before_the_passphrase() {
+    let desk = initialised();
+    let caps = "--cap 5.00/day --cap 1.00/run --per-call 0.25";
+    for (line, parts) in [
+        ("pay intern report 0.05", &["pays report at most $0.05 from the budget of intern."][..]),
+        ("pay intern search", &["pays search its price from the budget of intern."]),
+        (
+            &*format!("agent create x9 {caps} --funding allowance --allow search --no-local"),
+            &["x9: allowance, $5.00 per day, $1.00 per run, at most $0.25 per payment", "search"],
+        ),
+        ("agent create x8 --expires 2100-01-02T03:04:05Z", &["prepaid", "2100-01-02T03:04:05Z"]),
+        (
+            "agent token intern --expires 2100-01-02T03:04:05Z --label laptop --run nightly",
+            &["lets intern in, until 2100-01-02T03:04:05Z, in the run nightly, called laptop."],
+        ),
+        (
+            "operator token --expires 2100-01-02T03:04:05Z --label ci",
+            &["an operator, until 2100-01-02T03:04:05Z, called ci."],
+        ),
+        ("operator token", &["an operator, until it is revoked."]),
+        ("init --agent second --yes", &["second: allowance, $5.00 per day, at most $0.25"]),
+    ] {
+        let mut terminal = desk.typed(line);
+        terminal.shows("Operator's passphrase: ").types_unseen(CTRL_D);
+        let (_, seen) = terminal.ends();
+        let before = seen.split("Operator's passphrase: ").next().unwrap();
+        for part in parts {
+            assert!(before.contains(part), "{line}: {part} is not in {seen}");
+        }
+    }
+}
+
+#[test]
 fn a_passphrase_that_is_typed_differently_or_not_at_all_is_none() {
     let desk = desk();
     for (first, second, ends, told) in [

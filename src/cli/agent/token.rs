@@ -5,7 +5,7 @@ use crate::{
         expiry::{Expiry, expiry, overlap},
         output::{Output, note, table},
         proof::Proving,
-        words::time,
+        words::{self, time},
     },
     client::Operator,
     clock::Clock,
@@ -61,7 +61,8 @@ pub(super) async fn give(asked: Give, operator: &Operator, output: Output) -> an
     let Give { handle, expires, run, label, proving } = asked;
     let expires_at = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
     let new = NewToken { run, label, expires_at };
-    let what = async || Ok(format!("This makes a token that lets {handle} in."));
+    let terms = words::token(&new);
+    let what = async || Ok(format!("This makes a token that lets {handle} in, {terms}."));
     let act = async |operator: &Operator| operator.issue_token(&handle, &new).await;
     given(&proving.raise(operator, what, act).await?, output)
 }
@@ -74,7 +75,10 @@ pub(super) async fn rotate(
     let Rotate { id, overlap, expires, proving } = asked;
     let expires_at = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
     let rotation = Rotation { overlap_s: overlap, expires_at };
-    let what = async || Ok(format!("This makes a token in place of {id}."));
+    let ends = expires_at.map(|at| format!(", until {}", time(at))).unwrap_or_default();
+    let what = async || {
+        Ok(format!("This makes a token in place of {id}{ends}; {id} goes on for {overlap} s."))
+    };
     let act = async |operator: &Operator| operator.rotate_token(&id, &rotation).await;
     given(&proving.raise(operator, what, act).await?, output)
 }
