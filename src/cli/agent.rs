@@ -33,14 +33,21 @@ pub(super) struct Args {
     verb: Verb,
 }
 
+const REVOKE_HELP: &str = "\
+Examples:
+  pettycash agent revoke scout --reason compromised
+  pettycash agent revoke scout --reason looping --note \"it looped over the weekend\"";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Give a new agent a handle and a mandate
     #[command(after_help = create::HELP)]
     Create(create::Create),
     /// List every agent, what it has left and how it stands
+    #[command(after_help = "Example:\n  pettycash agent list")]
     List,
     /// Show one agent: balance, limit, caps and services
+    #[command(after_help = "Example:\n  pettycash agent show scout")]
     Show {
         /// The agent
         handle: Handle,
@@ -55,6 +62,7 @@ enum Verb {
     #[command(after_help = token::HELP)]
     Token(token::Give),
     /// List an agent's tokens: what they are called, until when they last, when they were used
+    #[command(after_help = "Example:\n  pettycash agent tokens scout")]
     Tokens {
         /// The agent
         handle: Handle,
@@ -62,11 +70,13 @@ enum Verb {
     /// Print a new token in place of one, which goes on for a while
     TokenRotate(token::Rotate),
     /// Have a token let nobody in any more, at once
+    #[command(after_help = "Example:\n  pettycash agent token-revoke tok_0123456789ab")]
     TokenRevoke {
         /// The token's id, `tok_…`: see `pettycash agent tokens`
         id: TokenId,
     },
     /// End an agent's right to pay, for good and at once
+    #[command(after_help = REVOKE_HELP)]
     Revoke {
         /// The agent
         handle: Handle,

@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What `pettycash demo` is told: nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pettycash demo
+  pettycash demo --json")]
 pub(super) struct Args {}
 
 /// Plays the story and prints it; fails at the first answer that is not as it should be.

@@ -29,7 +29,11 @@ use crate::{
 
 /// `pettycash init`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Run it as often as you like: what is there already is left as it is.")]
+#[command(after_help = "Examples:
+  pettycash init
+  pettycash init --agent scout --cap 2.00/day --per-call 0.10 --yes
+
+Run it as often as you like: what is there already is left as it is.")]
 pub(super) struct Args {
     /// The first agent's name
     #[arg(long, default_value = "claude", value_name = "HANDLE")]

@@ -34,6 +34,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show what an agent may spend, for what, and until when
+    #[command(after_help = "Example:\n  pettycash mandate show scout")]
     Show {
         /// The agent
         handle: Handle,

@@ -19,6 +19,11 @@ use crate::{
 
 /// What `pettycash mcp` is told.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pettycash mcp --agent scout
+  pettycash mcp --agent scout --run nightly-7
+
+MCP clients start it: `pettycash connect` has them do so.")]
 pub(super) struct Args {
     /// The agent that pays
     #[arg(long, env = "PETTYCASH_AGENT", value_name = "HANDLE")]

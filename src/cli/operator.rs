@@ -46,8 +46,10 @@ enum Verb {
     #[command(after_help = TOKEN_HELP)]
     Token(Token),
     /// List the operators' tokens: what they are called, until when they last, when they were used
+    #[command(after_help = "Example:\n  pettycash operator tokens")]
     Tokens,
     /// Have an operator's token prove nothing any more, at once
+    #[command(after_help = "Example:\n  pettycash operator token-revoke tok_0123456789ab")]
     TokenRevoke {
         /// The token's id, `tok_…`: see `pettycash operator tokens`
         id: TokenId,

@@ -47,8 +47,14 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Go on from an older copy of the record
+    #[command(after_help = "Examples:
+  pettycash recover accept-rollback
+  pettycash recover accept-rollback --note \"restored from a copy\" --yes")]
     AcceptRollback(Sure),
     /// Go on without what is damaged, and without all that came after it
+    #[command(after_help = "Examples:
+  pettycash recover cut
+  pettycash recover cut --note \"the disk failed\" --yes")]
     Cut(Sure),
 }
 

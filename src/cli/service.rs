@@ -33,6 +33,7 @@ enum Verb {
     #[command(after_help = ADD_HELP)]
     Add(Add),
     /// List the catalogue
+    #[command(after_help = "Example:\n  pettycash service list")]
     List,
     /// Take a service out of the catalogue: nobody can pay it any more
     #[command(after_help = "Example:\n  pettycash service remove search\n\n\
