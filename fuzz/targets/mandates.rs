@@ -48,9 +48,14 @@ fn ends(text: &str) {
         }
         Ok(Expiry::In(span)) => {
             assert!(span > SignedDuration::ZERO);
-            let hours = span.as_hours();
-            let in_hours = u32::try_from(hours).map(|hours| format!("{hours}h"));
-            let shown = in_hours.unwrap_or_else(|_| format!("{}d", hours / 24));
+            let seconds = span.as_secs();
+            let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
+            // The finest unit in which the number is not too great.
+            let shown = units.iter().find_map(|(unit, of)| {
+                let number = u32::try_from(seconds / of).ok()?;
+                (seconds % of == 0).then(|| format!("{number}{unit}"))
+            });
+            let shown = shown.unwrap();
             assert!(matches!(expiry(&shown), Ok(Expiry::In(same)) if same == span), "{shown}");
         }
         Err(_) => {}

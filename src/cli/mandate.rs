@@ -92,7 +92,7 @@ struct Set {
     /// Take a service from those it may not pay; repeatable
     #[arg(long, value_name = "SERVICE")]
     no_deny: Vec<ServiceId>,
-    /// When the mandate ends: 30d, 12h or 2026-12-31T00:00:00Z
+    /// When the mandate ends: 30d, 12h, 30m or 2026-12-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
     /// Let the mandate never end

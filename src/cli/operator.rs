@@ -93,7 +93,7 @@ struct Init {
 
 #[derive(Debug, clap::Args)]
 struct Token {
-    /// When it ends: 30d, 12h or 2026-12-31T00:00:00Z
+    /// When it ends: 30d, 12h, 30m or 2026-12-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
     /// What you call it, to know it again

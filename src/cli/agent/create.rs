@@ -49,7 +49,7 @@ pub(super) struct Create {
     /// A service it may not pay; repeatable
     #[arg(long, value_name = "SERVICE")]
     deny: Vec<ServiceId>,
-    /// When its mandate ends: 30d, 12h or 2026-12-31T00:00:00Z
+    /// When its mandate ends: 30d, 12h, 30m or 2026-12-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
     /// Keep it from local clients: `mcp --agent` does not know it, it takes one of its tokens

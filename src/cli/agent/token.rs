@@ -29,7 +29,7 @@ The token is the only thing on stdout. It is not kept, and cannot be shown again
 pub(super) struct Give {
     /// The agent that it lets in
     handle: Handle,
-    /// When it ends: 30d, 12h or 2026-12-31T00:00:00Z
+    /// When it ends: 30d, 12h, 30m or 2026-12-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
     /// The run that all it does belongs to, for caps per run
