@@ -261,6 +261,16 @@ fn what_is_there_is_shown_and_what_is_not_is_said() {
     }
     assert!(desk.ok("agent list").contains("night"));
     assert!(desk.ok("ledger night").contains("created"));
+    desk.json("agent token night --expires 30d --json");
+    let at = desk.ok("ledger night").lines().nth(1).unwrap().trim().find(' ');
+    assert_eq!(at, Some(20), "to the second");
+    for line in ["agent show night", "agent tokens night", "mandate show night"] {
+        let shown = desk.ok(line);
+        let times = shown.split_whitespace().filter(|word| word.starts_with("20"));
+        let times: Vec<&str> = times.filter(|word| word.ends_with('Z')).collect();
+        assert!(!times.is_empty(), "{line}: {shown}");
+        assert!(times.iter().all(|time| time.len() == 20), "to the second: {line}: {shown}");
+    }
 }
 
 #[test]
