@@ -12,6 +12,7 @@ use pettycash::{cli::PolicyMistake, client::ClientError, policy::terms::FaultCod
 use serde_json::{Value, json};
 
 use super::Desk;
+use crate::support::set_mode;
 
 /// Ends the policy of a case; what is said of it follows.
 const SAID: &str = "----\n";
@@ -290,6 +291,7 @@ fn once_there_is_a_passphrase_only_a_policy_that_tightens_takes_no_proof() {
     let token = token["token"].as_str().unwrap().to_owned();
     let file = desk.home().join("passphrase");
     fs::write(&file, "correct horse battery\n").unwrap();
+    set_mode(&file, 0o600);
     let mut init = desk.command(&format!("operator init --passphrase-file {}", file.display()));
     assert!(init.env("PETTYCASH_OPERATOR_TOKEN", &token).output().unwrap().status.success());
     let looser = AS_IT_IS.replace("5.00/day", "6.00/day");

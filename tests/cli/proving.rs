@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::PathBuf,
 };
 
@@ -12,7 +12,7 @@ use pettycash::{
 };
 
 use super::*;
-use crate::support::AGENT_MARKS;
+use crate::support::{AGENT_MARKS, set_mode};
 
 const RIGHT: &str = "correct horse battery";
 
@@ -50,10 +50,6 @@ fn secret(desk: &Desk, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     std::fs::write(&file, text).unwrap();
     set_mode(&file, 0o600);
     file
-}
-
-fn set_mode(file: &Path, mode: u32) {
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Lines that give something that exists more, and end well where that is proven.

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{CLIENTS, Machine, set_mode};
+use super::{CLIENTS, Machine};
+use crate::support::set_mode;
 
 #[test]
 fn without_a_name_the_only_agent_or_claude_is_meant() {

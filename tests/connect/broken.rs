@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::symlink};
 
 use serde_json::Value;
 
-use super::{CLIENTS, Machine, mode, set_mode};
+use super::{CLIENTS, Machine, mode};
+use crate::support::set_mode;
 
 #[test]
 fn a_broken_file_is_told_with_its_place_and_left_as_it_is() {

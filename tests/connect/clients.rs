@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::symlink};
 
 use serde_json::{Value, json};
 
-use super::{BINARY, CLIENTS, Machine, mode, set_mode};
+use super::{BINARY, CLIENTS, Machine, mode};
+use crate::support::set_mode;
 
 /// For each client, a file as people and programs leave it, and what in it must stay.
 const LIVED_IN: [(&str, &str, &[&str]); 7] = [

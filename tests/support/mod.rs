@@ -24,6 +24,11 @@ pub(crate) fn private_dir() -> TempDir {
     tempfile::Builder::new().permissions(private).tempdir().expect("a directory")
 }
 
+/// Gives a file, or what a link leads to, these permissions.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// The files under `dir` that hold `wanted`. A socket cannot be read, and holds nothing.
 pub(crate) fn files_with(dir: &Path, wanted: &str) -> Vec<String> {
     let mut found = Vec::new();
