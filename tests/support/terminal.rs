@@ -37,7 +37,15 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Runs a command that `furnish` gives its environment, with these words.
     pub(crate) fn run(program: &str, words: &[String], furnish: impl FnOnce(&mut Command)) -> Self {
-        let mut shell = Command::new("/bin/sh");
+        // A shell that is started with its signals ignored, as in the background of another, can
+        // neither trap them nor give them back to what it starts.
+        let mut shell = if cfg!(target_os = "linux") {
+            let mut shell = Command::new("env");
+            shell.args(["--default-signal=INT", "/bin/sh"]);
+            shell
+        } else {
+            Command::new("/bin/sh")
+        };
         // Without its shell, which outlives it, the system would tidy the terminal up.
         let script = "trap : INT; \"$@\"; echo \"<ended $?>\"; read wait";
         furnish(shell.args(["-c", script, "sh", program]).args(words));
