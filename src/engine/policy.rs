@@ -12,7 +12,7 @@ use crate::{
         entry::{Applied, By, Draft, Fact, Hash},
         names::TokenId,
         operate::Act,
-        plan::{Around, Planned, plan},
+        plan::{Around, MAX_NAMED, MAX_WEIGHT, Planned, plan, weight},
         proof::Proven,
         state::State,
         terms::{
@@ -36,11 +36,19 @@ pub enum PolicyError {
     /// What it changes is not what was shown.
     #[error("what this changes is not what was shown: something was changed meanwhile")]
     ChangedMeanwhile,
-    /// It changes more than one record holds.
-    #[error("it changes more than one step can: {bytes} bytes")]
+    /// It says more than one record holds.
+    #[error("it says more than one step can change: {bytes} bytes or more")]
     TooLarge {
-        /// How much it would have been.
+        /// How much it comes to at least.
         bytes: usize,
+    },
+    /// It names more than one policy may.
+    #[error("it names {named} {what}: one policy names at most {MAX_NAMED}")]
+    TooMany {
+        /// Agents or services.
+        what: &'static str,
+        /// How many.
+        named: usize,
     },
 }
 
@@ -77,6 +85,8 @@ impl Engine {
         asked: PolicyAsked,
         proof: Option<Proof>,
     ) -> Result<PolicyPlan, EngineError> {
+        // Nobody who pays waits for what is too large.
+        check_size(&asked.policy)?;
         let asked = Arc::new(asked);
         let around = Arc::new(Around {
             rails: self.rails.names().cloned().collect(),
@@ -133,6 +143,17 @@ impl Engine {
         }
         Ok(applied)
     }
+}
+
+/// Whether a policy can be one step, seen from what it says alone.
+fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
+    for (what, named) in [("agents", policy.agents.len()), ("services", policy.services.len())] {
+        if named > MAX_NAMED {
+            return Err(PolicyError::TooMany { what, named });
+        }
+    }
+    let bytes = weight(policy);
+    if bytes > MAX_WEIGHT { Err(PolicyError::TooLarge { bytes }) } else { Ok(()) }
 }
 
 /// What a policy comes to on the state as it is.
@@ -208,7 +229,7 @@ pub(super) fn problem(error: &PolicyError) -> (u16, &'static str, Option<&'stati
         PolicyError::ChangedMeanwhile => {
             (409, "policy_changed", Some("nothing was done: look again, and then apply it"))
         }
-        PolicyError::TooLarge { .. } => {
+        PolicyError::TooLarge { .. } | PolicyError::TooMany { .. } => {
             (422, "policy_too_large", Some("nothing was done; apply it in two files"))
         }
     }

@@ -12,12 +12,48 @@ use super::{
     change::{Change, remarks},
     entry::{Draft, Fact},
     mandate::{Cap, Funding, Mandate, Service},
-    names::{Handle, RailName},
+    names::{Handle, RailName, ServiceId},
     operate::{Act, operator, set_mandate},
     state::State,
-    terms::{AgentChange, AgentTerms, PolicyPlan, PolicyTerms, ServiceChange, ServiceTerms},
+    terms::{
+        AgentChange, AgentTerms, CapText, PolicyPlan, PolicyTerms, ServiceChange, ServiceTerms,
+    },
 };
 use review::Review;
+
+/// The most agents, and the most services, that one policy names.
+pub const MAX_NAMED: usize = 10_000;
+/// The most bytes that all that a policy says may come to, counted by [`weight`]: about what one
+/// record holds.
+pub const MAX_WEIGHT: usize = 8 * 1024 * 1024;
+/// What an agent or a service comes to at least, beside the names it has.
+const BASE: usize = 128;
+/// What a name in a list comes to beside its letters.
+const QUOTES: usize = 3;
+/// What a cap comes to.
+const CAP: usize = 32;
+
+/// At least how many bytes it takes to write down all that `policy` says, with what each agent has
+/// from the defaults; looked at before anything is made of it.
+pub fn weight(policy: &PolicyTerms) -> usize {
+    let names = |list: &Option<Vec<ServiceId>>| {
+        let bytes = list.iter().flatten().map(|id| id.as_str().len().saturating_add(QUOTES));
+        bytes.fold(0, usize::saturating_add)
+    };
+    let caps =
+        |list: &Option<Vec<CapText>>| list.as_ref().map(|caps| caps.len().saturating_mul(CAP));
+    let terms = |own: &AgentTerms| (names(&own.allow), names(&own.deny), caps(&own.caps));
+    let defaults = terms(&policy.defaults);
+    let agents = policy.agents.values().map(|own| {
+        let (allow, deny, caps) = terms(own);
+        let allow = if own.allow.is_some() { allow } else { defaults.0 };
+        let deny = if own.deny.is_some() { deny } else { defaults.1 };
+        let caps = caps.or(defaults.2).unwrap_or(0);
+        BASE.saturating_add(allow).saturating_add(deny).saturating_add(caps)
+    });
+    let services = policy.services.len().saturating_mul(BASE);
+    agents.fold(services, usize::saturating_add)
+}
 
 /// What a policy is seen in the light of, beside the state.
 #[derive(Clone, Debug)]

@@ -229,6 +229,7 @@ impl Journal {
     /// Forgets the record that was begun.
     pub(crate) fn abandon(&mut self) {
         self.batch.truncate(self.begun);
+        self.batch.shrink_to(KEPT);
     }
 
     /// Ends the record that was begun; where it is too large, or finds no room, it is forgotten.

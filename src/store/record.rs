@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     StoreError,
-    format::{Raw, digest},
+    format::{MAX_BODY, Raw, digest},
     journal::Journal,
     segments::Segments,
 };
@@ -98,6 +98,7 @@ pub(crate) fn stamp(
     let mut chained: BTreeMap<Handle, Link> = BTreeMap::new();
     let mut lines = Vec::with_capacity(drafts.len());
     let body = journal.begin();
+    let begun = body.len();
     body.extend_from_slice(br#"{"entries":["#);
     for Draft { agent, by, fact } in drafts {
         if !lines.is_empty() {
@@ -117,6 +118,10 @@ pub(crate) fn stamp(
             chained.insert(agent.clone(), Link { n: chain.n, position, hash });
         }
         lines.push(Line { entry, hash });
+        // What is too large is known to be so before all of it is made.
+        if body.len() - begun > MAX_BODY {
+            break;
+        }
     }
     body.extend_from_slice(b"]}");
     journal.seal()?;

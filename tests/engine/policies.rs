@@ -278,6 +278,16 @@ async fn a_policy_of_thousands_is_one_step_and_one_of_too_many_is_none() {
     let before = house.head().await;
     let large = house.apply(&many(2_500, 60)).await.unwrap_err();
     assert_eq!(code(&large), "policy_too_large", "{large}");
+    // Also where it is only looked at, and by the names alone.
+    for (agents, services) in [(2_500, 60), (10_001, 0)] {
+        let dry = asked(&many(agents, services), &json!({"dry_run": true}));
+        let refused = house.engine.apply_policy(dry, None).await.unwrap_err();
+        assert_eq!(code(&refused), "policy_too_large", "{agents} agents: {refused}");
+    }
+    let named = |n| (format!("s{n}"), json!({"payee": "A"}));
+    let services: serde_json::Map<_, _> = (0..10_001).map(named).collect();
+    let refused = house.apply(&json!({"schema": 1, "services": services})).await.unwrap_err();
+    assert_eq!(code(&refused), "policy_too_large", "{refused}");
     assert_eq!(house.head().await, before);
     assert_eq!(house.engine.agents().await.unwrap().agents.len(), 0);
     let plan = house.apply(&many(2_500, 0)).await.unwrap();
