@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Engine, EngineError, Proof};
+use super::{Engine, EngineError, Proof, store_code};
 use crate::{
     policy::{
         entry::{Applied, By, Draft, Fact, Hash},
@@ -42,6 +42,9 @@ pub enum PolicyError {
         /// How much it comes to at least.
         bytes: usize,
     },
+    /// The disk has no room for it.
+    #[error("{}", StoreError::Full)]
+    NoRoom,
     /// It names more than one policy may.
     #[error("it names {named} {what}: one policy names at most {MAX_NAMED}")]
     TooMany {
@@ -74,8 +77,8 @@ impl Engine {
         self.look(|state, _| present(state)).await
     }
 
-    /// Applies a policy in one step, or says what that would change. One that only tightens goes
-    /// where a freeze does; any other takes an operator's proof.
+    /// Applies a policy in one step, or says what that would change. One that only tightens
+    /// takes no proof; any other takes an operator's. None is in force before it is recorded.
     ///
     /// # Errors
     /// If something is wrong with it, it would change something else than was shown, the proof
@@ -99,14 +102,13 @@ impl Engine {
             return Ok(looked);
         }
         if looked.only_tightens() {
-            let only = Only::WhatTightens;
-            let lowered = self.commit_policy(&asked, &around, Purpose::Lower, only).await?;
+            let lowered = self.commit_policy(&asked, &around, Only::WhatTightens).await?;
             if let Some(lowered) = lowered {
                 return Ok(lowered);
             }
         }
         let proven = self.prove(proof).await?;
-        let applied = proven.commit_policy(&asked, &around, Purpose::Record, Only::AsAsked).await?;
+        let applied = proven.commit_policy(&asked, &around, Only::AsAsked).await?;
         Ok(applied.ok_or(PolicyError::ChangedMeanwhile)?)
     }
 
@@ -114,7 +116,6 @@ impl Engine {
         &self,
         asked: &Arc<PolicyAsked>,
         around: &Arc<Around>,
-        purpose: Purpose,
         only: Only,
     ) -> Result<Option<PolicyPlan>, EngineError> {
         let (asked, around) = (Arc::clone(asked), Arc::clone(around));
@@ -130,11 +131,13 @@ impl Engine {
             }
             Ok::<_, EngineError>((act, Some(plan)))
         };
-        let applied = self.act(purpose, decide, |_, _, plan| plan).await;
+        // Never in memory only: it is all of it with its entry, or nothing.
+        let applied = self.act(Purpose::Record, decide, |_, _, plan| plan).await;
         let applied = applied.map_err(|error| match error {
             EngineError::Store(StoreError::TooLarge { bytes }) => {
                 PolicyError::TooLarge { bytes }.into()
             }
+            EngineError::Store(StoreError::Full) => PolicyError::NoRoom.into(),
             other => other,
         })?;
         if let Some(plan) = applied.as_ref().filter(|plan| plan.applied) {
@@ -229,6 +232,14 @@ pub(super) fn problem(error: &PolicyError) -> (u16, &'static str, Option<&'stati
         PolicyError::ChangedMeanwhile => {
             (409, "policy_changed", Some("nothing was done: look again, and then apply it"))
         }
+        PolicyError::NoRoom => (
+            503,
+            store_code(&StoreError::Full).word(),
+            Some(
+                "nothing was done: make room on the disk of the data directory; \
+                 `pettycash agent freeze` and `agent revoke` work meanwhile",
+            ),
+        ),
         PolicyError::TooLarge { .. } | PolicyError::TooMany { .. } => {
             (422, "policy_too_large", Some("nothing was done; apply it in two files"))
         }

@@ -273,7 +273,11 @@ impl Writer {
         if drafts.is_empty() {
             return Ok(());
         }
-        let (position, lines) = stamp(&mut self.journal, &self.state, drafts, now)?;
+        let (position, lines) = match stamp(&mut self.journal, &self.state, drafts, now) {
+            // As where room is made before: how far the disk got is not known.
+            Err(error @ StoreError::Io { .. }) => return Err(self.poisoned(&error)),
+            stamped => stamped?,
+        };
         let state = &mut self.state;
         let fold = || {
             for Line { entry, hash } in &lines {

@@ -6,10 +6,12 @@ use jiff::SignedDuration;
 use pettycash::{
     engine::{EngineError, Proof},
     policy::terms::{FaultCode, PolicyAsked, PolicyPlan},
+    rails::Rails,
 };
 use serde_json::{Value, json};
 
-use crate::support::{dice::Dice, house::House};
+use super::rails::house_on;
+use crate::support::{dice::Dice, house::House, sim_disk::SimDisk};
 
 fn asked(policy: &Value, more: &Value) -> PolicyAsked {
     let mut asked = json!({"policy": policy});
@@ -123,6 +125,31 @@ async fn what_only_tightens_takes_no_proof_and_is_decided_on_the_newest_state() 
     let new = json!({"schema": 1, "agents": {"new": {}}});
     assert_eq!(code(&house.apply(&new).await.unwrap_err()), "operator_proof_required");
     assert!(house.dry(&new).await.gives_more.eq(&false), "it starts at zero");
+}
+
+#[tokio::test]
+async fn a_policy_without_room_is_refused_whole_and_says_what_works() {
+    let disk = SimDisk::default();
+    let house = house_on(&disk, Rails::default(), 64 * 1024 * 1024).await;
+    house.scout().await;
+    house.agent(json!({"handle": "intern", "funding": "prepaid"})).await;
+    disk.set_capacity(disk.used());
+    let credit = || serde_json::from_value(json!({"amount_usd": "0.01"})).unwrap();
+    while house.engine.top_up(&"intern".parse().unwrap(), credit()).await.is_ok() {}
+    let before = house.exported().await;
+    let scout = json!({"funding": "allowance", "per_call": "0.25", "caps": ["1.00/day"]});
+    let tighter = json!({"schema": 1, "agents": {"scout": scout, "intern": {"per_call": "0.10"}}});
+    let refused = house.apply(&tighter).await.unwrap_err().problem();
+    assert_eq!((refused.status, refused.code.as_str()), (503, "ledger_unwritable"));
+    let hint = refused.hint.unwrap();
+    assert!(hint.contains("agent freeze` and `agent revoke` work"), "{hint}");
+    assert_eq!(house.exported().await, before, "nothing of it");
+    assert_eq!(house.engine.record_health().in_memory, 0);
+    disk.set_capacity(usize::MAX);
+    assert!(house.apply(&tighter).await.unwrap().applied);
+    let page = house.engine.ledger(None, None, Some(10)).await.unwrap();
+    let told: Vec<_> = page.entries.iter().map(|line| json!(line)["outcome"].clone()).collect();
+    assert_eq!(told[..3], ["mandate_set", "mandate_set", "policy_applied"], "one record");
 }
 
 #[tokio::test]

@@ -172,6 +172,24 @@ fn a_record_larger_than_any_days_makes_its_own_room_or_changes_nothing() {
     });
 }
 
+#[test]
+fn a_disk_that_fails_while_a_large_record_makes_its_room_is_not_written_again() {
+    let disk = SimDisk::default();
+    let all = || (0..6_000).map(|n| opened(&format!("agent-{n}"))).collect();
+    block_on(async {
+        let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        disk.fail_at(disk.boundaries() + 1, ErrorKind::Other);
+        let failed = commit(&store, all()).await.unwrap_err();
+        assert!(matches!(failed, StoreError::Poisoned { .. }), "{failed}");
+        let boundaries = disk.boundaries();
+        let after = commit(&store, vec![credit("scout", 1)]).await.unwrap_err();
+        assert!(matches!(after, StoreError::Poisoned { .. }), "{after}");
+        store.close().await;
+        assert_eq!(disk.boundaries(), boundaries, "nothing is written or synced again");
+    });
+}
+
 /// A mandate that denies so many services of long names.
 fn narrowed(agent: &str, services: usize) -> Draft {
     let Draft { agent, by, fact } = opened(agent);
