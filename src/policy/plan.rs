@@ -141,7 +141,7 @@ impl Planned {
             changes: from.changes(&to),
             remarks: told,
         };
-        self.plan.gives_more |= change.loosens();
+        self.plan.gives_more |= change.gives_more();
         self.plan.agents.push(change);
         // What cannot be set is among the faults, and then nothing is.
         if let Ok(Act::Write(drafts)) = set_mandate(state, handle, to.clone(), now) {

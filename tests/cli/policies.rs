@@ -212,6 +212,38 @@ fn diff_says_what_would_change_and_changes_nothing() {
 }
 
 #[test]
+fn what_gives_more_is_told_however_much_else_changes() {
+    let desk = Desk::new();
+    let policy = |cap: &str, last: &str, more: &str| {
+        let agent =
+            |n, cap| format!("[agents.a{n:02}]\nfunding = \"allowance\"\ncaps = [\"{cap}/day\"]\n");
+        let agents = (0..60).map(|n| agent(n, cap)).chain([agent(60, last)]).collect::<String>();
+        format!("schema = 1\n{agents}{more}")
+    };
+    desk.apply(&policy("5.00", "5.00", ""));
+    let zoe = "[agents.zoe]\nfunding = \"allowance\"\ncaps = [\"9.00/day\"]\n[agents.poor]\n";
+    let told = desk.fed("diff -", policy("4.00", "6.00", zoe).as_bytes());
+    let told = String::from_utf8(told.stdout).unwrap();
+    let first: Vec<_> = told
+        .lines()
+        .filter(|line| {
+            line.contains(" agent a60")
+                || line.contains(" agent zoe")
+                || line.contains(" agent a00")
+        })
+        .collect();
+    assert_eq!(first, ["~ agent a60", "+ agent zoe, new", "~ agent a00"], "{told}");
+    assert!(told.starts_with("~ agent a60\n"), "{told}");
+    for line in [
+        "cap per day  $5.00  →  $6.00  gives more",
+        "… and 11 other agents that get no more: --json tells all",
+        "it would be 2 agents created, 61 agents changed. 2 of them give more.",
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+}
+
+#[test]
 fn what_is_exported_changes_nothing_where_it_is_applied() {
     let desk = Desk::with_a_state();
     desk.ok(

@@ -11,22 +11,27 @@ use crate::{
     },
 };
 
-/// The most services, and the most agents, that a terminal is told of one by one.
+/// The most agents that get no more, of which a terminal is told one by one.
 const TOLD: usize = 50;
 
 /// What changes, and what became of it.
 pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
     let mut told: Vec<String> = Vec::new();
-    told.extend(plan.services.iter().take(TOLD).map(service));
-    told.extend(untold(plan.services.len(), "services"));
-    told.extend(plan.agents.iter().take(TOLD).map(agent));
-    told.extend(untold(plan.agents.len(), "agents"));
+    // What gives more comes first and is never left out, so that nothing hides it.
+    let (more, others): (Vec<_>, Vec<_>) = plan.agents.iter().partition(|one| one.gives_more());
+    told.extend(plan.services.iter().map(service));
+    told.extend(more.iter().map(|one| agent(one)));
+    told.extend(others.iter().take(TOLD).map(|one| agent(one)));
+    told.extend(untold(others.len()));
     told.extend(left(plan.agents_left, "agent"));
     told.extend(left(plan.services_left, "service"));
     told.push(match (plan.applied, plan.is_nothing()) {
-        (true, _) => format!("Applied: {}.", sum(plan)),
+        (true, _) => format!("Applied: {}.{}", sum(plan), giving(more.len(), plan)),
         (false, true) => "Everything is so already: nothing to do.".to_owned(),
-        (false, false) => format!("Nothing is applied yet; it would be {}.", sum(plan)),
+        (false, false) => {
+            let giving = giving(more.len(), plan);
+            format!("Nothing is applied yet; it would be {}.{giving}", sum(plan))
+        }
     });
     told.join("\n")
 }
@@ -44,8 +49,19 @@ fn sum(plan: &PolicyPlan) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-fn untold(count: usize, what: &str) -> Option<String> {
-    (count > TOLD).then(|| format!("… and {} more {what}: --json tells all", count - TOLD))
+fn untold(count: usize) -> Option<String> {
+    let untold = count.saturating_sub(TOLD);
+    let agents = if untold == 1 { "agent that gets" } else { "agents that get" };
+    (untold > 0).then(|| format!("… and {untold} other {agents} no more: --json tells all"))
+}
+
+/// How many of all that changes give more: services that are set do.
+fn giving(agents: usize, plan: &PolicyPlan) -> String {
+    match agents + plan.services.len() {
+        0 => " None of it gives more.".to_owned(),
+        1 => " 1 of them gives more.".to_owned(),
+        count => format!(" {count} of them give more."),
+    }
 }
 
 fn left(count: u32, what: &str) -> Option<String> {

@@ -320,6 +320,14 @@ impl AgentChange {
     pub fn loosens(&self) -> bool {
         self.changes.iter().any(|change| change.loosens)
     }
+
+    /// Whether it may spend what nobody could before: it loosens, or begins with an allowance.
+    pub fn gives_more(&self) -> bool {
+        let allowance = Funding::Allowance.to_string();
+        let begins =
+            |change: &Change| change.what == "funding" && change.to.as_ref() == Some(&allowance);
+        self.loosens() || (self.created && self.changes.iter().any(begins))
+    }
 }
 
 /// Something that is wrong with a policy, or should be known of it.
