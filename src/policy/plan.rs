@@ -100,6 +100,7 @@ pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp
         review.service(id, terms);
         planned.service(state, terms.service(id));
     }
+    review.allow("/defaults", &policy.defaults);
     for (handle, own) in &policy.agents {
         let mandate = settled(own.mandate(&policy.defaults));
         review.agent(handle, own, &mandate);
@@ -172,18 +173,25 @@ fn settled(mut mandate: Mandate) -> Mandate {
     mandate
 }
 
-/// What a new agent gets, beyond what goes without saying.
+/// What a new agent gets, and always for what and by whom.
 fn granted(to: &Mandate) -> Vec<Change> {
     let blank = AgentTerms { funding: Some(to.funding), ..AgentTerms::default() };
     let anew = |change: Change| Change { from: None, loosens: false, ..change };
-    let funding = Change {
-        what: "funding".to_owned(),
+    let said = |what: &str, to: String| Change {
+        what: what.to_owned(),
         from: None,
-        to: Some(to.funding.to_string()),
+        to: Some(to),
         loosens: false,
     };
+    let funding = said("funding", to.funding.to_string());
     let changes = blank.mandate(&AgentTerms::default()).changes(to).into_iter().map(anew);
-    std::iter::once(funding).chain(changes).collect()
+    let mut all: Vec<Change> = std::iter::once(funding).chain(changes).collect();
+    for always in [said("services", to.services()), said("local clients", to.local.to_string())] {
+        if !all.iter().any(|change| change.what == always.what) {
+            all.push(always);
+        }
+    }
+    all
 }
 
 fn count(number: usize) -> u32 {

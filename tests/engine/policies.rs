@@ -189,6 +189,24 @@ async fn a_revoked_agent_is_never_set_and_never_given_again() {
 }
 
 #[tokio::test]
+async fn a_new_agent_is_told_with_its_services_and_who_may_use_it() {
+    let house = House::new().await;
+    let told = async |terms: Value| {
+        let plan = house.dry(&json!({"schema": 1, "agents": {"new": terms}})).await;
+        let changes = plan.agents[0].changes.iter();
+        let told = changes.map(|one| format!("{}: {}", one.what, one.to.as_deref().unwrap()));
+        told.collect::<Vec<_>>()
+    };
+    let all = ["funding: prepaid", "services: all", "local clients: allowed"];
+    assert_eq!(told(json!({})).await, all);
+    let some = ["funding: prepaid", "services: search", "local clients: barred"];
+    assert_eq!(told(json!({"allow": ["search"], "local": "barred"})).await, some);
+    let none = house.dry(&json!({"schema": 1, "agents": {"new": {"allow": []}}})).await;
+    assert_eq!(none.faults[0].code, FaultCode::AllowEmpty);
+    assert_eq!(none.faults[0].at[0].pointer, "/agents/new/allow");
+}
+
+#[tokio::test]
 async fn what_one_agent_has_already_is_no_leave_for_another() {
     let house = House::new().await;
     house.agent(json!({"handle": "old", "funding": "prepaid", "allow": ["ghost"]})).await;
@@ -214,7 +232,7 @@ fn terms(dice: &mut Dice, funding: &str) -> Value {
     terms["caps"] = json!(caps);
     for list in ["allow", "deny"] {
         let named: Vec<_> = (0..dice.below(4)).map(|_| dice.one(&services)).collect();
-        if dice.below(2) == 0 {
+        if dice.below(2) == 0 && !(list == "allow" && named.is_empty()) {
             terms[list] = json!(named);
         }
     }

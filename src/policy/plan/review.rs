@@ -111,7 +111,20 @@ impl<'a> Review<'a> {
         }
     }
 
+    /// An empty `allow` reads as none and would mean all.
+    pub(super) fn allow(&mut self, pointer: &str, terms: &AgentTerms) {
+        if terms.allow.as_ref().is_some_and(Vec::is_empty) {
+            let at = vec![place(format!("{pointer}/allow"), None)];
+            self.tell(Severity::Error, FaultCode::AllowEmpty, at, |_| {
+                let hint = "leave `allow` out, here and in [defaults], for every service; to \
+                            stop an agent: `pettycash agent freeze`";
+                ("`allow` names no service".to_owned(), hint)
+            });
+        }
+    }
+
     pub(super) fn agent(&mut self, handle: &Handle, own: &AgentTerms, mandate: &Mandate) {
+        self.allow(&format!("/agents/{handle}"), own);
         let book = self.state.book(handle);
         if book.is_some_and(Book::is_revoked) {
             let at = vec![place(format!("/agents/{handle}"), None)];

@@ -127,7 +127,7 @@ pub struct AgentTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Zone")]
     pub timezone: Option<Zone>,
-    /// The services it may pay; all of them where the list is empty or left out.
+    /// The services it may pay, at least one; all of them where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<ServiceId>")]
     pub allow: Option<Vec<ServiceId>>,
@@ -393,6 +393,8 @@ codes! {
     AllowanceWithoutCap,
     /// Two caps for one period.
     CapTwice,
+    /// A list of what is allowed that names nothing, which would allow everything.
+    AllowEmpty,
     /// A service is allowed and denied.
     DeniedToo,
     /// The time is over already.
