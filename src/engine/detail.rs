@@ -6,6 +6,7 @@ use crate::policy::{
     entry::{Applied, Fact, Incident, VoidCause},
     mandate::Mandate,
     names::ServiceId,
+    plan::sum,
     token::{Issued, TokenFact},
 };
 
@@ -52,7 +53,8 @@ fn of_token(fact: &TokenFact) -> String {
 fn of_policy(applied: &Applied) -> String {
     let Applied { services, created, changed, token, .. } = applied;
     let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
-    format!("{created} agents created, {changed} changed, {services} services set{by}")
+    let count = |number: &u32| usize::try_from(*number).unwrap_or(usize::MAX);
+    format!("{}{by}", sum(count(created), count(changed), count(services)))
 }
 
 fn given_out(issued: &Issued) -> String {

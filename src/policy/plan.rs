@@ -194,6 +194,19 @@ fn granted(to: &Mandate) -> Vec<Change> {
     all
 }
 
+/// How much is created, changed and set, in words.
+pub fn sum(created: usize, changed: usize, services: usize) -> String {
+    let parts = [
+        (created, "agent created", "agents created"),
+        (changed, "agent changed", "agents changed"),
+        (services, "service set", "services set"),
+    ];
+    let parts = parts.iter().filter(|(count, ..)| *count > 0);
+    let parts =
+        parts.map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -160,7 +160,7 @@ caps = ["1.00/day"]
     assert_eq!(outcomes, ["mandate_set", "created", "service_set", "policy_applied"]);
     let applied = &after[3];
     assert_eq!(applied["note"], "cheaper now");
-    assert_eq!(applied["detail"], "1 agents created, 1 changed, 1 services set");
+    assert_eq!(applied["detail"], "1 agent created, 1 agent changed, 1 service set");
     let times: BTreeSet<_> = after[..4].iter().map(|entry| entry["at"].to_string()).collect();
     assert_eq!(times.len(), 1, "in one record");
     let intern = desk.json("mandate show intern --json");
@@ -345,7 +345,7 @@ fn once_there_is_a_passphrase_only_a_policy_that_tightens_takes_no_proof() {
     assert!(child.wait_with_output().unwrap().status.success());
     let applied = entries(&desk).into_iter().find(|entry| entry["outcome"] == "policy_applied");
     let detail = applied.unwrap()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("1 changed") && detail.contains("shown tok_"), "{detail}");
+    assert!(detail.contains("1 agent changed") && detail.contains("shown tok_"), "{detail}");
     assert!(!detail.contains(&token));
 }
 

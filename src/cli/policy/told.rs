@@ -7,6 +7,7 @@ use crate::{
     },
     policy::{
         change::Change,
+        plan,
         terms::{AgentChange, PolicyPlan, ServiceChange, ServiceTerms},
     },
 };
@@ -36,17 +37,9 @@ pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
     told.join("\n")
 }
 
-fn sum(plan: &PolicyPlan) -> String {
-    let created = plan.agents.iter().filter(|agent| agent.created).count();
-    let parts = [
-        (created, "agent created", "agents created"),
-        (plan.agents.len() - created, "agent changed", "agents changed"),
-        (plan.services.len(), "service set", "services set"),
-    ];
-    let parts = parts.iter().filter(|(count, ..)| *count > 0);
-    let parts =
-        parts.map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }));
-    parts.collect::<Vec<_>>().join(", ")
+fn sum(policy: &PolicyPlan) -> String {
+    let created = policy.agents.iter().filter(|agent| agent.created).count();
+    plan::sum(created, policy.agents.len() - created, policy.services.len())
 }
 
 fn untold(count: usize) -> Option<String> {
