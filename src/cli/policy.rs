@@ -67,6 +67,7 @@ impl Written {
             mistakes.push(Mistake::of(fault, |pointer| self.places.find(pointer)));
         }
         mistakes.leave_out(plan.faults_untold);
+        mistakes.leave_out_warnings(plan.warnings_untold);
         let mistakes = mistakes.sorted();
         if mistakes.stand_in_the_way() {
             return Err(self.source.failure(&mistakes));

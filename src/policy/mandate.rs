@@ -102,7 +102,7 @@ impl FromStr for Cap {
 }
 
 /// The start of a text, for a message that repeats what somebody typed.
-fn bounded(text: &str) -> String {
+pub fn bounded(text: &str) -> String {
     const SHOWN: usize = 40;
     let shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() { format!("{shown}…") } else { shown }

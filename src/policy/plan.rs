@@ -108,7 +108,8 @@ pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp
     }
     let (faults, untold) = review.faults();
     planned.plan.faults = faults;
-    planned.plan.faults_untold = untold;
+    planned.plan.faults_untold = untold.errors;
+    planned.plan.warnings_untold = untold.warnings;
     planned
 }
 

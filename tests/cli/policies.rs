@@ -107,6 +107,60 @@ fn every_mistake_is_told_with_its_place_and_changes_nothing() {
     assert_eq!(desk.ok("ledger --json"), before, "nothing was changed");
 }
 
+#[test]
+fn what_is_wrong_is_repeated_in_part_however_long_it_is() {
+    let desk = Desk::new();
+    let long = "x".repeat(200_000);
+    let digits = "1".repeat(1_000);
+    let policies = [
+        format!("schema = 1\n{long} = 1\n"),
+        format!("schema = 1\n[agents.{long}]\n"),
+        format!("schema = 1\n[agents.{long}]\ncap = 1\n[agents.a]\n{long} = 1\n"),
+        format!("schema = 1\n[agents]\n{long} = 1\n"),
+        format!("schema = 1\n[agents.a]\nfunding = \"{long}\"\n"),
+        format!("schema = 1\n[agents.a]\nallow = [\"{long}\"]\ntimezone = \"{long}\"\n"),
+        format!("schema = 1\n[agents.a]\nper_call = 0.{digits}\n"),
+    ];
+    for policy in policies {
+        for line in ["apply - --dry-run", "apply - --dry-run --json"] {
+            let told = desk.fed(line, policy.as_bytes());
+            assert_eq!(told.status.code(), Some(2), "{}", &policy[..40]);
+            let told = String::from_utf8(told.stderr).unwrap();
+            assert!(told.len() < 4_000, "{} bytes of {}", told.len(), &policy[..40]);
+        }
+    }
+}
+
+#[test]
+fn warnings_that_are_not_told_are_no_mistakes() {
+    let desk = Desk::new();
+    let over = |n| format!("[agents.a{n}]\nexpires = 2020-01-01T00:00:00Z\n");
+    let over = (0..30).map(over).collect::<String>();
+    let policy = format!("schema = 1\n{over}[agents.zero]\nper_call = \"0\"\n");
+    let told = desk.fed("apply - --dry-run", policy.as_bytes());
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("error: a mistake in `standard input`"), "{told}");
+    assert!(told.contains("… and 11 more"), "{told}");
+}
+
+#[test]
+fn what_is_meant_is_not_looked_for_where_nobody_reads_it_or_for_keys_that_are_none() {
+    let desk = Desk::new();
+    let hint = |key: &str| {
+        let policy = format!("schema = 1\n{key} = 1\n");
+        let told = desk.fed("apply - --dry-run --json", policy.as_bytes());
+        let told: Value = serde_json::from_slice(&told.stderr).unwrap();
+        told["error"]["mistakes"][0]["hint"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(hint("agent"), "there is `agents`");
+    assert_eq!(hint(&format!("{}_agents", "x".repeat(50))), "there is `agents`");
+    assert!(hint(&format!("{}_agents", "x".repeat(60))).starts_with("there are `schema`"));
+    let long = |n| format!("{}{n} = 1\n", "_x".repeat(4_000));
+    let many = (0..400).map(long).collect::<String>();
+    let told = desk.fed("apply - --dry-run", format!("schema = 1\n{many}").as_bytes());
+    assert!(String::from_utf8(told.stderr).unwrap().contains("error: 400 mistakes in"));
+}
+
 /// The code in `error[code]: …`.
 fn code_of(line: &str) -> Option<String> {
     let rest = line.strip_prefix("error[").or_else(|| line.strip_prefix("warning["))?;

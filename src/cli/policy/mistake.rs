@@ -98,19 +98,29 @@ fn word<C: Serialize>(code: &C) -> String {
 pub(super) struct Mistakes {
     told: Vec<Mistake>,
     untold: usize,
+    warnings_untold: usize,
 }
 
 impl Mistakes {
     pub(super) fn push(&mut self, mistake: Mistake) {
-        if self.told.len() < 2 * TOLD {
-            self.told.push(mistake);
-        } else {
-            self.untold += 1;
+        match mistake.severity {
+            _ if !self.is_full() => self.told.push(mistake),
+            Severity::Error => self.untold += 1,
+            Severity::Warning => self.warnings_untold += 1,
         }
+    }
+
+    /// Whether no more of them are told one by one.
+    pub(super) fn is_full(&self) -> bool {
+        self.told.len() >= 2 * TOLD
     }
 
     pub(super) fn leave_out(&mut self, more: u32) {
         self.untold += usize::try_from(more).unwrap_or(usize::MAX);
+    }
+
+    pub(super) fn leave_out_warnings(&mut self, more: u32) {
+        self.warnings_untold += usize::try_from(more).unwrap_or(usize::MAX);
     }
 
     /// In the order of the text, what stands in the way first.
@@ -186,7 +196,8 @@ impl Source {
         let told = mistakes.told.iter().take(TOLD);
         let mut parts: Vec<String> =
             told.map(|mistake| renderer.render(&[self.group(mistake)])).collect();
-        let untold = mistakes.untold + mistakes.told.len().saturating_sub(TOLD);
+        let left_out = mistakes.untold + mistakes.warnings_untold;
+        let untold = left_out + mistakes.told.len().saturating_sub(TOLD);
         if untold > 0 {
             parts.push(format!("… and {untold} more"));
         }

@@ -10,12 +10,17 @@ use toml_edit::{Document, Item, Key, TableLike, Value as Toml};
 
 use super::mistake::{Code, Mistake, Mistakes};
 use crate::policy::{
+    mandate::bounded,
     names::{Handle, NameError, ServiceId},
     terms::{AgentTerms, PolicyTerms},
 };
 
 /// How far a key may be from one that is meant.
 const NEAR: usize = 3;
+/// The longest key for which one that is meant is looked for.
+const LONGEST: usize = 64;
+/// How much of a reason is told.
+const REASON: usize = 400;
 
 /// What a key takes, where its name does not say.
 const HINTS: [(&str, &str); 10] = [
@@ -119,7 +124,7 @@ impl Reader<'_> {
                     }
                 }
                 Err(rule) => {
-                    let message = format!("`{}` is no name", name.get());
+                    let message = format!("`{}` is no name", bounded(name.get()));
                     let at = at(name);
                     let mistake = Mistake::new(Code::NameInvalid, message, &rule.to_string(), at);
                     self.mistakes.push(mistake);
@@ -166,7 +171,7 @@ impl Reader<'_> {
     fn table_of<'i>(&mut self, key: &Key, item: &'i Item) -> Option<&'i dyn TableLike> {
         let table = item.as_table_like();
         if table.is_none() {
-            let message = format!("`{}` is no table", key.get());
+            let message = format!("`{}` is no table", bounded(key.get()));
             let hint = "write [agents.scout], [services.search] or [defaults], and its keys below";
             let at = item.span().unwrap_or_else(|| at(key));
             self.mistakes.push(Mistake::new(Code::NoTable, message, hint, at));
@@ -219,38 +224,48 @@ impl Reader<'_> {
         if matches!(value, Toml::Integer(_) | Toml::Float(_)) && key.get() != "schema" {
             let quoted = takes(Value::from(written));
             let hint = if quoted {
-                format!("write \"{written}\", in quotes: so money stays exact")
+                format!("write \"{}\", in quotes: so money stays exact", bounded(written))
             } else {
                 hint(key.get()).to_owned()
             };
             let message = format!("`{}` is a number without quotes", key.get());
             return self.mistakes.push(Mistake::new(Code::Unquoted, message, &hint, at));
         }
-        self.invalid(key, at, error);
+        let mut why = error.to_string();
+        // A reason may repeat what stands there.
+        if let Some(text) = value.as_str().filter(|text| text.len() > REASON) {
+            why = why.replace(text, &bounded(text));
+        }
+        self.invalid(key, at, &why.chars().take(REASON).collect::<String>());
     }
 
     fn invalid(&mut self, key: &Key, at: Range<usize>, why: &dyn std::fmt::Display) {
-        let message = format!("`{}`: {why}", key.get());
+        let message = format!("`{}`: {why}", bounded(key.get()));
         self.mistakes.push(Mistake::new(Code::ValueInvalid, message, hint(key.get()), at));
     }
 
     fn unknown(&mut self, key: &Key, shape: &Shape, pointer: &str) {
+        if self.mistakes.is_full() {
+            return self.mistakes.leave_out(1);
+        }
         let known = &shape.keys;
+        let looked_for = key.get().len() <= LONGEST;
         let distance = |name: &&String| strsim::damerau_levenshtein(name, key.get());
-        let near = known.iter().min_by_key(distance).filter(|near| distance(near) <= NEAR);
+        let near = || known.iter().min_by_key(distance).filter(|near| distance(near) <= NEAR);
         let begins = |name: &&String| {
             key.get().split('_').any(|part| part.len() > 2 && name.starts_with(part))
         };
-        let hint = match near.or_else(|| known.iter().find(begins)) {
+        let meant = looked_for.then(|| near().or_else(|| known.iter().find(begins))).flatten();
+        let hint = match meant {
             Some(near) => format!("there is `{near}`"),
             None => format!("there are {}", list(known)),
         };
         let whose = if pointer.is_empty() {
             "here"
         } else {
-            &format!("in `{}`", pointer.replace('/', "."))
+            &format!("in `{}`", bounded(&pointer.replace('/', ".")))
         };
-        let message = format!("there is no key `{}` {whose}", key.get());
+        let message = format!("there is no key `{}` {whose}", bounded(key.get()));
         let at = at(key);
         self.mistakes.push(Mistake::new(Code::KeyUnknown, message, &hint, at));
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Around, count, settled};
+use super::{Around, settled};
 use crate::policy::{
     book::Book,
     mandate::{Cap, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
@@ -24,6 +24,13 @@ const SEARCHED: usize = 1_000;
 /// How far a name may be from another that is meant.
 const NEAR: usize = 2;
 
+/// How much more was found than is told.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Untold {
+    pub(super) errors: u32,
+    pub(super) warnings: u32,
+}
+
 /// The review of one document.
 pub(super) struct Review<'a> {
     state: &'a State,
@@ -32,7 +39,7 @@ pub(super) struct Review<'a> {
     now: Timestamp,
     errors: Vec<Fault>,
     warnings: Vec<Fault>,
-    untold: usize,
+    untold: Untold,
     /// The first place and code of all that was found.
     seen: BTreeSet<(String, FaultCode, Severity)>,
 }
@@ -56,13 +63,22 @@ impl<'a> Review<'a> {
         now: Timestamp,
     ) -> Self {
         let (errors, warnings) = (Vec::new(), Vec::new());
-        Self { state, policy, around, now, errors, warnings, untold: 0, seen: BTreeSet::new() }
+        Self {
+            state,
+            policy,
+            around,
+            now,
+            errors,
+            warnings,
+            untold: Untold::default(),
+            seen: BTreeSet::new(),
+        }
     }
 
     /// What was found, errors first, and how much more there is.
-    pub(super) fn faults(self) -> (Vec<Fault>, u32) {
+    pub(super) fn faults(self) -> (Vec<Fault>, Untold) {
         let faults = self.errors.into_iter().chain(self.warnings).collect();
-        (faults, count(self.untold))
+        (faults, self.untold)
     }
 
     /// Tells a fault once for each first place, with words that are made only if they are read.
@@ -83,7 +99,11 @@ impl<'a> Review<'a> {
             Severity::Warning => review.warnings.len(),
         };
         if told(self) >= TOLD {
-            self.untold = self.untold.saturating_add(1);
+            let untold = match severity {
+                Severity::Error => &mut self.untold.errors,
+                Severity::Warning => &mut self.untold.warnings,
+            };
+            *untold = untold.saturating_add(1);
             return;
         }
         let (message, hint) = words(self);

@@ -268,8 +268,10 @@ pub struct PolicyPlan {
     pub gives_more: bool,
     /// What is wrong with it, or should be known of it; with an error nothing is applied.
     pub faults: Vec<Fault>,
-    /// How many faults more there are.
+    /// How many more there are that stand in the way.
     pub faults_untold: u32,
+    /// How many more there are that should be known.
+    pub warnings_untold: u32,
 }
 
 impl PolicyPlan {
