@@ -1,6 +1,6 @@
 //! What is wrong with a policy, told as compilers do: the line, a caret, and what to do about it.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use super::MAX_FILE;
 use crate::{
     cli::output::{Failure, plain},
-    policy::terms::{Fault, FaultCode, Severity},
+    policy::{
+        names::is_invisible,
+        terms::{Fault, FaultCode, Severity},
+    },
 };
 
 /// The most mistakes that are told.
@@ -247,7 +250,7 @@ impl Source {
             let annotation = kind.span(range.start - from..range.end - from);
             if label.is_empty() { annotation } else { annotation.label(&**label) }
         });
-        Snippet::source(&self.text[from..to])
+        Snippet::source(as_wide(&self.text[from..to]))
             .path(plain(&self.name))
             .line_start(self.place(from).0)
             .annotations(annotations)
@@ -283,6 +286,22 @@ impl Source {
         let places: Vec<Value> = places.collect();
         json!({"severity": severity, "code": code, "message": message, "hint": hint, "at": places})
     }
+}
+
+/// A text without what a terminal would obey or not show, of the same length, so that places in it
+/// stay right. What is one byte long is replaced where it is drawn.
+fn as_wide(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: &char| c.len_utf8() > 1 && (c.is_control() || is_invisible(*c));
+    if !text.chars().any(|c| is_hidden(&c)) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| match c.len_utf8() {
+        _ if !is_hidden(&c) => c.to_string(),
+        2 => "·".to_owned(),
+        3 => char::REPLACEMENT_CHARACTER.to_string(),
+        _ => "··".to_owned(),
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 type Annotated<'a> = annotate_snippets::Annotation<'a>;
