@@ -12,7 +12,9 @@ use crate::home::Home;
 /// `pettycash export-policy …`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pettycash export-policy > policy.toml\n\n\
-    Applied as it is, it changes nothing. Balances, tokens and freezes are in no policy.")]
+    Applied as it is, it changes nothing. Balances, tokens and freezes are in no policy.\n\
+    Nothing is left out of it: one that is more than `apply` takes (4 MiB, 10,000 agents or\n\
+    services) is to be cut between two agents, into files that each begin with `schema = 1`.")]
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
