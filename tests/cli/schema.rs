@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pettycash::policy::mandate::Cap;
 use serde_json::{Value, json};
 
 use super::{Desk, policies::readme_policy};
@@ -82,6 +83,48 @@ fn the_schema_takes_the_policy_of_the_readme_and_what_is_exported() {
     ];
     for (policy, why) in wrong {
         assert_eq!(Schema::published().refuses(&policy).as_deref(), Some(why));
+    }
+}
+
+/// Whether a text is what some alternatives say, of letters, `[a-b]`, `{2}` and `?` only.
+fn is_one_of(alternatives: &str, text: &str) -> bool {
+    alternatives.split('|').any(|pattern| {
+        let (mut pattern, mut text) = (pattern, text.chars());
+        while let Some(first) = pattern.chars().next() {
+            let (from, to, rest) = match pattern.strip_prefix('[') {
+                Some(class) => {
+                    let (class, rest) = class.split_once(']').unwrap();
+                    (class.chars().next().unwrap(), class.chars().last().unwrap(), rest)
+                }
+                None => (first, first, &pattern[1..]),
+            };
+            let (least, most, rest) = match (rest.strip_prefix("{2}"), rest.strip_prefix('?')) {
+                (Some(rest), _) => (2, 2, rest),
+                (_, Some(rest)) => (0, 1, rest),
+                _ => (1, 1, rest),
+            };
+            let mut seen = 0;
+            while seen < most && text.clone().next().is_some_and(|c| (from..=to).contains(&c)) {
+                text.next();
+                seen += 1;
+            }
+            if seen < least {
+                return false;
+            }
+            pattern = rest;
+        }
+        text.next().is_none()
+    })
+}
+
+#[test]
+fn the_schema_takes_the_hours_of_a_cap_that_apply_takes() {
+    let schema = Schema::published();
+    let pattern = schema.0["$defs"]["Cap"]["pattern"].as_str().unwrap();
+    let hours = pattern.split("(rolling_)?(").nth(1).unwrap().strip_suffix(")h)$").unwrap();
+    for n in 0..1_100 {
+        let taken = format!("1.00/{n}h").parse::<Cap>().is_ok();
+        assert_eq!(is_one_of(hours, &n.to_string()), taken, "{n}h");
     }
 }
 

@@ -100,7 +100,8 @@ impl JsonSchema for CapText {
         json_schema!({
             "type": "string",
             "pattern": "^[0-9]+(\\.[0-9]{1,9})?/\
-                        (hour|day|week|month|lifetime|run|(rolling_)?[1-9][0-9]{0,2}h)$",
+                        (hour|day|week|month|lifetime|run|\
+                        (rolling_)?([1-9][0-9]?|[1-6][0-9]{2}|7[0-3][0-9]|74[0-4])h)$",
             "description": "the most for one window, such as 5.00/day, 20.00/month, 5.00/24h (any \
                             24 hours in a row) or 1.00/run"
         })
