@@ -61,6 +61,7 @@ fn raising(paid: &str) -> Vec<String> {
         "agent unfreeze scout",
         "agent unfreeze --all",
         "agent token scout",
+        "pay scout search",
         "operator token",
         r#"service add report --payee "Acme Reports" --no-price"#,
         r#"service add search --payee "Somebody Else" --price 0.02 --replace"#,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pettycash::{policy::money::Usd, rails::Verdict};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -155,4 +156,35 @@ fn a_cancelled_call_is_answered_by_a_stream_without_an_event() {
     assert_eq!((reply.status, &*reply.body), (200, ""), "{reply:?}");
     assert_eq!(reply.headers["content-type"], "text/event-stream");
     until("it is paid all the same", || served.outcomes("plain").contains(&"captured".to_owned()));
+}
+
+#[test]
+fn so_many_calls_wait_on_a_stream_of_the_older_transport_and_the_next_is_told() {
+    const WAITING: u64 = 64;
+    let rail = Scripted::new([Act::OnCue]);
+    let served = Served::listening(rail.clone());
+    let token = token(&served, "many");
+    served.house.operator("mandate set many --cap 10.00/day");
+    let (mut stream, mut wire) = (Wire::to(served.address()), Wire::to(served.address()));
+    let path = format!("POST {}", stream.open_sse(&token));
+    let headers = message_headers(&token);
+    wire.ask(&path, &headers, initialize("2024-11-05").as_bytes());
+    assert!(stream.event().is_some());
+    let pay = |id: u64| {
+        let key = format!("k{id}");
+        call(id, "pay_for_api_call", json!({"service_id": "slow", "idempotency_key": key}))
+    };
+    for id in 1..=WAITING {
+        assert_eq!(wire.ask(&path, &headers, pay(id).as_bytes()).status, 202, "{id}");
+    }
+    let told = wire.ask(&path, &headers, pay(WAITING + 1).as_bytes());
+    assert!(told.body.contains("Too many requests are in flight"), "{told:?}");
+    rail.cue(Verdict::Captured("0.10".parse::<Usd>().unwrap()));
+    for _ in 1..=WAITING {
+        let answer = stream.event().unwrap();
+        assert_eq!(answer["result"]["structuredContent"]["outcome"], "paid", "{answer}");
+    }
+    let paid = wire.ask(&path, &headers, pay(WAITING + 1).as_bytes());
+    assert_eq!(paid.status, 202, "there is room again");
+    assert_eq!(stream.event().unwrap()["id"], WAITING + 1);
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::support::{
     bad_lines::bad,
     dice::Dice,
+    mcp_house::House,
     web::{Web, call, initialize, message_headers},
 };
 
@@ -135,4 +136,22 @@ fn one_id_is_in_flight_once_in_a_session() {
     let ledger = one.call(&token, &session, "ledger", json!({})).answer();
     let spent = format!("{:.2}", 0.02 * f64::from(u32::try_from(paid).unwrap()));
     assert_eq!(ledger["spent_today_usd"], spent);
+}
+
+#[test]
+fn what_a_client_says_of_itself_is_not_in_the_log_that_serve_writes_unasked() {
+    let house = House::furnished();
+    let web = Web::open_by_default(house, &[("scout", 1)]);
+    let token = web.token("scout", 0);
+    let said = "a-client-that-tells-a-story";
+    let hello = initialize("2025-11-25").replace("\"raw\"", &format!("\"{said}\""));
+    let opened = web.connect().post(&token, None, hello.as_bytes());
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let session = opened.headers["mcp-session-id"].clone();
+    let mut wire = web.connect();
+    let odd = br#"{"jsonrpc":"2.0","method":"notifications/a-client-that-tells-a-story"}"#;
+    assert_eq!(wire.post(&token, Some(&session), odd).status, 202);
+    assert_eq!(wire.call(&token, &session, "get_balance", json!({})).status, 200);
+    let log = web.log();
+    assert!(log.contains("listening") && !log.contains(said), "{log}");
 }

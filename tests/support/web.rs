@@ -59,6 +59,12 @@ impl Web {
         Self::open_by(house, tokens, command, "warn")
     }
 
+    /// The same, telling in its log what it tells unasked.
+    pub(crate) fn open_by_default(house: House, tokens: &[(&str, usize)]) -> Self {
+        let command = house.command("serve --listen 127.0.0.1:0");
+        Self::open_by(house, tokens, command, "")
+    }
+
     /// The same where no more than so many files may be open.
     pub(crate) fn open_with_files(house: House, tokens: &[(&str, usize)], files: usize) -> Self {
         let mut command = Command::new("sh");
