@@ -102,12 +102,14 @@ impl Engine {
     /// # Errors
     /// If nothing was shown that proves it.
     pub async fn prove(&self, proof: Option<Proof>) -> Result<Self, EngineError> {
+        // Whoever was let in by a token is who he was then, whatever has become of it since.
+        let unasked = || self.proven.clone().unwrap_or(Proven::Unasked);
         let proven = match (proof, self.doors.passphrase()) {
             // Nobody is asked, but by a token that is revoked meanwhile nothing is done either.
             (Some(Proof::Token(token)), None) => {
-                self.operators_token(&token).map_or(Proven::Unasked, Proven::Token)
+                self.operators_token(&token).map_or_else(|_| unasked(), Proven::Token)
             }
-            (None | Some(Proof::Passphrase(_)), None) => Proven::Unasked,
+            (None | Some(Proof::Passphrase(_)), None) => unasked(),
             (None, Some(_)) => return Err(ProofError::Required.into()),
             (Some(Proof::Token(token)), Some(_)) => Proven::Token(self.operators_token(&token)?),
             (Some(Proof::Passphrase(passphrase)), Some(hash)) => {

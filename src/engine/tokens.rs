@@ -14,6 +14,7 @@ use crate::{
     policy::{
         names::{Handle, RunId, TokenId},
         operate::OperateError,
+        proof::Proven,
         state::State,
         terms::{NewToken, Replaced, Rotation, Secret, TokenGiven, TokenList, TokenView},
         token::{self, Issued, Token},
@@ -44,9 +45,13 @@ impl Engine {
         door.owner.clone().map(|agent| Principal { token, agent, run })
     }
 
-    /// Whether a token is an operator's. An agent's never is.
-    pub fn operator(&self, token: &str) -> bool {
-        self.opened_by(Kind::Operator, token).is_some_and(|door| door.owner.is_none())
+    /// The engine for whoever shows this operators' token, if it is one; an agent's never is.
+    ///
+    /// What is asked of it, to give more or to take it away, is done only if the token still
+    /// stands when that is decided.
+    pub fn operator(&self, token: &str) -> Option<Self> {
+        let door = self.opened_by(Kind::Operator, token).filter(|door| door.owner.is_none())?;
+        Some(Self { proven: Some(Proven::Token(door.id.clone())), ..self.clone() })
     }
 
     /// Whether the token of a principal still lets it in. To look is no use of the token.

@@ -21,6 +21,9 @@ mod streamable;
 mod tcp;
 mod web;
 
+use std::convert::Infallible;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::sync::watch;
 
 use crate::{engine::Engine, policy::terms::StartedBy};
@@ -61,6 +64,16 @@ pub(crate) struct App {
     pub(crate) work: Tally,
     /// Set once, to why.
     pub(crate) end: watch::Sender<Option<End>>,
+}
+
+impl FromRequestParts<Self> for App {
+    type Rejection = Infallible;
+
+    /// As it is for whoever asks: by a token, the engine of whom it lets in.
+    async fn from_request_parts(parts: &mut Parts, app: &Self) -> Result<Self, Infallible> {
+        let engine = parts.extensions.get::<Engine>().unwrap_or(&app.engine).clone();
+        Ok(Self { engine, ..app.clone() })
+    }
 }
 
 impl App {

@@ -1,6 +1,6 @@
 //! The operators' plane: everything that grants, widens or ends a budget, and all that is known.
 
-use axum::{Json, Router, extract::State};
+use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -91,11 +91,11 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-async fn described(_: State<App>) -> Json<Map<String, Value>> {
+async fn described(_: App) -> Json<Map<String, Value>> {
     Json(openapi())
 }
 
-async fn health(State(app): State<App>) -> Json<Health> {
+async fn health(app: App) -> Json<Health> {
     Json(Health {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,29 +105,25 @@ async fn health(State(app): State<App>) -> Json<Health> {
     })
 }
 
-async fn stop(State(app): State<App>) -> Json<Health> {
+async fn stop(app: App) -> Json<Health> {
     app.end(End::Asked);
-    health(State(app)).await
+    health(app).await
 }
 
-async fn agents(State(app): State<App>) -> Answer<Agents> {
+async fn agents(app: App) -> Answer<Agents> {
     asked(&app, async |engine: Engine| engine.agents().await).await
 }
 
-async fn create_agent(
-    State(app): State<App>,
-    shown: Shown,
-    Sent(new): Sent<NewAgent>,
-) -> Answer<AgentView> {
+async fn create_agent(app: App, shown: Shown, Sent(new): Sent<NewAgent>) -> Answer<AgentView> {
     raised(&app, shown, async move |engine: Engine| engine.create_agent(new).await).await
 }
 
-async fn agent(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<AgentView> {
+async fn agent(app: App, Named(agent): Named<Handle>) -> Answer<AgentView> {
     asked(&app, async move |engine: Engine| engine.agent(&agent).await).await
 }
 
 async fn revoke(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     Sent(revocation): Sent<Revocation>,
 ) -> Answer<AgentView> {
@@ -135,7 +131,7 @@ async fn revoke(
 }
 
 async fn freeze(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     Sent(freezing): Sent<Freezing>,
 ) -> Answer<Acted> {
@@ -143,7 +139,7 @@ async fn freeze(
 }
 
 async fn unfreeze(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     shown: Shown,
     Sent(unfreezing): Sent<Unfreezing>,
@@ -151,12 +147,12 @@ async fn unfreeze(
     raised(&app, shown, async move |engine: Engine| engine.unfreeze(&agent, unfreezing).await).await
 }
 
-async fn freeze_all(State(app): State<App>, Sent(freezing): Sent<Freezing>) -> Answer<ActedOnAll> {
+async fn freeze_all(app: App, Sent(freezing): Sent<Freezing>) -> Answer<ActedOnAll> {
     asked(&app, async move |engine: Engine| engine.freeze_all(freezing).await).await
 }
 
 async fn unfreeze_all(
-    State(app): State<App>,
+    app: App,
     shown: Shown,
     Sent(unfreezing): Sent<Unfreezing>,
 ) -> Answer<ActedOnAll> {
@@ -164,7 +160,7 @@ async fn unfreeze_all(
 }
 
 async fn top_up(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     shown: Shown,
     Sent(top_up): Sent<TopUp>,
@@ -172,31 +168,24 @@ async fn top_up(
     raised(&app, shown, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
 }
 
-async fn services(State(app): State<App>) -> Answer<Services> {
+async fn services(app: App) -> Answer<Services> {
     asked(&app, async |engine: Engine| engine.services().await).await
 }
 
-async fn add_service(
-    State(app): State<App>,
-    shown: Shown,
-    Sent(new): Sent<NewService>,
-) -> Answer<ServiceView> {
+async fn add_service(app: App, shown: Shown, Sent(new): Sent<NewService>) -> Answer<ServiceView> {
     raised(&app, shown, async move |engine: Engine| engine.add_service(new).await).await
 }
 
-async fn remove_service(
-    State(app): State<App>,
-    Named(service): Named<ServiceId>,
-) -> Answer<ServiceView> {
+async fn remove_service(app: App, Named(service): Named<ServiceId>) -> Answer<ServiceView> {
     asked(&app, async move |engine: Engine| engine.remove_service(&service).await).await
 }
 
-async fn mandate(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<MandateView> {
+async fn mandate(app: App, Named(agent): Named<Handle>) -> Answer<MandateView> {
     asked(&app, async move |engine: Engine| engine.mandate(&agent).await).await
 }
 
 async fn change_mandate(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     Shown(proof): Shown,
     Sent(patch): Sent<MandatePatch>,
@@ -204,12 +193,12 @@ async fn change_mandate(
     asked(&app, async move |engine: Engine| engine.change_mandate(&agent, patch, proof).await).await
 }
 
-async fn policy(State(app): State<App>) -> Answer<PresentPolicy> {
+async fn policy(app: App) -> Answer<PresentPolicy> {
     asked(&app, async |engine: Engine| engine.policy().await).await
 }
 
 async fn apply_policy(
-    State(app): State<App>,
+    app: App,
     Shown(proof): Shown,
     Sent(policy): Sent<PolicyAsked, MAX_POLICY>,
 ) -> Answer<PolicyPlan> {
@@ -217,7 +206,7 @@ async fn apply_policy(
 }
 
 async fn pay(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     shown: Shown,
     Sent(payment): Sent<PaymentTerms>,
@@ -225,12 +214,12 @@ async fn pay(
     raised(&app, shown, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
 }
 
-async fn tokens(State(app): State<App>, Named(agent): Named<Handle>) -> Answer<TokenList> {
+async fn tokens(app: App, Named(agent): Named<Handle>) -> Answer<TokenList> {
     asked(&app, async move |engine: Engine| engine.tokens(&agent).await).await
 }
 
 async fn issue_token(
-    State(app): State<App>,
+    app: App,
     Named(agent): Named<Handle>,
     shown: Shown,
     Sent(new): Sent<NewToken>,
@@ -239,7 +228,7 @@ async fn issue_token(
 }
 
 async fn rotate_token(
-    State(app): State<App>,
+    app: App,
     Named(token): Named<TokenId>,
     shown: Shown,
     Sent(rotation): Sent<Rotation>,
@@ -248,12 +237,12 @@ async fn rotate_token(
         .await
 }
 
-async fn revoke_token(State(app): State<App>, Named(token): Named<TokenId>) -> Answer<TokenView> {
+async fn revoke_token(app: App, Named(token): Named<TokenId>) -> Answer<TokenView> {
     asked(&app, async move |engine: Engine| engine.revoke_token(&token).await).await
 }
 
 async fn refund(
-    State(app): State<App>,
+    app: App,
     Named(payment): Named<PaymentId>,
     shown: Shown,
     Sent(asked_for): Sent<Refund>,
@@ -273,25 +262,25 @@ struct PageAsked {
     limit: Option<u32>,
 }
 
-async fn ledger(State(app): State<App>, Asked(page): Asked<PageAsked>) -> Answer<LedgerPage> {
+async fn ledger(app: App, Asked(page): Asked<PageAsked>) -> Answer<LedgerPage> {
     let PageAsked { agent, cursor, limit } = page;
     asked(&app, async move |engine: Engine| engine.ledger(agent, cursor, limit).await).await
 }
 
-async fn books(State(app): State<App>) -> Answer<Books> {
+async fn books(app: App) -> Answer<Books> {
     asked(&app, async |engine: Engine| engine.books().await).await
 }
 
-async fn door(State(app): State<App>) -> Json<OperatorDoor> {
+async fn door(app: App) -> Json<OperatorDoor> {
     Json(app.engine.operator_door())
 }
 
-async fn prove(State(app): State<App>, shown: Shown) -> Answer<OperatorDoor> {
+async fn prove(app: App, shown: Shown) -> Answer<OperatorDoor> {
     raised(&app, shown, async |engine: Engine| Ok(engine.operator_door())).await
 }
 
 async fn set_passphrase(
-    State(app): State<App>,
+    app: App,
     Shown(proof): Shown,
     Sent(new): Sent<NewPassphrase>,
 ) -> Answer<PassphraseGiven> {
@@ -299,12 +288,12 @@ async fn set_passphrase(
     asked(&app, async move |engine: Engine| engine.set_passphrase(passphrase.0, proof).await).await
 }
 
-async fn operator_tokens(State(app): State<App>) -> Answer<TokenList> {
+async fn operator_tokens(app: App) -> Answer<TokenList> {
     asked(&app, async |engine: Engine| engine.operator_tokens().await).await
 }
 
 async fn issue_operator_token(
-    State(app): State<App>,
+    app: App,
     shown: Shown,
     Sent(new): Sent<NewToken>,
 ) -> Answer<TokenGiven> {

@@ -5,7 +5,6 @@
 
 use axum::{
     Json, Router,
-    extract::State,
     handler::Handler,
     routing::{self, MethodRouter},
 };
@@ -97,7 +96,7 @@ pub(super) trait Taken {
     fn tell(schemas: &mut Schemas, told: &mut Told);
 }
 
-impl Taken for State<App> {
+impl Taken for App {
     fn tell(_: &mut Schemas, _: &mut Told) {}
 }
 

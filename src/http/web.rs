@@ -22,6 +22,7 @@ use super::{
     socket, sse, streamable,
     tcp::Busy,
 };
+use crate::engine::Engine;
 
 /// What is served over TCP.
 pub(super) struct Web<S> {
@@ -95,7 +96,9 @@ impl<S: Servers> Web<S> {
                 _ => not_taken(&request, "POST"),
             },
             path if path.starts_with(OPERATOR) => {
-                self.operator(request.headers(), busy)?;
+                let engine = self.operator(request.headers(), busy)?;
+                let mut request = request;
+                request.extensions_mut().insert(engine);
                 socket::answer(&self.operators, request).await
             }
             _ => return Err(Failure::unknown_path(request.uri())),
@@ -108,7 +111,7 @@ impl<S: Servers> Web<S> {
         if let Some(bearer) = Bearer::of(&self.app.engine, token) {
             return if busy.by(bearer.agent()) { Ok(bearer) } else { Err(too_many_requests()) };
         }
-        if self.app.engine.operator(token) {
+        if self.app.engine.operator(token).is_some() {
             return Err(wrong_token(
                 "an operator's token pays nothing: this path takes an agent's",
             ));
@@ -116,12 +119,12 @@ impl<S: Servers> Web<S> {
         Err(unknown_token())
     }
 
-    /// Lets an operator's request pass.
-    fn operator(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<(), Failure> {
+    /// Lets an operator's request pass, to an engine that does what he asks while his token stands.
+    fn operator(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<Engine, Failure> {
         let token = shown_in(headers).ok_or_else(unknown_token)?;
-        if self.app.engine.operator(token) {
+        if let Some(engine) = self.app.engine.operator(token) {
             busy.by_known();
-            return Ok(());
+            return Ok(engine);
         }
         if Bearer::of(&self.app.engine, token).is_some() {
             return Err(wrong_token("an agent's token opens nothing of the operator's"));

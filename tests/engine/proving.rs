@@ -81,7 +81,7 @@ async fn the_first_passphrase_ends_every_operators_token_but_the_one_shown_with_
     for other in &others {
         let refused = refused(&house, token(other.token.expose())).await;
         assert_eq!(refused.as_deref(), Some("operator_proof_wrong"));
-        assert!(!house.engine.operator(other.token.expose()), "nor does it over HTTP");
+        assert!(house.engine.operator(other.token.expose()).is_none(), "nor does it over HTTP");
     }
     assert!(house.engine.principal(agents.token.expose()).is_some(), "it pays within a mandate");
     let page = house.engine.ledger(None, None, None).await.unwrap().entries;

@@ -160,16 +160,16 @@ async fn an_operators_token_and_an_agents_are_of_two_kinds() {
     let agent = given(&house, "scout", json!({})).await;
     let operator = house.engine.issue_operator_token(NewToken::default()).await.unwrap();
     assert!(operator.token.expose().starts_with("opr_"), "so that one sees what it is");
-    assert!(house.engine.operator(operator.token.expose()));
+    assert!(house.engine.operator(operator.token.expose()).is_some());
     assert_eq!(agent_of(&house, &operator), None);
-    assert!(!house.engine.operator(agent.token.expose()));
+    assert!(house.engine.operator(agent.token.expose()).is_none());
     let dressed = agent.token.expose().replacen("agt_", "opr_", 1);
-    assert!(!house.engine.operator(&dressed));
+    assert!(house.engine.operator(&dressed).is_none());
     let listed = house.engine.operator_tokens().await.unwrap().tokens;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].agent, None);
     house.engine.revoke_token(&operator.view.token_id).await.unwrap();
-    assert!(!house.engine.operator(operator.token.expose()));
+    assert!(house.engine.operator(operator.token.expose()).is_none());
     assert_eq!(agent_of(&house, &agent).unwrap(), "scout", "untouched");
 }
 
@@ -245,7 +245,7 @@ async fn tokens_and_their_last_use_survive_a_restart_and_no_text_of_one_is_kept(
     assert_eq!(last_used(&house, "scout").await.unwrap(), "2026-11-21T12:00:01Z");
     let house = house.reopened().await;
     assert_eq!(agent_of(&house, &token).unwrap(), "scout");
-    assert!(house.engine.operator(operator.token.expose()));
+    assert!(house.engine.operator(operator.token.expose()).is_some());
     let list = house.engine.tokens(&handle("scout")).await.unwrap();
     assert_eq!(list.tokens[0].label, Some("laptop".parse().unwrap()));
     assert!(last_used(&house, "scout").await.unwrap().starts_with("2026-11-21T12:00:01"));
@@ -327,7 +327,7 @@ async fn nobody_gets_in_after_a_revocation_was_answered_also_if_no_disk_has_it()
         house.engine.revoke(&handle("scout"), revocation).await.unwrap_err();
         assert_eq!(agent_of(&house, &alone), None, "failed disk: {failed}");
         assert_eq!(agent_of(&house, &with_agent), None, "failed disk: {failed}");
-        assert!(!house.engine.operator(operator.token.expose()), "failed disk: {failed}");
+        assert!(house.engine.operator(operator.token.expose()).is_none(), "failed disk: {failed}");
         assert_eq!(agent_of(&house, &kept).unwrap(), "intern");
         house.engine.close().await;
     }

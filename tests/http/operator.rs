@@ -315,3 +315,57 @@ fn a_secret_of_another_type_is_not_told_in_the_error() {
         assert!(told["detail"].as_str().unwrap().contains("text"), "{body}: {told}");
     }
 }
+
+#[test]
+fn what_was_begun_with_a_token_that_is_revoked_meanwhile_does_nothing() {
+    // What gives more, what takes away, and what would let the token's owner back in; also before
+    // there is a passphrase, when nobody is asked for a proof.
+    let acts = [
+        ("POST /v1/agents/scout/top-ups", json!({"amount_usd": "1000.00"})),
+        ("POST /v1/operator/tokens", json!({})),
+        ("POST /v1/agents/scout/tokens", json!({})),
+        ("POST /v1/agents/scout/payments", json!({"service_id": "search"})),
+        ("POST /v1/agents", json!({"handle": "mine", "funding": "prepaid"})),
+        ("PATCH /v1/agents/scout/mandate", json!({"caps": [{"period": "day", "cap_usd": "99"}]})),
+        ("PATCH /v1/agents/scout/mandate", json!({"per_call_limit_usd": "0.01"})),
+        ("POST /v1/policy", json!({"policy": {"schema": 1, "services": {"x": {"payee": "Me"}}}})),
+        (
+            "POST /v1/policy",
+            json!({"policy": {"schema": 1, "agents": {"scout": {
+            "funding": "allowance", "caps": ["0.01/day"], "per_call": "0.01"}}}}),
+        ),
+        ("POST /v1/agents/scout/revoke", json!({"reason": "theft"})),
+        ("POST /v1/freeze", json!({"reason": "theft"})),
+        ("PUT /v1/operator/passphrase", json!({"passphrase": "mine from now on"})),
+    ];
+    let web = Web::furnished();
+    let token = web.operator_token();
+    let begun = acts.map(|(path, body)| {
+        let (mut wire, body) = (web.connect(), body.to_string());
+        let host = web.host();
+        let head = format!(
+            "{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        wire.send(head.as_bytes());
+        wire.send(&body.as_bytes()[..1]);
+        (path, body, wire)
+    });
+    // Each is let in, and waits for the rest of what is asked.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let before = web.house.operator_json("ledger");
+    let listed = web.house.operator_json("operator tokens");
+    let id = listed["tokens"][0]["token_id"].as_str().unwrap().to_owned();
+    web.house.operator(&format!("agent token-revoke {id}"));
+    for (path, body, mut wire) in begun {
+        wire.send(&body.as_bytes()[1..]);
+        let refused = wire.reply();
+        assert!([401, 403].contains(&refused.status), "{path}: {refused:?}");
+    }
+    let after = web.house.operator_json("ledger");
+    let newest = after["entries"][0]["outcome"].as_str();
+    assert_eq!(newest, Some("token_revoked"), "{after}");
+    let lines = |text: &str| text.matches("\"outcome\"").count();
+    assert_eq!(lines(&after.to_string()), lines(&before.to_string()) + 1, "{after}");
+}

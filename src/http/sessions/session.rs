@@ -327,6 +327,13 @@ impl Transport {
     }
 }
 
+impl Drop for Transport {
+    /// Nobody waits for a server that is gone, however it went.
+    fn drop(&mut self) {
+        self.session.end();
+    }
+}
+
 impl rmcp::transport::Transport<RoleServer> for Transport {
     type Error = Ended;
 
