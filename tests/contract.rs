@@ -219,7 +219,9 @@ impl Sample {
         sample.pay(&mut scout, json!({"service_id": "search", "amount_usd": "0.01"}));
         sample.pay(&mut scout, json!({"service_id": "serch"}));
         sample.pay(&mut scout, report("0.26"));
-        sample.pay(&mut scout, json!({}));
+        for _ in 0..3 {
+            sample.pay(&mut scout, json!({}));
+        }
         house.operator("agent create broke");
         sample.pay(&mut house.client("broke"), search.clone());
         while Clock::System.now() < soon {

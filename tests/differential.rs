@@ -54,7 +54,8 @@ const OPS: [&str; 32] = [
     "token revoked",
     "clock token",
 ];
-const CODES: [&str; 12] = [
+const CODES: [&str; 13] = [
+    "loop_detected",
     "invalid_request",
     "idempotency_key_reused",
     "agent_unknown",

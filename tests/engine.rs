@@ -8,4 +8,5 @@ mod policies;
 mod proving;
 mod rails;
 mod record;
+mod stops;
 mod tokens;

@@ -8,9 +8,10 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 use jiff::Timestamp;
 use pettycash::policy::{
     answer::PayAnswer,
+    authorize::refuse,
     came::Came,
     change,
-    denial::{Advice, Refusal},
+    denial::{Advice, BadField, Denial, Denied, Refusal},
     entry::{Draft, Fact, Hash, VoidCause},
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
@@ -184,6 +185,7 @@ impl Story {
                 let act = token::revoke(state, &token_id(token));
                 self.done(act)
             }
+            ["malformed", field] => self.malformed(field),
             ["balance"] => self.balance(),
             ["caps"] => self.caps(),
             other => panic!("no such act: {other:?}"),
@@ -230,15 +232,31 @@ impl Story {
         payment.run = self.run.clone();
         let now = self.bench.engine_now();
         if let Err(why) = self.bench.state.admit_payer(&self.agent, &self.came, now) {
-            return denied(&Refusal::only(why), now);
+            return denied_words(&Refusal::only(why), now);
         }
         match self.bench.ask(&self.agent.clone(), &payment, fact) {
             Ok(hold) => {
                 self.payments.push(hold.payment);
                 format!("P{} {}", self.payments.len(), hold.amount)
             }
-            Err(refusal) => denied(&refusal, now),
+            Err(refusal) => denied_words(&refusal, now),
         }
+    }
+
+    /// A call whose arguments make no payment.
+    fn malformed(&mut self, field: &str) -> String {
+        let bad = BadField {
+            field: field.to_owned(),
+            got: "1e3".to_owned(),
+            expected: "a decimal amount".to_owned(),
+            example: "0.25".to_owned(),
+        };
+        let book = self.bench.state.book(&self.agent).unwrap();
+        let refusal = refuse(book, Denial::InvalidRequest(bad));
+        let (payment, run) = (self.bench.next_id(), self.run.clone());
+        let denied = Denied { payment, service: None, asked: None, refusal, run, via: None };
+        let (agent, now) = (self.agent.clone(), self.bench.engine_now());
+        denied_words(&self.bench.deny(&agent, denied), now)
     }
 
     fn settle(&mut self, draft: Result<Draft, settle::SettleError>) -> String {
@@ -293,7 +311,7 @@ fn seconds(span: &str) -> i64 {
 }
 
 /// Code, advice, what it says, and every further breach.
-fn denied(refusal: &Refusal, now: Timestamp) -> String {
+fn denied_words(refusal: &Refusal, now: Timestamp) -> String {
     let answer = PayAnswer::denied(refusal, None, now);
     let advice = match refusal.advice() {
         Advice::FixRequest => "fix_request",

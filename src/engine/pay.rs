@@ -19,6 +19,7 @@ use crate::{
         mandate::Service,
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
+        row::{Told, tell},
         state::{OpenPayment, Stage, State},
         via::Via,
     },
@@ -351,19 +352,22 @@ fn still_open(payment: PaymentId, open: Option<&OpenPayment>) -> PayAnswer {
 
 /// Refuses, and writes it down unless the agent's last denial was the same.
 fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> Decision<Decided> {
-    let repeats = book.repeats(&denied);
-    let payment = repeats.map_or(denied.payment, |(payment, _)| payment);
-    let answer = Decided::from(PayAnswer {
-        alternatives: alternatives(state, book, &denied),
-        ..PayAnswer::denied(&denied.refusal, Some(payment), now)
-    });
-    let agent = book.handle.clone();
-    if let Some((_, how)) = repeats {
-        return Decision::Repeat { agent, how, answer };
+    let answer = |denied: &Denied| {
+        Decided::from(PayAnswer {
+            alternatives: alternatives(state, book, denied),
+            ..PayAnswer::denied(&denied.refusal, Some(denied.payment), now)
+        })
+    };
+    match tell(state, book, by, denied) {
+        Told::Counted(denied, repeat) => {
+            let (agent, answer) = (book.handle.clone(), answer(&denied));
+            Decision::Repeat { agent, repeat, answer }
+        }
+        Told::Written(denied, drafts) => {
+            let answer = answer(&denied);
+            Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
+        }
     }
-    let fact = Fact::Denied(Box::new(denied));
-    let drafts = vec![Draft { agent: Some(agent), by, fact }];
-    Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
 }
 
 /// Answers somebody who is not let in: nothing of it is recorded.

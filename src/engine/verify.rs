@@ -284,7 +284,7 @@ impl Check {
         let folded: Vec<&Book> = self.state.books().collect();
         let mut wrong: Vec<String> = Vec::new();
         for book in books {
-            if self.state.book(&book.handle) != Some(book) {
+            if !self.state.book(&book.handle).is_some_and(|folded| folded.agrees_with(book)) {
                 wrong.push(format!("the book of `{}` in {whose} is not its entries", book.handle));
             }
         }

@@ -1,17 +1,17 @@
 //! Books: the present state of one agent, as the fold of its entries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    denial::{Code, Denied},
     entry::{Hash, Hold, Moved, Windows},
     mandate::{Cap, Funding, Mandate},
     money::Usd,
     names::{Handle, Note, PaymentId, Reason, RunId},
     planted::{self, Bug},
+    row::DenialRow,
     tally::{Dimension, Rolling, Run, RunTally, Sums, Tally, TallyKey, minute},
     window::{Hours, Period, Window, Zone},
 };
@@ -55,34 +55,6 @@ pub struct Link {
     pub position: u64,
     /// Its hash.
     pub hash: Hash,
-}
-
-/// Denials one after the other; those that are only counted share one id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DenialRow {
-    /// What makes two denials the same.
-    pub fingerprint: String,
-    /// The id they share.
-    pub payment: PaymentId,
-    /// How many there were, as far as they are recorded.
-    pub times: u64,
-    /// How many of the row have an entry of their own.
-    pub written: u32,
-    /// Their codes.
-    pub codes: BTreeSet<Code>,
-}
-
-/// How many denials of one row have entries of their own, whatever they are about: an agent that
-/// tries every amount there is must not fill the disk.
-const WRITTEN_IN_A_ROW: u32 = 16;
-
-/// How a denial stands to those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// It is the last one again.
-    Same,
-    /// It is another, in a row too long to write each down.
-    Other,
 }
 
 /// Room under one cap at one moment.
@@ -441,26 +413,6 @@ impl Book {
         } else {
             self.runs_since.get_or_insert(position);
         }
-    }
-
-    /// The id of an earlier denial that this one is only counted with, and how it stands to it.
-    pub fn repeats(&self, denied: &Denied) -> Option<(PaymentId, Repeat)> {
-        let row = self.row.as_ref()?;
-        if row.fingerprint == denied.fingerprint() {
-            return Some((row.payment, Repeat::Same));
-        }
-        let told = row.written >= WRITTEN_IN_A_ROW && row.codes.contains(&denied.refusal.code());
-        told.then_some((row.payment, Repeat::Other))
-    }
-
-    /// Folds in a denial that has an entry of its own.
-    pub(super) fn deny(&mut self, denied: &Denied) {
-        let (written, mut codes) =
-            self.row.take().map_or((0, BTreeSet::new()), |row| (row.written, row.codes));
-        codes.insert(denied.refusal.code());
-        let (fingerprint, payment) = (denied.fingerprint(), denied.payment);
-        let written = written.saturating_add(1);
-        self.row = Some(DenialRow { fingerprint, payment, times: 1, written, codes });
     }
 }
 

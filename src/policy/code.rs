@@ -57,6 +57,9 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The agent goes on with a call that is refused each time.
+    LoopDetected "loop_detected" [Stop]
+        "The same call was refused at least three times in a row: breached names why.";
     /// The arguments do not make a payment.
     InvalidRequest "invalid_request" [FixRequest]
         "The arguments do not make a payment: field, got, expected and example say how.";

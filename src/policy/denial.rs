@@ -29,6 +29,8 @@ pub struct BadField {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Denial {
+    /// The same refusal again and again: what follows it in the refusal.
+    LoopDetected,
     /// An argument is missing, unknown or wrong.
     InvalidRequest(BadField),
     /// The key stands for another payment.
@@ -115,6 +117,7 @@ impl Denial {
     /// The code for programs.
     pub fn code(&self) -> Code {
         match self {
+            Self::LoopDetected => Code::LoopDetected,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::IdempotencyKeyReused { .. } => Code::IdempotencyKeyReused,
             Self::PossibleDuplicate { .. } => Code::PossibleDuplicate,
@@ -137,7 +140,8 @@ impl Denial {
             Self::PerCallLimitExceeded { .. }
             | Self::CapExceeded { .. }
             | Self::InsufficientBalance { .. } => true,
-            Self::InvalidRequest(_)
+            Self::LoopDetected
+            | Self::InvalidRequest(_)
             | Self::IdempotencyKeyReused { .. }
             | Self::PossibleDuplicate { .. }
             | Self::AgentUnknown { .. }
@@ -164,9 +168,10 @@ impl Denial {
             | Self::IdempotencyKeyReused { .. }
             | Self::ServiceUnknown { .. }
             | Self::PriceAboveMaximum { .. } => Advice::FixRequest,
-            Self::AgentUnknown { .. } | Self::AgentRevoked { .. } | Self::TokenEnded => {
-                Advice::Stop
-            }
+            Self::LoopDetected
+            | Self::AgentUnknown { .. }
+            | Self::AgentRevoked { .. }
+            | Self::TokenEnded => Advice::Stop,
             Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
@@ -193,6 +198,9 @@ impl Denial {
     /// One sentence for the model. It names no path, host or secret, and no text from outside.
     fn sentence(&self, asked: Usd) -> String {
         match self {
+            Self::LoopDetected => {
+                "Stop: the same call was refused at least 3 times in a row".to_owned()
+            }
             Self::InvalidRequest(bad) => {
                 format!("`{}` is not right: expected {}.", bad.field, bad.expected)
             }
@@ -283,8 +291,29 @@ impl Refusal {
 
     /// The first reason as a sentence for the model.
     pub fn sentence(&self) -> String {
+        if let Some((Denial::LoopDetected, rest)) = self.denials.split_first() {
+            let repeated = Self { denials: rest.to_vec(), ..self.clone() };
+            return format!(
+                "{}, and {}.",
+                Denial::LoopDetected.sentence(self.asked),
+                repeated.way_out()
+            );
+        }
         let first = self.denials.first().map(|denial| denial.sentence(self.asked));
         first.unwrap_or_default()
+    }
+
+    /// What would have it paid, as the end of a sentence.
+    fn way_out(&self) -> String {
+        match (self.advice(), self.resets_at()) {
+            (Advice::FixRequest, _) => "only other arguments can change that".to_owned(),
+            (Advice::Shrink, _) => format!("{} is the most that would be paid", self.affordable),
+            (Advice::Wait, Some(at)) => format!("it will be until {at}"),
+            (Advice::Wait, None) => "only time can change that".to_owned(),
+            (Advice::AskOperator | Advice::Stop, _) => {
+                "only the operator can change that".to_owned()
+            }
+        }
     }
 
     /// The same where a payment was asked for: it says that no money moved.
@@ -297,6 +326,7 @@ impl Refusal {
         let resets = self.denials.iter().map(|denial| match denial {
             Denial::CapExceeded { cap, resets_at, .. } if self.asked <= cap.amount => *resets_at,
             Denial::CapExceeded { .. }
+            | Denial::LoopDetected
             | Denial::InvalidRequest(_)
             | Denial::IdempotencyKeyReused { .. }
             | Denial::PossibleDuplicate { .. }
@@ -343,18 +373,30 @@ pub struct Denied {
 impl Denied {
     /// What makes two denials in a row the same: what was asked, and why it was refused.
     pub fn fingerprint(&self) -> String {
+        self.told_of(&self.refusal.denials)
+    }
+
+    /// The same whether it is a loop by now or not.
+    pub fn likeness(&self) -> String {
+        let denials = &self.refusal.denials;
+        let repeated = denials.strip_prefix(&[Denial::LoopDetected]).unwrap_or(denials);
+        self.told_of(repeated)
+    }
+
+    fn told_of(&self, denials: &[Denial]) -> String {
         let service = self.service.as_ref().map_or("-", ServiceId::as_str);
         let asked = self.asked.map_or("-".to_owned(), Usd::decimal);
         let run = self.run.as_ref().map_or("-", RunId::as_str);
         let mut told = format!("{service} {asked} {run}");
-        for denial in &self.refusal.denials {
+        for denial in denials {
             told.push(' ');
             told.push_str(denial.code().word());
             match denial {
                 Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
                 Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
                 Denial::CapExceeded { cap, .. } => told.push_str(&cap.period.to_string()),
-                Denial::IdempotencyKeyReused { .. }
+                Denial::LoopDetected
+                | Denial::IdempotencyKeyReused { .. }
                 | Denial::PossibleDuplicate { .. }
                 | Denial::AgentUnknown { .. }
                 | Denial::AgentRevoked { .. }

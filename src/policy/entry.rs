@@ -6,12 +6,14 @@ mod hash;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::incident::Incident;
 use super::{
     denial::Denied,
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
     proof::Phc,
+    row::Alike,
     token::TokenFact,
     via::Via,
     window::Period,
@@ -215,6 +217,9 @@ pub enum Fact {
         /// How many of them differed from it, in a row too long to write each down.
         #[serde(default, skip_serializing_if = "is_zero")]
         others: u64,
+        /// How the row ends with them, where they do not just go on with how it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alike: Option<Alike>,
     },
     /// The operator gave the agent another mandate.
     MandateSet {
@@ -264,54 +269,6 @@ pub enum Fact {
     PolicyApplied(Applied),
     /// Something happened to the record itself, or to the clock.
     Incident(Incident),
-}
-
-/// What happened to the record itself, or to the clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Incident {
-    /// Bytes at the end that were never synced were cut at open.
-    TailCut {
-        /// The segment.
-        file: String,
-        /// Where in it they started.
-        offset: u64,
-        /// How many there were.
-        bytes: u64,
-    },
-    /// There was no head anchor to hold the record against, and one was made.
-    AnchorAdopted,
-    /// The operator accepted a record that is older than its anchor or its desk.
-    RollbackAccepted {
-        /// The last record that was known.
-        known: u64,
-        /// The last record that is there.
-        reached: u64,
-        /// Why, in the operator's words.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
-    },
-    /// The operator gave up what was damaged and all that came after it.
-    DamageCut {
-        /// The segment.
-        file: String,
-        /// Where in it the damage started.
-        offset: u64,
-        /// How many bytes were put aside.
-        bytes: u64,
-        /// Why, in the operator's words.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
-    },
-    /// The wall clock went ahead without the time having passed (µs since 1970).
-    ClockJumped {
-        /// What it was.
-        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
-        from: Timestamp,
-        /// What it was then.
-        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
-        to: Timestamp,
-    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]

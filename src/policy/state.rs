@@ -6,15 +6,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    book::{Book, Counted, Link, Repeat, Standing},
+    book::{Book, Counted, Link, Standing},
     documents::DocKey,
-    entry::{By, Draft, Entry, Fact, Hash, Hold},
+    entry::{Draft, Entry, Fact, Hash, Hold},
     keys::{Bound, Keys, Outcome},
     mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
     proof::Phc,
+    row::Repeats,
     token::Tokens,
 };
 
@@ -41,14 +42,6 @@ pub enum Stage {
     InDoubt,
 }
 
-/// Denials that are counted and not yet written down.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Repeats {
-    payment: PaymentId,
-    times: u64,
-    others: u64,
-}
-
 /// Everything that decisions start from.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -59,7 +52,7 @@ pub struct State {
     pub(super) refunded: BTreeMap<PaymentId, Usd>,
     pub(super) tokens: Tokens,
     pub(super) passphrase: Option<Phc>,
-    repeats: BTreeMap<Handle, Repeats>,
+    pub(super) repeats: BTreeMap<Handle, Repeats>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
 }
@@ -138,35 +131,6 @@ impl State {
     /// Where the agent's next entry links to.
     pub fn link(&self, agent: &Handle) -> Option<Link> {
         self.book(agent).map(|book| book.link)
-    }
-
-    /// Counts one more denial with those that `agent` was given last; written down later.
-    pub fn repeat(&mut self, agent: &Handle, how: Repeat) {
-        if let Some(row) = self.book(agent).and_then(|book| book.row.as_ref()) {
-            let first = Repeats { payment: row.payment, times: 0, others: 0 };
-            let counted = self.repeats.entry(agent.clone()).or_insert(first);
-            counted.times = counted.times.saturating_add(1);
-            counted.others = counted.others.saturating_add(u64::from(how == Repeat::Other));
-        }
-    }
-
-    /// The counted denials of one agent, or of all, as facts to be written down now.
-    pub fn take_repeats(&mut self, agent: Option<&Handle>) -> Vec<Draft> {
-        let draft = |agent: Handle, Repeats { payment, times, others }| Draft {
-            agent: Some(agent),
-            by: By::Agent,
-            fact: Fact::DeniedAgain { payment, times, others },
-        };
-        match agent {
-            Some(agent) => {
-                let repeats = self.repeats.remove(agent);
-                repeats.map(|repeats| draft(agent.clone(), repeats)).into_iter().collect()
-            }
-            None => std::mem::take(&mut self.repeats)
-                .into_iter()
-                .map(|(agent, repeats)| draft(agent, repeats))
-                .collect(),
-        }
     }
 
     /// Folds in one entry whose record stands at `position` of the journal.
@@ -372,11 +336,8 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
 fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
     match fact {
         Fact::Denied(denied) => return book.deny(denied),
-        Fact::DeniedAgain { payment, times, .. } => {
-            if let Some(row) = book.row.as_mut().filter(|row| row.payment == *payment) {
-                row.times = row.times.saturating_add(*times);
-            }
-            return;
+        Fact::DeniedAgain { payment, times, others, alike } => {
+            return book.deny_again(*payment, (*times, *others), alike.as_ref());
         }
         Fact::Held(hold) => book.hold(hold.amount, &Counted::from(hold), at),
         Fact::Paid(hold) => {

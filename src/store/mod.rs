@@ -61,9 +61,9 @@ pub use walk::Torn;
 use crate::{
     clock::Clock,
     policy::{
-        book::Repeat,
         entry::Draft,
         names::{Handle, PaymentId},
+        row::Repeat,
         state::State,
     },
 };
@@ -143,7 +143,7 @@ pub enum Decision<R> {
         /// Who was denied.
         agent: Handle,
         /// How this denial stands to the one before.
-        how: Repeat,
+        repeat: Repeat,
         /// The answer.
         answer: R,
     },
@@ -239,8 +239,8 @@ impl Store {
             };
             match catch(|| decide(state, id, now)) {
                 Ok(Decision::Answer(answer)) => Step::Answer(reply(to, Ok(answer))),
-                Ok(Decision::Repeat { agent, how, answer }) => {
-                    Step::Repeat { agent, how, reply: reply(to, Ok(answer)) }
+                Ok(Decision::Repeat { agent, repeat, answer }) => {
+                    Step::Repeat { agent, repeat, reply: reply(to, Ok(answer)) }
                 }
                 Ok(Decision::Commit { drafts, durable, answer }) => {
                     let answer: Answer = Box::new(move |state| {

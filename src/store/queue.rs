@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 
 use super::{Purpose, StoreError, format::Head};
 use crate::policy::{
-    book::Repeat,
     entry::Draft,
     names::{Handle, PaymentId},
+    row::Repeat,
     state::State,
 };
 
@@ -40,7 +40,7 @@ pub(crate) enum Step {
     /// Nothing is recorded.
     Answer(Reply),
     /// One more denial of the agent's is counted.
-    Repeat { agent: Handle, how: Repeat, reply: Reply },
+    Repeat { agent: Handle, repeat: Repeat, reply: Reply },
     /// Facts are recorded; durable ones are answered after a sync.
     Commit { drafts: Vec<Draft>, durable: bool, answer: Answer },
 }

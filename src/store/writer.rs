@@ -225,8 +225,8 @@ impl Writer {
             // It may say that what was lowered just before is in force.
             Step::Answer(reply) if purpose == Purpose::Lower => self.after_anchor.push(reply),
             Step::Answer(reply) => self.reply_when_covered(reply),
-            Step::Repeat { agent, how, reply } => {
-                self.state.repeat(&agent, how);
+            Step::Repeat { agent, repeat, reply } => {
+                self.state.repeat(&agent, repeat);
                 self.tick_is_due = true;
                 self.after_write.push(reply);
             }
@@ -356,13 +356,14 @@ impl Writer {
         }
     }
 
-    /// Writes down what was only counted and what is owed, and has the anchor name it.
-    fn bring_up_record(&mut self) {
+    /// Writes down what is owed and of what was only counted what `take` takes, and has the anchor
+    /// name it.
+    fn bring_up_record(&mut self, take: fn(&mut State) -> Vec<Draft>) {
         let now = self.clock.now().max(self.state.now());
         // By the time that the record has seen: a clock that errs for a moment forgets nothing.
         self.state.forget_expired_keys(self.state.now());
         self.settle_up();
-        self.write_repeats(now);
+        self.write_repeats(take, now);
         self.flush();
         self.sync();
         self.bring_up_anchor();
@@ -370,7 +371,7 @@ impl Writer {
 
     /// Writes down what was only counted, and brings the desk up to date.
     fn tick(&mut self) {
-        self.bring_up_record();
+        self.bring_up_record(State::take_due_repeats);
         let busy = self.desk.as_ref().is_some_and(DeskThread::is_busy);
         if !busy {
             self.bring_up_desk();
@@ -382,11 +383,11 @@ impl Writer {
         }
     }
 
-    fn write_repeats(&mut self, now: Timestamp) {
+    fn write_repeats(&mut self, take: fn(&mut State) -> Vec<Draft>, now: Timestamp) {
         if self.poison.is_some() {
             return;
         }
-        let mut repeats = self.state.take_repeats(None).into_iter().peekable();
+        let mut repeats = take(&mut self.state).into_iter().peekable();
         while repeats.peek().is_some() {
             let some: Vec<Draft> = repeats.by_ref().take(TICK_DRAFTS).collect();
             let made = self.prepare(Purpose::Record).and_then(|()| self.record(some, now));
@@ -421,7 +422,7 @@ impl Writer {
 
     /// Leaves everything synced and the desk as the journal has it.
     fn finish(mut self) {
-        self.bring_up_record();
+        self.bring_up_record(|state| state.take_repeats(None));
         if let Some(desk) = &self.desk {
             desk.wait();
         }

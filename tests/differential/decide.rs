@@ -12,8 +12,9 @@ use pettycash::{
         entry::{Binding, Draft, Fact, Hold, VoidCause},
         keys,
         money::Usd,
-        names::PaymentId,
+        names::{Handle, PaymentId},
         operate::{self, Act, Existing, OperateError},
+        row::{self, Repeat, tell},
         settle::{self, SettleError},
         state::State,
     },
@@ -26,6 +27,13 @@ use super::{
     words::{self, No, handle, usd},
 };
 use crate::reference::{Asked, Came, Fate, Settle};
+
+/// What is written down of a decision.
+pub(crate) enum Does {
+    Write(Vec<Draft>),
+    /// One more denial is counted, and written down later.
+    Count(Handle, Repeat),
+}
 
 /// What policy said to somebody who asked.
 #[derive(Debug)]
@@ -97,29 +105,36 @@ pub(crate) fn decide(
     hold: bool,
     id: PaymentId,
     now: Timestamp,
-) -> (Vec<Draft>, Told) {
+) -> (Does, Told) {
     let agent = handle(agent);
     let came = words::came(came);
     let book = match state.admit_payer(&agent, &came, now) {
         Ok(book) => book,
-        Err(why) => return (Vec::new(), Told::no(&Refusal::only(why), now)),
+        Err(why) => return (Does::Write(Vec::new()), Told::no(&Refusal::only(why), now)),
     };
     let (service, amount, run) =
         (words::service_id(asked.service), asked.amount.map(usd), asked.run.map(words::run));
     let key = asked.key.map(words::key);
     let deny = |refusal: Refusal| {
-        let told = Told::no(&refusal, now);
-        let (service, asked) = (Some(service.clone()), amount);
+        let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(amount);
+        let service = Some(service.clone());
         let denied = Denied { payment: id, service, asked, refusal, run: run.clone(), via: None };
-        let fact = Fact::Denied(Box::new(denied));
-        (vec![Draft { agent: Some(agent.clone()), by: came.who(), fact }], told)
+        match tell(state, book, came.who(), denied) {
+            row::Told::Written(denied, drafts) => {
+                (Does::Write(drafts), Told::no(&denied.refusal, now))
+            }
+            row::Told::Counted(denied, repeat) => {
+                (Does::Count(agent.clone(), repeat), Told::no(&denied.refusal, now))
+            }
+        }
     };
     if let Some(bound) = key.as_ref().and_then(|key| state.bound(&agent, key, now)) {
         let payment = bound.payment;
         if !bound.is_for(&service, amount) {
             return deny(Refusal::only(Denial::IdempotencyKeyReused { payment }));
         }
-        return (Vec::new(), Told::Again { payment, outcome: bound.outcome });
+        let again = Told::Again { payment, outcome: bound.outcome };
+        return (Does::Write(Vec::new()), again);
     }
     let wanted = match state.service(&service) {
         Some(known) if known.price.is_none() && amount.is_none() => {
@@ -144,7 +159,7 @@ pub(crate) fn decide(
             let draft =
                 Draft { agent: Some(agent.clone()), by: came.who(), fact: fact(granted.clone()) };
             // What is left is told from the state with the payment folded in: see `Pair::ask`.
-            (vec![draft], Told::Granted { hold: granted, available: Usd::ZERO })
+            (Does::Write(vec![draft]), Told::Granted { hold: granted, available: Usd::ZERO })
         }
         Err(refusal) => deny(refusal),
     }

@@ -31,6 +31,11 @@ pub(crate) enum Op {
     Again {
         nth: usize,
     },
+    /// What the agent asked last, so many times more.
+    Insist {
+        agent: u8,
+        times: u8,
+    },
     /// The `nth` newest payment that can be settled so, or of all.
     Settle {
         nth: usize,
@@ -253,7 +258,8 @@ fn agent(dice: &mut Dice) -> u8 {
 fn op(dice: &mut Dice, zone: &'static str) -> Op {
     let agent = agent(dice);
     match dice.below(1000) {
-        0..400 => ask(dice, agent),
+        0..370 => ask(dice, agent),
+        370..400 => Op::Insist { agent, times: 1 + dice.byte(4) },
         400..450 => Op::Again { nth: usize::try_from(dice.below(8)).unwrap() },
         450..690 => {
             let (nth, of_all, how) = (usize::from(dice.byte(10)), dice.one_in(4), how(dice));

@@ -13,6 +13,7 @@ use pettycash::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::decide::Does;
 use crate::support::{bench::Bench, private_dir, sim_disk::SimDisk};
 
 pub(crate) enum Subject {
@@ -98,18 +99,43 @@ impl Subject {
         &mut self,
         decide: impl FnOnce(&State, PaymentId, Timestamp) -> (Vec<Draft>, R) + Send + 'static,
     ) -> R {
+        self.tell(|state, id, now| {
+            let (drafts, answer) = decide(state, id, now);
+            (Does::Write(drafts), answer)
+        })
+    }
+
+    /// The same where denials may only be counted: in memory each other one waits to be written.
+    pub(crate) fn tell<R: Send + 'static>(
+        &mut self,
+        decide: impl FnOnce(&State, PaymentId, Timestamp) -> (Does, R) + Send + 'static,
+    ) -> R {
         match self {
             Self::Memory(bench) => {
-                let (drafts, answer) = decide(&bench.state, bench.next_id(), bench.engine_now());
-                bench.write(drafts);
+                let (does, answer) = decide(&bench.state, bench.next_id(), bench.engine_now());
+                match does {
+                    Does::Write(drafts) => bench.write(drafts),
+                    Does::Count(agent, repeat) => {
+                        bench.count(&agent, repeat);
+                        if bench.entries.len().is_multiple_of(2) {
+                            bench.write_counted();
+                        }
+                    }
+                }
                 answer
             }
             Self::Home(home) => {
                 let decided = home.store.commit(Purpose::Record, |state, id, now| {
-                    let (drafts, answer) = decide(state, id, now);
-                    if drafts.is_empty() {
-                        return Decision::Answer(answer);
-                    }
+                    let (does, answer) = decide(state, id, now);
+                    let drafts = match does {
+                        Does::Write(drafts) if drafts.is_empty() => {
+                            return Decision::Answer(answer);
+                        }
+                        Does::Write(drafts) => drafts,
+                        Does::Count(agent, repeat) => {
+                            return Decision::Repeat { agent, repeat, answer };
+                        }
+                    };
                     let answer = Box::new(move |_: &State| answer);
                     Decision::Commit { drafts, durable: true, answer }
                 });

@@ -180,7 +180,7 @@ impl No {
     }
 
     /// What the reference says, in the manner of an answer: a reason without numbers is listed
-    /// only beside others, and a malformed request never.
+    /// only beside others, and that it is a loop is the code alone.
     pub(crate) fn by(
         mut breaches: Vec<Breach>,
         advice: &str,
@@ -190,7 +190,7 @@ impl No {
         let code = breaches[0].code.to_owned();
         let alone = breaches.len() == 1;
         breaches.retain(|breach| {
-            breach.code != "invalid_request" && (!alone || !breach.numbers.is_empty())
+            breach.code != "loop_detected" && (!alone || !breach.numbers.is_empty())
         });
         Self { code, breaches, advice: advice.to_owned(), affordable, resets }
     }

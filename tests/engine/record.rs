@@ -68,7 +68,8 @@ async fn counted_denials_are_written_when_the_engine_closes() {
         house.pay("scout", json!({"service_id": "nope"})).await;
     }
     let house = house.reopened().await;
-    assert_eq!(house.outcomes("scout").await, ["denied_again", "denied", "created"]);
+    let outcomes = house.outcomes("scout").await;
+    assert_eq!(outcomes, ["denied", "denied_again", "denied", "created"]);
 }
 
 #[tokio::test]

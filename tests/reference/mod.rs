@@ -6,11 +6,13 @@
 
 mod calendar;
 mod operator;
+mod stops;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use calendar::Calendar;
 pub(crate) use operator::{Done, Settle};
+use stops::Refused;
 
 /// The most that can be written down.
 pub(crate) const MOST: i128 = i64::MAX as i128;
@@ -120,6 +122,8 @@ pub(crate) struct Agent {
     kept: Option<[(i64, i64); 4]>,
     /// How many payments there were when a cap over hours, or per run, was set.
     since: BTreeMap<Kind, usize>,
+    /// What was refused since something else last happened.
+    pub(crate) row: Vec<Refused>,
 }
 
 /// What a caller asks.
@@ -336,11 +340,16 @@ impl Model {
                 return Verdict::Again { payment: number, fate: *fate, taken: *taken };
             }
             self.latest = self.now();
-            return denied(vec![plain("idempotency_key_reused")], "fix_request");
+            let reused = denied(vec![plain("idempotency_key_reused")], "fix_request");
+            return self.refused(agent, asked, asked.amount, reused);
         }
         let verdict = self.weigh(agent, asked);
         self.latest = self.now();
-        let Verdict::Granted { payment, amount, .. } = verdict else { return verdict };
+        let Verdict::Granted { payment, amount, .. } = verdict else {
+            let price = self.services.get(&asked.service).copied().flatten();
+            return self.refused(agent, asked, price.or(asked.amount), verdict);
+        };
+        self.other_than_refused(agent);
         let opened = CALENDAR.map(|kind| self.window(agent, kind).0);
         let placed = self.now();
         let run_began = self.run(agent, asked.run, opened[1]).unwrap_or(payment);

@@ -34,6 +34,8 @@ impl Model {
                 return Err("more_than_captured");
             }
             paid.back += amount;
+            let agent = paid.agent;
+            self.other_than_refused(agent);
             return Ok(self.done());
         }
         let (held, sent) = (paid.fate == Fate::Held, paid.is_open() && paid.fate != Fate::Held);
@@ -65,7 +67,14 @@ impl Model {
             return Err("taken");
         }
         let (standing, since) = (Standing::Active, std::collections::BTreeMap::new());
-        let book = Agent { terms: terms.clone(), standing, credited: 0, kept: None, since };
+        let book = Agent {
+            terms: terms.clone(),
+            standing,
+            credited: 0,
+            kept: None,
+            since,
+            row: Vec::new(),
+        };
         self.agents.insert(agent, book);
         self.count_anew(agent);
         Ok(self.done())
@@ -114,6 +123,7 @@ impl Model {
         book.kept = kept.or(book.kept);
         book.terms = terms.clone();
         self.count_anew(agent);
+        self.other_than_refused(agent);
         Ok(self.done())
     }
 
@@ -130,6 +140,7 @@ impl Model {
             return Err("too_much");
         }
         book.credited += amount;
+        self.other_than_refused(agent);
         Ok(self.done())
     }
 
@@ -146,6 +157,7 @@ impl Model {
             return Ok(false);
         }
         self.agents.get_mut(&agent).unwrap().standing = standing;
+        self.other_than_refused(agent);
         Ok(self.done())
     }
 
@@ -166,6 +178,7 @@ impl Model {
         };
         self.agents.get_mut(&agent).unwrap().standing = Standing::Revoked;
         self.tokens.iter_mut().filter(|token| token.agent == agent).for_each(|t| t.gone = true);
+        self.other_than_refused(agent);
         self.void_unsent(Some(agent));
         Ok(self.done())
     }

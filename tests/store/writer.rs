@@ -8,7 +8,10 @@ use std::{
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use pettycash::{policy::book::Repeat, store::Disk};
+use pettycash::{
+    policy::row::{Repeat, Repeated},
+    store::Disk,
+};
 
 use super::*;
 
@@ -332,7 +335,7 @@ fn repeated_denials_are_counted_and_written_once() {
         for _ in 0..1000 {
             let again = |_: &State, _, _| Decision::Repeat {
                 agent: handle("scout"),
-                how: Repeat::Same,
+                repeat: Repeat { how: Repeated::Same, likeness: "the same".to_owned() },
                 answer: (),
             };
             store.commit(Purpose::Record, again).await.unwrap();

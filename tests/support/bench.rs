@@ -1,6 +1,6 @@
 //! A workbench for policy: the state, a hand-set time, and every fact folded in as the store would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use pettycash::policy::{
@@ -11,6 +11,7 @@ use pettycash::policy::{
     money::Usd,
     names::{Handle, PaymentId},
     operate::{self, Act, OperateError},
+    row::{Repeat, Told, tell},
     state::State,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Bench {
     pub(crate) now: Timestamp,
     pub(crate) entries: Vec<(Entry, u64, Hash)>,
     pub(crate) holds: BTreeMap<PaymentId, Hold>,
+    /// Whose denials are counted and not written down yet.
+    pub(crate) counting: BTreeSet<Handle>,
 }
 
 impl Bench {
@@ -29,6 +32,7 @@ impl Bench {
             now: now.parse().unwrap(),
             entries: Vec::new(),
             holds: BTreeMap::new(),
+            counting: BTreeSet::new(),
         }
     }
 
@@ -47,7 +51,14 @@ impl Bench {
 
     pub(crate) fn write(&mut self, drafts: Vec<Draft>) {
         let at = self.engine_now();
-        for Draft { agent, by, fact } in drafts {
+        let agents: Vec<_> = drafts.iter().filter_map(|draft| draft.agent.clone()).collect();
+        let mut all = Vec::new();
+        for agent in agents {
+            all.extend(self.state.take_repeats(Some(&agent)));
+            self.counting.remove(&agent);
+        }
+        all.extend(drafts);
+        for Draft { agent, by, fact } in all {
             let position = self.entries.len() as u64 + 1;
             if let Fact::Held(hold) | Fact::Paid(hold) = &fact {
                 self.holds.insert(hold.payment, hold.clone());
@@ -104,19 +115,80 @@ impl Bench {
     ) -> Result<Hold, Refusal> {
         let book = self.state.book(agent).expect("an agent");
         let decided = authorize(book, payment, self.engine_now());
-        let fact = match &decided {
-            Ok(hold) => fact(hold.clone()),
-            Err(refusal) => Fact::Denied(Box::new(Denied {
-                payment: payment.id,
-                service: Some(payment.service().clone()),
-                asked: Some(payment.cost()),
-                refusal: refusal.clone(),
-                run: None,
-                via: None,
-            })),
-        };
-        self.write(vec![Draft { agent: Some(agent.clone()), by: By::Agent, fact }]);
-        decided
+        match decided {
+            Ok(hold) => {
+                let (by, fact) = (By::Agent, fact(hold.clone()));
+                self.write(vec![Draft { agent: Some(agent.clone()), by, fact }]);
+                Ok(hold)
+            }
+            Err(refusal) => {
+                let service = Some(payment.service().clone());
+                let (asked, run) = (Some(payment.cost()), payment.run.clone());
+                Err(self.deny(
+                    agent,
+                    Denied { payment: payment.id, service, asked, refusal, run, via: None },
+                ))
+            }
+        }
+    }
+
+    /// Refuses as the engine does, and writes down at once what it would count first.
+    pub(crate) fn deny(&mut self, agent: &Handle, denied: Denied) -> Refusal {
+        let book = self.state.book(agent).expect("an agent");
+        match tell(&self.state, book, By::Agent, denied) {
+            Told::Written(denied, drafts) => {
+                self.write(drafts);
+                denied.refusal
+            }
+            Told::Counted(denied, repeat) => {
+                self.count(agent, repeat);
+                self.write_counted();
+                denied.refusal
+            }
+        }
+    }
+
+    /// An agent with $5.00 a day.
+    pub(crate) fn open_allowance(&mut self, agent: &Handle) {
+        let mandate = serde_json::json!({"funding": "allowance", "zone": "UTC",
+            "caps": [{"period": "day", "amount": 5_000_000_000_u64}]});
+        self.open(agent, serde_json::from_value(mandate).unwrap());
+    }
+
+    /// Asks for what is refused, and only counts what may be counted.
+    pub(crate) fn ask_unwritten(
+        &mut self,
+        agent: &Handle,
+        payment: &Payment,
+    ) -> Result<(), Refusal> {
+        let book = self.state.book(agent).expect("an agent");
+        let Err(refusal) = authorize(book, payment, self.engine_now()) else { return Ok(()) };
+        let service = Some(payment.service().clone());
+        let denied =
+            Denied { payment: payment.id, service, asked: None, refusal, run: None, via: None };
+        match tell(&self.state, book, By::Agent, denied) {
+            Told::Written(denied, drafts) => {
+                self.write(drafts);
+                Err(denied.refusal)
+            }
+            Told::Counted(denied, repeat) => {
+                self.count(agent, repeat);
+                Err(denied.refusal)
+            }
+        }
+    }
+
+    /// Counts one more denial, which is written down later.
+    pub(crate) fn count(&mut self, agent: &Handle, repeat: Repeat) {
+        self.state.repeat(agent, repeat);
+        self.counting.insert(agent.clone());
+    }
+
+    /// Writes down what was only counted.
+    pub(crate) fn write_counted(&mut self) {
+        let drafts = self.state.take_repeats(None);
+        self.counting.clear();
+        self.write(drafts);
     }
 
     /// A state folded anew from every entry so far.

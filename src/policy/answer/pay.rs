@@ -254,8 +254,9 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         Denial::PriceAboveMaximum { price, maximum } => {
             Some(Breach { limit_usd: Some(*maximum), asked_usd: Some(*price), ..none })
         }
-        Denial::InvalidRequest(_) => None,
-        Denial::IdempotencyKeyReused { .. }
+        Denial::LoopDetected => None,
+        Denial::InvalidRequest(_)
+        | Denial::IdempotencyKeyReused { .. }
         | Denial::PossibleDuplicate { .. }
         | Denial::AgentUnknown { .. }
         | Denial::AgentRevoked { .. }

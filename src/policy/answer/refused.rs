@@ -82,9 +82,10 @@ impl Refused {
             retry_after_s: resets_at.map(|at| seconds_until(at, now)),
             ..Self::plain(refusal.code(), &refusal.sentence(), advice)
         };
-        match refusal.denials.first() {
-            Some(Denial::InvalidRequest(bad)) => refused.with_field(bad),
-            Some(_) | None => refused,
+        match refusal.denials.as_slice() {
+            [Denial::InvalidRequest(bad), ..]
+            | [Denial::LoopDetected, Denial::InvalidRequest(bad), ..] => refused.with_field(bad),
+            _ => refused,
         }
     }
 

@@ -1,0 +1,255 @@
+//! Denials in a row: which of them share an entry, and when they are a loop.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    book::Book,
+    code::{Advice, Code},
+    denial::{Denial, Denied, Refusal},
+    entry::{By, Draft, Fact},
+    names::{Handle, PaymentId},
+    planted::{self, Bug},
+    state::State,
+};
+
+/// From which of identical denials in a row on they are a loop.
+const LOOP: u64 = 3;
+/// The denials that stay what they are however often they are given: what they ask for is patience.
+const KEPT: [Code; 3] = [Code::PossibleDuplicate, Code::PaymentInDoubt, Code::EngineUnavailable];
+/// How many denials of one row have entries of their own, whatever they are about: an agent that
+/// tries every amount there is must not fill the disk.
+const WRITTEN_IN_A_ROW: u32 = 16;
+/// What part of a row is counted and not written down yet, at the most: a sixteenth.
+const COUNTED_PART: u64 = 16;
+
+/// Denials one after the other; those that are only counted share one id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenialRow {
+    /// What makes two denials the same.
+    pub fingerprint: String,
+    /// The id they share.
+    pub payment: PaymentId,
+    /// How many there were, as far as they are recorded.
+    pub times: u64,
+    /// How many of the row have an entry of their own.
+    pub written: u32,
+    /// Their codes.
+    pub codes: BTreeSet<Code>,
+    /// How many there were in all, as far as they are recorded; a row of before that was counted
+    /// never tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<u64>,
+    /// The identical ones at its end; a row of before they were counted tells of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<Alike>,
+}
+
+/// Identical denials, one right after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alike {
+    /// What was asked, and why it was refused.
+    pub likeness: String,
+    /// How many there were.
+    pub times: u64,
+}
+
+/// One more denial that is only counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// How it stands to the one that is counted.
+    pub how: Repeated,
+    /// What was asked, and why it was refused.
+    pub likeness: String,
+}
+
+/// How a denial stands to the one whose id it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// It is that one again.
+    Same,
+    /// It is another, in a row too long to write each down.
+    Other,
+}
+
+/// Denials that are counted and not yet written down.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Repeats {
+    payment: PaymentId,
+    times: u64,
+    others: u64,
+    /// How the row ends with them.
+    alike: Option<Alike>,
+    /// Whether they do no more than go on with how the row ends.
+    go_on: bool,
+}
+
+/// What is done about a refusal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// It is only counted: it shares the id of an earlier one.
+    Counted(Denied, Repeat),
+    /// It is written down.
+    Written(Denied, Vec<Draft>),
+}
+
+/// Decides how a refusal is told, and what of it is written down.
+///
+/// Identical ones in a row share an entry; from the third on they are a loop, unless they say
+/// already to stop, or ask for no more than patience.
+pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied) -> Told {
+    let likeness = denied.likeness();
+    let alike = state.alike(book).filter(|alike| alike.likeness == likeness);
+    let nth = alike.map_or(0, |alike| alike.times).saturating_add(1);
+    let late = u64::from(planted::is(Bug::LoopIsLate));
+    if nth >= LOOP.saturating_add(late) && denied.refusal.may_loop() {
+        denied.refusal.denials.insert(0, Denial::LoopDetected);
+    }
+    if let Some((payment, how)) = book.repeats(&denied) {
+        denied.payment = payment;
+        return Told::Counted(denied, Repeat { how, likeness });
+    }
+    let fact = Fact::Denied(Box::new(denied.clone()));
+    Told::Written(denied, vec![Draft { agent: Some(book.handle.clone()), by, fact }])
+}
+
+impl Refusal {
+    /// Whether it becomes a loop when it is given again and again.
+    fn may_loop(&self) -> bool {
+        let stops = self.advice() == Advice::Stop && !planted::is(Bug::LoopHidesRevoked);
+        !stops && !KEPT.contains(&self.code())
+    }
+}
+
+impl State {
+    /// The identical denials that `book` ends with now, written down or only counted.
+    pub(super) fn alike<'s>(&'s self, book: &'s Book) -> Option<&'s Alike> {
+        let counted = self.repeats.get(&book.handle);
+        match counted.filter(|_| !planted::is(Bug::LoopForgetsCounted)) {
+            Some(repeats) => repeats.alike.as_ref(),
+            None => book.row.as_ref()?.alike.as_ref(),
+        }
+    }
+
+    /// Counts one more denial with those that `agent` was given last; written down later.
+    pub fn repeat(&mut self, agent: &Handle, repeat: Repeat) {
+        let row = self.books.get(agent).and_then(|book| book.row.as_ref());
+        let Some(row) = row else { return };
+        let (payment, alike) = (row.payment, row.alike.clone());
+        let first = Repeats { payment, times: 0, others: 0, alike, go_on: true };
+        let counted = self.repeats.entry(agent.clone()).or_insert(first);
+        counted.times = counted.times.saturating_add(1);
+        let other = repeat.how == Repeated::Other;
+        counted.others = counted.others.saturating_add(u64::from(other));
+        match &mut counted.alike {
+            Some(alike) if alike.likeness == repeat.likeness => {
+                alike.times = alike.times.saturating_add(1);
+            }
+            Some(_) | None => {
+                counted.go_on = false;
+                counted.alike = Some(Alike { likeness: repeat.likeness, times: 1 });
+            }
+        }
+    }
+
+    /// The counted denials of one agent, or of all, as facts to be written down now.
+    pub fn take_repeats(&mut self, agent: Option<&Handle>) -> Vec<Draft> {
+        match agent {
+            Some(agent) => {
+                let repeats = self.repeats.remove(agent);
+                repeats.map(|repeats| repeats.draft(agent.clone())).into_iter().collect()
+            }
+            None => std::mem::take(&mut self.repeats)
+                .into_iter()
+                .map(|(agent, repeats)| repeats.draft(agent))
+                .collect(),
+        }
+    }
+
+    /// Of the counted denials those that are to be written down by now. While a row is short that
+    /// is all of them; of a long one so many wait that a loop that goes on all night is told in
+    /// ever fewer entries.
+    pub fn take_due_repeats(&mut self) -> Vec<Draft> {
+        let is_due = |agent: &Handle, repeats: &Repeats| {
+            let row = self.books.get(agent).and_then(|book| book.row.as_ref());
+            let told = row.map_or(0, |row| row.times);
+            repeats.times.saturating_mul(COUNTED_PART) >= told
+        };
+        let due = self.repeats.iter().filter(|(agent, repeats)| is_due(agent, repeats));
+        let due: Vec<Handle> = due.map(|(agent, _)| agent.clone()).collect();
+        due.iter().flat_map(|agent| self.take_repeats(Some(agent))).collect()
+    }
+}
+
+impl Repeats {
+    fn draft(self, agent: Handle) -> Draft {
+        let Self { payment, times, others, alike, go_on } = self;
+        let alike = alike.filter(|_| !go_on || others > 0);
+        let fact = Fact::DeniedAgain { payment, times, others, alike };
+        Draft { agent: Some(agent), by: By::Agent, fact }
+    }
+}
+
+impl Book {
+    /// Whether both are the fold of the same entries. A row of before identical denials were
+    /// counted does not tell of them.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let rows = || [self, other].into_iter().filter_map(|book| book.row.as_ref());
+        let (ends, sums) =
+            (rows().all(|row| row.alike.is_some()), rows().all(|row| row.all.is_some()));
+        let bare = |book: &Self| {
+            let row = book.row.clone().map(|row| DenialRow {
+                alike: row.alike.filter(|_| ends),
+                all: row.all.filter(|_| sums),
+                ..row
+            });
+            Self { row, ..book.clone() }
+        };
+        self == other || bare(self) == bare(other)
+    }
+
+    /// The id of an earlier denial that this one is only counted with, and how it stands to it.
+    fn repeats(&self, denied: &Denied) -> Option<(PaymentId, Repeated)> {
+        let row = self.row.as_ref()?;
+        if row.fingerprint == denied.fingerprint() {
+            return Some((row.payment, Repeated::Same));
+        }
+        let told = row.written >= WRITTEN_IN_A_ROW && row.codes.contains(&denied.refusal.code());
+        told.then_some((row.payment, Repeated::Other))
+    }
+
+    /// Folds in a denial that has an entry of its own.
+    pub(super) fn deny(&mut self, denied: &Denied) {
+        let row = self.row.take();
+        let all = row.as_ref().map_or(Some(0), |row| row.all).map(|all| all.saturating_add(1));
+        let (written, mut codes, alike) =
+            row.map_or((0, BTreeSet::new(), None), |row| (row.written, row.codes, row.alike));
+        codes.insert(denied.refusal.code());
+        let (fingerprint, payment) = (denied.fingerprint(), denied.payment);
+        let likeness = denied.likeness();
+        let known = alike.filter(|alike| alike.likeness == likeness);
+        let times = known.map_or(0, |alike| alike.times).saturating_add(1);
+        let alike = Some(Alike { likeness, times });
+        let written = written.saturating_add(1);
+        self.row = Some(DenialRow { fingerprint, payment, times: 1, written, codes, all, alike });
+    }
+
+    /// Folds in denials that were only counted.
+    pub(super) fn deny_again(
+        &mut self,
+        payment: PaymentId,
+        (times, others): (u64, u64),
+        ends: Option<&Alike>,
+    ) {
+        let Some(row) = self.row.as_mut().filter(|row| row.payment == payment) else { return };
+        row.times = row.times.saturating_add(times);
+        row.all = row.all.map(|all| all.saturating_add(times));
+        match (&mut row.alike, ends) {
+            (alike, Some(ends)) => *alike = Some(ends.clone()),
+            (Some(alike), None) if others == 0 => alike.times = alike.times.saturating_add(times),
+            // Written before it was told how such a row ends.
+            (alike, None) => *alike = None,
+        }
+    }
+}

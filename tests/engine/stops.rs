@@ -1,0 +1,150 @@
+//! What ends the loops of an agent.
+
+use std::path::Path;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::{bench::Bench, house::House};
+
+/// What the agent of these tests gets wrong, time after time.
+fn malformed() -> Value {
+    json!({"service_id": "report", "amount_usd": "1e3"})
+}
+
+fn bytes(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let size = |file: std::fs::DirEntry| {
+        let is_dir = file.file_type().unwrap().is_dir();
+        if is_dir { bytes(&file.path()) } else { file.metadata().unwrap().len() }
+    };
+    files.map(size).sum()
+}
+
+#[tokio::test]
+async fn the_third_identical_denial_in_a_row_says_stop_and_what_would_change_it() {
+    let house = House::new().await;
+    house.scout().await;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(house.pay("scout", malformed()).await);
+    }
+    let codes: Vec<_> = answers.iter().map(|answer| answer["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["invalid_request", "invalid_request", "loop_detected", "loop_detected"]);
+    let stop = &answers[2];
+    assert_eq!(stop["outcome"], "denied");
+    assert_eq!(stop["advice"], "stop");
+    assert_eq!(stop["breached"], json!([{"code": "invalid_request"}]));
+    assert_eq!(stop["field"], "amount_usd");
+    assert_eq!(
+        stop["message"],
+        "Stop: the same call was refused at least 3 times in a row, and only other arguments can \
+         change that. Nothing was charged."
+    );
+    assert_eq!(answers[3], *stop);
+    assert!(stop.get("retry_after_s").is_none());
+    assert_eq!(house.lines("scout").await[0]["code"], "loop_detected", "operators see it");
+}
+
+#[tokio::test]
+async fn a_paid_call_or_another_one_ends_the_row() {
+    let house = House::new().await;
+    house.scout().await;
+    let code = async |ask: Value| house.pay("scout", ask).await["code"].clone();
+    let (dear, search) =
+        (json!({"service_id": "report", "amount_usd": "0.40"}), json!({"service_id": "search"}));
+    for between in [search, json!({"service_id": "nope"})] {
+        for _ in 0..2 {
+            assert_eq!(code(dear.clone()).await, "per_call_limit_exceeded");
+        }
+        house.pay("scout", between).await;
+        for _ in 0..2 {
+            assert_eq!(code(dear.clone()).await, "per_call_limit_exceeded");
+        }
+        assert_eq!(code(dear.clone()).await, "loop_detected");
+        house.pay("scout", json!({"service_id": "search"})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_does_not_forget_a_loop() {
+    let house = House::new().await;
+    house.scout().await;
+    for _ in 0..2 {
+        house.pay("scout", malformed()).await;
+    }
+    let house = house.reopened().await;
+    assert_eq!(house.pay("scout", malformed()).await["code"], "loop_detected");
+    let house = house.reopened().await;
+    assert_eq!(house.pay("scout", malformed()).await["code"], "loop_detected");
+}
+
+#[tokio::test]
+async fn a_denial_that_says_to_stop_keeps_its_own_code() {
+    let house = House::new().await;
+    house.scout().await;
+    house.revoke("scout").await;
+    for _ in 0..5 {
+        let answer = house.pay("scout", json!({"service_id": "search"})).await;
+        assert_eq!((&answer["code"], &answer["advice"]), (&json!("agent_revoked"), &json!("stop")));
+    }
+}
+
+/// A loop over a weekend: it must cost neither money nor disk nor anybody else's time.
+#[tokio::test]
+async fn a_malformed_call_made_4200_times_costs_nothing_and_disturbs_nobody() {
+    let house = House::new().await;
+    house.scout().await;
+    house
+        .agent(json!({"handle": "calm", "funding": "allowance",
+            "caps": [{"period": "day", "cap_usd": "0.84"}]}))
+        .await;
+    let before = bytes(house.dir.path());
+    let mut paid = 0;
+    for nth in 1..=4_200 {
+        let answer = house.pay("scout", malformed()).await;
+        let expected = if nth < 3 { "invalid_request" } else { "loop_detected" };
+        assert_eq!(answer["code"], expected, "the {nth}th");
+        if nth % 100 == 0 {
+            let calm = house.pay("calm", json!({"service_id": "search"})).await;
+            assert_eq!(calm["outcome"], "paid");
+            paid += 1;
+        }
+        house.pass(SignedDuration::from_secs(4));
+    }
+    let calm = house.outcomes("calm").await;
+    assert_eq!((paid, calm.len()), (42, 43), "{calm:?}");
+    let house = house.reopened().await;
+    let lines = house.lines("scout").await;
+    let again: u64 = lines.iter().filter_map(|line| line["times"].as_u64()).sum();
+    assert_eq!(again + 2, 4_200, "every one is counted");
+    let balance = house.call("get_balance", "scout", json!({})).await;
+    assert_eq!(balance["available_usd"], "5.00", "nothing was spent");
+    let grown = bytes(house.dir.path()) - before;
+    assert!(grown < 1024 * 1024, "{grown} bytes");
+}
+
+/// The same at the pace of a patient loop, where every denial sees a tick of the writer.
+#[test]
+fn a_loop_all_night_is_told_in_ever_fewer_entries() {
+    let mut bench = Bench::at("2026-11-21T22:00:00Z");
+    let agent = "scout".parse().unwrap();
+    bench.open_allowance(&agent);
+    for _ in 0..4_200 {
+        let payment = bench.payment("nope", None, None);
+        let counted = bench.ask_unwritten(&agent, &payment);
+        assert!(counted.is_err());
+        let due = bench.state.take_due_repeats();
+        bench.write(due);
+        bench.pass(8);
+    }
+    assert!(bench.entries.len() < 200, "{} entries", bench.entries.len());
+    let size: usize =
+        bench.entries.iter().map(|(e, ..)| serde_json::to_vec(e).unwrap().len()).sum();
+    // Each has a frame of some sixty bytes, and a hundred are a generous frame.
+    assert!(size + 100 * bench.entries.len() < 256 * 1024, "{size} bytes");
+    bench.write_counted();
+    let row = bench.state.book(&agent).unwrap().row.clone().unwrap();
+    assert_eq!(row.all, Some(4_200));
+    assert_eq!(bench.state, bench.refold());
+}
