@@ -222,6 +222,11 @@ impl Sample {
         for _ in 0..3 {
             sample.pay(&mut scout, json!({}));
         }
+        house.operator("agent create eager --rate 1/hour --burst 1/min:throttle");
+        house.operator("top-up eager 1.00");
+        for _ in 0..2 {
+            sample.pay(&mut house.client("eager"), search.clone());
+        }
         house.operator("agent create broke");
         sample.pay(&mut house.client("broke"), search.clone());
         while Clock::System.now() < soon {

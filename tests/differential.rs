@@ -20,7 +20,8 @@ use subject::Subject;
 const OPERATIONS: usize = 1_000_000;
 
 /// Each operation, and reason, and cap, and advice that a run must have seen often enough.
-const OPS: [&str; 32] = [
+const OPS: [&str; 33] = [
+    "clock rate",
     "pay",
     "hold",
     "send",
@@ -54,7 +55,8 @@ const OPS: [&str; 32] = [
     "token revoked",
     "clock token",
 ];
-const CODES: [&str; 13] = [
+const CODES: [&str; 14] = [
+    "rate_limited",
     "loop_detected",
     "invalid_request",
     "idempotency_key_reused",
@@ -193,7 +195,8 @@ fn a_million_operations_are_decided_as_the_reference_decides_them() {
     let codes = CODES.iter().map(|code| format!("code {code}"));
     let caps = CAPS.iter().map(|cap| format!("cap {cap}"));
     let advice = ADVICE.iter().map(|advice| format!("advice {advice}"));
-    let both = ["granted".to_owned(), "replayed".to_owned()];
+    let paced = ["paced payments", "paced equal", "paced denials", "flagged"];
+    let both = ["granted", "replayed"].into_iter().chain(paced).map(str::to_owned);
     let coming = COMING.map(str::to_owned);
     for what in ops.chain(codes).chain(caps).chain(advice).chain(both).chain(coming) {
         let count = counts.get(&what).copied().unwrap_or_default();

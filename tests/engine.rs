@@ -3,6 +3,7 @@
 mod coming;
 mod damage;
 mod operating;
+mod pacing;
 mod pay;
 mod policies;
 mod proving;

@@ -82,6 +82,9 @@ fn mandate() -> impl Strategy<Value = Mandate> {
             deny: BTreeSet::new(),
             expires_at: None,
             local: LocalUse::Allowed,
+            rates: Vec::new(),
+            burst: None,
+            denials: None,
         },
     )
 }
@@ -397,6 +400,9 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
         deny: BTreeSet::new(),
         expires_at: None,
         local: LocalUse::Allowed,
+        rates: Vec::new(),
+        burst: None,
+        denials: None,
     };
     let mut history = History::new(mandate.clone());
     history.step(&Act::Pay(40));

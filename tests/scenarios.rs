@@ -17,6 +17,7 @@ use pettycash::policy::{
     money::Usd,
     names::{Handle, PaymentId, RailName, RunId, TokenId},
     operate::{self, Existing},
+    pace::Rate,
     settle,
     token::{self, Issued},
     window::Zone,
@@ -51,6 +52,9 @@ impl Story {
                 deny: BTreeSet::new(),
                 expires_at: None,
                 local: LocalUse::Allowed,
+                rates: Vec::new(),
+                burst: None,
+                denials: None,
             },
             opened: false,
             run: None,
@@ -89,6 +93,29 @@ impl Story {
             ["run"] => self.run = None,
             ["run", run] => self.run = Some(run.parse().unwrap()),
             ["per-call", limit] => self.mandate.per_call_limit = Some(limit.parse().unwrap()),
+            ["rate", rate] => match rate.parse::<Rate>() {
+                Ok(rate) => {
+                    if self.opened {
+                        self.mandate.rates.retain(|other| other.span != rate.span);
+                    }
+                    self.mandate.rates.push(rate);
+                }
+                Err(error) => return Some(error),
+            },
+            ["unrate", span] => {
+                let span = span.parse().unwrap();
+                self.mandate.rates.retain(|rate| rate.span != span);
+            }
+            ["burst", burst] => match burst.parse() {
+                Ok(burst) => self.mandate.burst = Some(burst),
+                Err(error) => return Some(error),
+            },
+            ["unburst"] => self.mandate.burst = None,
+            ["denials", streak] => match streak.parse() {
+                Ok(streak) => self.mandate.denials = Some(streak),
+                Err(error) => return Some(error),
+            },
+            ["undenials"] => self.mandate.denials = None,
             ["allow", service] => drop(self.mandate.allow.insert(service.parse().unwrap())),
             ["deny", service] => drop(self.mandate.deny.insert(service.parse().unwrap())),
             ["expires", at] => self.mandate.expires_at = Some(at.parse().unwrap()),
@@ -187,6 +214,7 @@ impl Story {
             }
             ["malformed", field] => self.malformed(field),
             ["balance"] => self.balance(),
+            ["last"] => self.last(),
             ["caps"] => self.caps(),
             other => panic!("no such act: {other:?}"),
         }
@@ -280,6 +308,13 @@ impl Story {
         let available = book.available(self.run.as_ref(), self.bench.engine_now());
         let balance = book.balance().map_or("none".to_owned(), |balance| balance.to_string());
         format!("balance {balance}, held {}, available {available}", book.held)
+    }
+
+    /// What the last entry says.
+    fn last(&self) -> String {
+        let (entry, ..) = self.bench.entries.last().unwrap();
+        let fact = serde_json::to_value(&entry.fact).unwrap();
+        format!("{:?} {fact}", entry.by)
     }
 
     fn caps(&self) -> String {

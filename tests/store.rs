@@ -73,6 +73,9 @@ fn opened(agent: &str) -> Draft {
         deny: BTreeSet::new(),
         expires_at: None,
         local: LocalUse::Allowed,
+        rates: Vec::new(),
+        burst: None,
+        denials: None,
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }

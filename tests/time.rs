@@ -31,6 +31,9 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         deny: BTreeSet::new(),
         expires_at: None,
         local: LocalUse::Allowed,
+        rates: Vec::new(),
+        burst: None,
+        denials: None,
     }
 }
 

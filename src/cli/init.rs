@@ -104,6 +104,9 @@ fn terms(args: &Args) -> NewAgent {
         deny: BTreeSet::new(),
         expires_at: None,
         local: LocalUse::Allowed,
+        rates: Vec::new(),
+        burst: None,
+        denials: None,
     }
 }
 

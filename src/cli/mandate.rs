@@ -9,7 +9,7 @@ use super::{
     output::{Failure, Output, table, wait},
     owner,
     proof::{Proving, guard, is_agent},
-    words::{amount, short, time},
+    words::{amount, short, stops, time},
 };
 use crate::{
     client::Operator,
@@ -19,6 +19,8 @@ use crate::{
         mandate::{Cap, LocalUse, Mandate},
         money::Usd,
         names::{Handle, ServiceId},
+        pace::{Rate, Span},
+        stop::{Burst, Streak},
         terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
         window::{Period, Zone},
     },
@@ -50,9 +52,12 @@ Examples:
   pettycash mandate set scout --cap 5.00/24h --no-cap day --dry-run
   pettycash mandate set scout --per-call 0.10 --deny report --expires 30d
   pettycash mandate set scout --allow-all --allow search      search, and nothing else
+  pettycash mandate set scout --rate 20/min --burst 5/min:freeze --denials 10:throttle
 
 A cap below what is used already is allowed: then nothing more is paid until its window ends.
-What was spent stays spent, and a payment under way ends as it ends.";
+What was spent stays spent, and a payment under way ends as it ends.
+A rate counts payments that are let through, also those that fail or come back; refused calls
+are counted by --denials. What is frozen stays so until `pettycash agent unfreeze`.";
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag that takes something away")]
@@ -104,6 +109,24 @@ struct Set {
     /// Keep it from local clients: it takes one of its tokens
     #[arg(long)]
     no_local: bool,
+    /// Set the most payments in so long a time, such as 20/min, 100/hour or 5/10s; repeatable
+    #[arg(long = "rate", value_name = "NUMBER/TIME")]
+    rates: Vec<Rate>,
+    /// Take the rate of a time away, such as min, hour or 10s; repeatable
+    #[arg(long = "no-rate", value_name = "TIME")]
+    no_rates: Vec<Span>,
+    /// What happens when more equal payments are made in a time: 5/min:flag, :throttle or :freeze
+    #[arg(long, value_name = "NUMBER/TIME:ACTION")]
+    burst: Option<Burst>,
+    /// Let equal payments be as many as they are
+    #[arg(long, conflicts_with = "burst")]
+    no_burst: bool,
+    /// What happens at so many denials in a row: 10:flag, 10:throttle or 10:freeze
+    #[arg(long, value_name = "NUMBER:ACTION")]
+    denials: Option<Streak>,
+    /// Let denials in a row be as many as they are
+    #[arg(long, conflicts_with = "denials")]
+    no_denials: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -167,6 +190,10 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
         no_deny: set_of(set.no_deny),
         expires_at: edit(ends, no_expiry),
         local: local.or(set.no_local.then_some(LocalUse::Barred)),
+        rates: set.rates,
+        no_rates: set.no_rates,
+        burst: edit(set.burst, set.no_burst),
+        denials: edit(set.denials, set.no_denials),
         dry_run,
     };
     if patch.is_empty() {
@@ -197,6 +224,7 @@ fn show(view: &MandateView) -> String {
     if view.caps.is_empty() {
         lines.push(("cap", "none".to_owned()));
     }
+    lines.extend(stops(&view.rates, view.burst, view.denials));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     lines.push(("expires", view.expires_at.map_or("never".to_owned(), time)));
@@ -216,6 +244,9 @@ fn services(view: &MandateView) -> String {
         deny: view.deny.clone(),
         expires_at: None,
         local: LocalUse::Allowed,
+        rates: Vec::new(),
+        burst: None,
+        denials: None,
     }
     .services()
 }

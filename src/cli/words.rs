@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use crate::policy::{
     money::Usd,
     names::Handle,
+    pace::Rate,
+    stop::{Burst, Streak},
     terms::{AgentView, NewAgent, NewToken},
     window::Period,
 };
@@ -52,6 +54,23 @@ pub(super) fn short(amount: Usd, period: Period) -> String {
 /// A time to the second: what is finer is for programs.
 pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How often may be paid, and what is done about loops, a line each.
+pub(super) fn stops(
+    rates: &[Rate],
+    burst: Option<Burst>,
+    denials: Option<Streak>,
+) -> Vec<(&'static str, String)> {
+    let rates = rates
+        .iter()
+        .map(|rate| ("rate", format!("at most {} payments in {}", rate.count, rate.span.any())));
+    let burst = burst.map(|Burst { rate, action }| {
+        ("burst", format!("{action} at more than {} equal in {}", rate.count, rate.span.any()))
+    });
+    let denials = denials
+        .map(|Streak { count, action }| ("denials", format!("{action} at {count} in a row")));
+    rates.chain(burst).chain(denials).collect()
 }
 
 /// An amount, where there is one.

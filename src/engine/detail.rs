@@ -20,6 +20,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::DeniedAgain { others, .. } if *others > 0 => {
             format!("{others} of them were for other reasons or amounts")
         }
+        Fact::Tripped { until: Some(until), .. } => format!("it must wait until {until}"),
         Fact::ServiceSet(service) => format!("paid to {} by {}", service.payee, service.rail),
         Fact::Token(fact) => of_token(fact),
         Fact::PolicyApplied(applied) => of_policy(applied),
@@ -33,6 +34,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::Refunded { .. }
         | Fact::Denied(_)
         | Fact::DeniedAgain { .. }
+        | Fact::Tripped { .. }
         | Fact::Frozen { .. }
         | Fact::Unfrozen { .. }
         | Fact::Revoked { .. }
@@ -99,6 +101,7 @@ fn in_words(mandate: &Mandate) -> String {
     words.extend(mandate.per_call_limit.map(|limit| format!("at most {limit} a payment")));
     words.extend(named("only", &mandate.allow));
     words.extend(named("never", &mandate.deny));
+    words.extend(mandate.stops());
     words.extend(mandate.expires_at.map(|at| format!("until {at}")));
     words.push(format!("days of {}", mandate.zone.name()));
     words.join(", ")

@@ -131,7 +131,9 @@ fn propose(
 /// The status, code and hint that an operator gets for a change that makes no sense.
 pub(super) fn problem(error: &PatchError) -> (u16, &'static str, Option<&'static str>) {
     let hint = match error {
-        PatchError::CapBothWays(_) | PatchError::ServiceBothWays(_) => Some("ask for one of them"),
+        PatchError::CapBothWays(_)
+        | PatchError::RateBothWays(_)
+        | PatchError::ServiceBothWays(_) => Some("ask for one of them"),
         PatchError::LastAllowed(_) => {
             Some("`--allow-all` allows every service, `--deny` only forbids this one")
         }

@@ -21,6 +21,7 @@ use crate::{
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         row::{Told, tell},
         state::{OpenPayment, Stage, State},
+        stop,
         via::Via,
     },
     rails::{Dispatch, Order, Rails},
@@ -159,7 +160,8 @@ impl Asked {
         match authorize(book, &payment, now) {
             Ok(hold) => {
                 let hold = Hold { via: self.via.clone(), ..hold };
-                self.allowed(rails, state, hold, now)
+                let flagged = stop::flag(book, &hold, now);
+                self.allowed(rails, state, hold, flagged, now)
             }
             Err(refusal) => self.deny(state, book, id, refusal, now),
         }
@@ -194,6 +196,7 @@ impl Asked {
         rails: &Rails,
         state: &State,
         hold: Hold,
+        flagged: Option<Draft>,
         now: Timestamp,
     ) -> Decision<Decided> {
         let service = state.service(&hold.service).cloned();
@@ -203,14 +206,15 @@ impl Asked {
             return Decision::Answer(PayAnswer::without_rail().into());
         };
         let Dispatch::Called { within } = rail.dispatch() else {
-            return paid(self.agent, self.came.who(), hold, now);
+            return paid(self.agent, self.came.who(), hold, flagged, now);
         };
         let Hold { payment, amount, .. } = hold;
         let draft = |by, fact| Draft { agent: Some(self.agent.clone()), by, fact };
-        let drafts = vec![
+        let mut drafts = vec![
             draft(self.came.who(), Fact::Held(hold)),
             draft(By::Engine, Fact::Sent { payment }),
         ];
+        drafts.extend(flagged);
         let order = Order { payment, agent: self.agent, service, amount };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };
         let answer = PayAnswer::in_progress(Some(payment), None);
@@ -329,11 +333,18 @@ impl Malformed {
 }
 
 /// Takes the money in one durable commit: what the IOU rail needs, for it moves nothing.
-fn paid(agent: Handle, by: By, hold: Hold, now: Timestamp) -> Decision<Decided> {
+fn paid(
+    agent: Handle,
+    by: By,
+    hold: Hold,
+    flagged: Option<Draft>,
+    now: Timestamp,
+) -> Decision<Decided> {
     let (payment, service, charged) = (hold.payment, hold.service.clone(), hold.amount);
     let run = hold.run.clone();
     let fact = Fact::Paid(hold);
-    let drafts = vec![Draft { agent: Some(agent.clone()), by, fact }];
+    let paid = Draft { agent: Some(agent.clone()), by, fact };
+    let drafts = std::iter::once(paid).chain(flagged).collect();
     let answer = Box::new(move |state: &State| {
         let available =
             state.book(&agent).map_or(Usd::ZERO, |book| book.available(run.as_ref(), now));
@@ -358,14 +369,16 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
             ..PayAnswer::denied(&denied.refusal, Some(denied.payment), now)
         })
     };
-    match tell(state, book, by, denied) {
+    match tell(state, book, by, denied, now) {
         Told::Counted(denied, repeat) => {
             let (agent, answer) = (book.handle.clone(), answer(&denied));
             Decision::Repeat { agent, repeat, answer }
         }
         Told::Written(denied, drafts) => {
             let answer = answer(&denied);
-            Decision::Commit { drafts, durable: false, answer: Box::new(move |_: &State| answer) }
+            // A denial alone waits for no sync; a freeze or a throttle that comes with it does.
+            let durable = drafts.len() > 1;
+            Decision::Commit { drafts, durable, answer: Box::new(move |_: &State| answer) }
         }
     }
 }

@@ -179,12 +179,14 @@ fn line(entry: &Entry) -> LedgerLine {
         Fact::Expired { payment } => of("expired", *payment),
         Fact::Failed { payment } => of("failed", *payment),
         Fact::Doubted { payment } => of("in_doubt", *payment),
-        Fact::Refunded { payment, amount, .. } => {
-            LedgerLine { ..sum("refunded", *payment, *amount) }
-        }
+        Fact::Refunded { payment, amount, .. } => sum("refunded", *payment, *amount),
         Fact::Denied(denied) => denied_line(denied, of("denied", denied.payment)),
         Fact::DeniedAgain { payment, times, .. } => {
             LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
+        }
+        Fact::Tripped { stop, until } => {
+            let outcome = if until.is_some() { "throttled" } else { "flagged" };
+            LedgerLine { code: Some(stop.word().to_owned()), ..bare(outcome) }
         }
         Fact::MandateSet { .. } => bare("mandate_set"),
         Fact::Frozen { reason, .. } => {

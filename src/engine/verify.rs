@@ -259,6 +259,7 @@ impl Check {
             | Fact::Sent { .. }
             | Fact::Denied(_)
             | Fact::DeniedAgain { .. }
+            | Fact::Tripped { .. }
             | Fact::Doubted { .. }
             | Fact::MandateSet { .. }
             | Fact::Frozen { .. }

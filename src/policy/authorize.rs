@@ -10,6 +10,7 @@ use super::{
     money::Usd,
     names::{PaymentId, RunId, ServiceId},
     planted::{self, Bug},
+    stop::velocity,
 };
 
 /// A payment that is asked for, with the catalogue's answer to its service.
@@ -69,8 +70,8 @@ impl Payment {
 /// Decides whether `book` allows `payment` at `now`, and sets the money aside if it does.
 ///
 /// The checks run from the widest to the narrowest: who, until when, whom, how much at once, how
-/// much in all, and only then whether the money is there. Every breach is reported. A payment
-/// that brings the sum exactly to a cap or limit is allowed.
+/// much in all, whether the money is there, and only then how often. Every breach is reported. A
+/// payment that brings the sum exactly to a cap or limit is allowed.
 ///
 /// # Errors
 /// The refusal, with every reason.
@@ -99,6 +100,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     }
     if matches!(payment.wanted, Wanted::Known(_)) {
         affordable = weigh(book, payment, now, &mut denials);
+        velocity(book, payment, now, &mut denials);
     }
 
     match &payment.wanted {

@@ -10,6 +10,7 @@ use super::{
     mandate::{Cap, Funding, Mandate},
     money::Usd,
     names::{Handle, Note, PaymentId, Reason, RunId},
+    pace::{Pace, Span},
     planted::{self, Bug},
     row::DenialRow,
     tally::{Dimension, Rolling, Run, RunTally, Sums, Tally, TallyKey, minute},
@@ -125,6 +126,19 @@ pub struct Book {
     /// The last change of the time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
+    /// How many payments were let through lately, for each rate of the mandate.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paces: BTreeMap<Span, Pace>,
+    /// How many equal ones, where the mandate looks for bursts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bursts: BTreeMap<String, Pace>,
+    /// Until when it must wait, if it was refused too often (µs since 1970 on disk).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::microsecond::optional"
+    )]
+    pub throttled: Option<Timestamp>,
     /// The newest entry.
     pub link: Link,
     /// The denials just before now, if the last thing was a denial.
@@ -393,6 +407,7 @@ impl Book {
 
     /// Folds in another mandate, set by the entry at `position`.
     pub(super) fn set_mandate(&mut self, mandate: &Mandate, moved: Option<Moved>, position: u64) {
+        self.set_paces(mandate);
         self.mandate = mandate.clone();
         self.moved = moved.or(self.moved);
         if planted::is(Bug::ZoneChangeAtOnce) {

@@ -4,7 +4,15 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{book::Book, mandate::Mandate, money::Usd, names::ServiceId, window::Period};
+use super::{
+    book::Book,
+    mandate::Mandate,
+    money::Usd,
+    names::ServiceId,
+    pace::Span,
+    stop::{Burst, Streak},
+    window::Period,
+};
 
 /// One line of what a new mandate changes.
 #[derive(
@@ -32,6 +40,23 @@ impl Change {
             (Some(from), Some(to)) => to > from,
         };
         let text = |amount: Option<Usd>| amount.map(|amount| amount.to_string());
+        (from != to).then(|| Self { what, from: text(from), to: text(to), loosens })
+    }
+
+    /// What differs between two stops, if anything does: none is the loosest.
+    fn of_stop<T: Copy + PartialEq + fmt::Display>(
+        what: &str,
+        from: Option<T>,
+        to: Option<T>,
+        looser: impl Fn(&T, &T) -> bool,
+    ) -> Option<Self> {
+        let loosens = match (&from, &to) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(from), Some(to)) => looser(from, to),
+        };
+        let text = |stop: Option<T>| stop.map(|stop| stop.to_string());
+        let what = what.to_owned();
         (from != to).then(|| Self { what, from: text(from), to: text(to), loosens })
     }
 
@@ -79,8 +104,39 @@ impl Mandate {
         let expiry = Change::of_text("expires", ends(self), ends(to), later);
         let locals = (self.local.to_string(), to.local.to_string());
         let local = Change::of_text("local clients", locals.0, locals.1, to.local.is_allowed());
-        let others = services.into_iter().chain(zone).chain(expiry).chain(local);
+        let stops = self.stop_changes(to);
+        let others = stops.into_iter().chain(services).chain(zone).chain(expiry).chain(local);
         limit.into_iter().chain(caps).chain(others).collect()
+    }
+
+    /// What differs in how often may be paid, and in what is done about loops.
+    fn stop_changes(&self, to: &Self) -> Vec<Change> {
+        let rate = |mandate: &Self, span| {
+            mandate.rates.iter().find(|rate| rate.span == span).map(|rate| rate.count)
+        };
+        let mut spans: Vec<Span> = self.rates.iter().chain(&to.rates).map(|r| r.span).collect();
+        spans.sort_unstable();
+        spans.dedup();
+        let rates = spans.into_iter().filter_map(|span| {
+            let what = format!("payments in {}", span.any());
+            Change::of_stop(&what, rate(self, span), rate(to, span), |from, to| to > from)
+        });
+        let milder = |from: &Burst, to: &Burst| {
+            // Another span begins to count anew, so it is not surely less.
+            let more = to.rate.count > from.rate.count || to.rate.span != from.rate.span;
+            more || to.action < from.action
+        };
+        let burst = Change::of_stop("equal payments", self.burst, to.burst, milder);
+        let streak = |from: &Streak, to: &Streak| to.count > from.count || to.action < from.action;
+        let denials = Change::of_stop("denials in a row", self.denials, to.denials, streak);
+        rates.chain(burst).chain(denials).collect()
+    }
+
+    /// How often may be paid, and what is done about loops, in words.
+    pub fn stops(&self) -> Vec<String> {
+        let rates = self.rates.iter().map(|rate| format!("{rate} payments"));
+        let burst = self.burst.map(|burst| format!("{burst} equal payments"));
+        rates.chain(burst).chain(self.denials.map(|streak| format!("{streak} denials"))).collect()
     }
 
     fn cap(&self, period: Period) -> Option<Usd> {

@@ -99,6 +99,9 @@ codes! {
     /// The balance does not hold the money.
     InsufficientBalance "insufficient_balance" [Shrink, AskOperator]
         "The balance does not hold the money.";
+    /// More payments, or denials, in a short time than the mandate lets be.
+    RateLimited "rate_limited" [Wait]
+        "The agent must wait: its mandate bounds how many payments it makes in so long a time.";
     /// The rail answered neither yes nor no.
     PaymentInDoubt "payment_in_doubt" [Wait]
         "Nobody knows yet whether this payment reached the payee; its money stays held.";

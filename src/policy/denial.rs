@@ -9,6 +9,7 @@ use super::{
     money::Usd,
     names::{Handle, PaymentId, Reason, RunId, ServiceId},
     planted::{self, Bug},
+    stop::{self, Bound},
     via::Via,
 };
 
@@ -111,6 +112,16 @@ pub enum Denial {
         /// The balance less the holds.
         funds: Usd,
     },
+    /// As many in a short time as the mandate lets be.
+    RateLimited {
+        /// What is bounded.
+        bound: Bound,
+        /// How many there were.
+        count: u32,
+        /// When there is room for one more (µs since 1970 on disk).
+        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+        resets_at: Timestamp,
+    },
 }
 
 impl Denial {
@@ -131,6 +142,7 @@ impl Denial {
             Self::PerCallLimitExceeded { .. } => Code::PerCallLimitExceeded,
             Self::CapExceeded { .. } => Code::CapExceeded,
             Self::InsufficientBalance { .. } => Code::InsufficientBalance,
+            Self::RateLimited { .. } => Code::RateLimited,
         }
     }
 
@@ -141,6 +153,7 @@ impl Denial {
             | Self::CapExceeded { .. }
             | Self::InsufficientBalance { .. } => true,
             Self::LoopDetected
+            | Self::RateLimited { .. }
             | Self::InvalidRequest(_)
             | Self::IdempotencyKeyReused { .. }
             | Self::PossibleDuplicate { .. }
@@ -153,6 +166,11 @@ impl Denial {
             | Self::ServiceNotAllowed { .. }
             | Self::PriceAboveMaximum { .. } => false,
         }
+    }
+
+    /// Why the agent is frozen, if that is what it says.
+    pub(super) fn frozen_for(&self) -> Option<&Reason> {
+        if let Self::AgentFrozen { reason } = self { Some(reason) } else { None }
     }
 
     /// The names nearest to one that the catalogue does not have.
@@ -175,7 +193,7 @@ impl Denial {
             Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
-            Self::PossibleDuplicate { .. } => Advice::Wait,
+            Self::PossibleDuplicate { .. } | Self::RateLimited { .. } => Advice::Wait,
             Self::PerCallLimitExceeded { .. } | Self::InsufficientBalance { .. } => {
                 if can_shrink {
                     Advice::Shrink
@@ -243,6 +261,7 @@ impl Denial {
             Self::InsufficientBalance { funds } => {
                 format!("{asked} is more than the balance holds: {funds} is left.")
             }
+            Self::RateLimited { bound, count, .. } => stop::sentence(*bound, asked, *count),
         }
     }
 }
@@ -325,6 +344,7 @@ impl Refusal {
     pub fn resets_at(&self) -> Option<Timestamp> {
         let resets = self.denials.iter().map(|denial| match denial {
             Denial::CapExceeded { cap, resets_at, .. } if self.asked <= cap.amount => *resets_at,
+            Denial::RateLimited { resets_at, .. } => Some(*resets_at),
             Denial::CapExceeded { .. }
             | Denial::LoopDetected
             | Denial::InvalidRequest(_)
@@ -395,6 +415,7 @@ impl Denied {
                 Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
                 Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
                 Denial::CapExceeded { cap, .. } => told.push_str(&cap.period.to_string()),
+                Denial::RateLimited { bound, .. } => told.push_str(&bound.word()),
                 Denial::LoopDetected
                 | Denial::IdempotencyKeyReused { .. }
                 | Denial::PossibleDuplicate { .. }

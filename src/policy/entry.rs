@@ -14,6 +14,7 @@ use super::{
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
     proof::Phc,
     row::Alike,
+    stop::Stop,
     token::TokenFact,
     via::Via,
     window::Period,
@@ -221,6 +222,19 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alike: Option<Alike>,
     },
+    /// A stop that the mandate names took hold, short of a freeze.
+    Tripped {
+        /// Which.
+        stop: Stop,
+        /// Until when the agent must wait; nothing where only the operator is told (µs since
+        /// 1970).
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "jiff::fmt::serde::timestamp::microsecond::optional"
+        )]
+        until: Option<Timestamp>,
+    },
     /// The operator gave the agent another mandate.
     MandateSet {
         /// What it may spend now.
@@ -300,6 +314,7 @@ impl Fact {
             | Self::Doubted { .. }
             | Self::Denied(_)
             | Self::DeniedAgain { .. }
+            | Self::Tripped { .. }
             | Self::MandateSet { .. }
             | Self::ServiceSet(_)
             | Self::ServiceRemoved { .. }
@@ -320,6 +335,7 @@ impl Fact {
             | Self::Doubted { .. }
             | Self::Refunded { .. }
             | Self::DeniedAgain { .. }
+            | Self::Tripped { .. }
             | Self::MandateSet { .. }
             | Self::Frozen { .. }
             | Self::Unfrozen { .. }
@@ -350,6 +366,7 @@ impl Fact {
             | Self::Doubted { .. }
             | Self::Refunded { .. }
             | Self::DeniedAgain { .. }
+            | Self::Tripped { .. }
             | Self::MandateSet { .. }
             | Self::Frozen { .. }
             | Self::Unfrozen { .. }

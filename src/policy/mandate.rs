@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     money::{AmountError, Usd},
     names::{RailName, ServiceId},
+    pace::{Rate, Span},
     planted::{self, Bug},
+    stop::{Burst, Streak},
     window::{Hours, Period, Zone},
 };
 
@@ -137,12 +139,23 @@ pub struct Mandate {
     /// Whether local clients may use it.
     #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
     pub local: LocalUse,
+    /// Bounds on how many payments are let through in a sliding window, at most one for each span.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// What is done about a burst of equal payments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// What is done about denials in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denials: Option<Streak>,
 }
 
 /// The most services a mandate may name.
 pub const MAX_SERVICES: usize = 64;
 /// The most rolling caps of a mandate: each keeps some sixty sums in the book.
 pub const MAX_ROLLING: usize = 2;
+/// The most rates of a mandate: each keeps some fifty counts in the book.
+pub const MAX_RATES: usize = 4;
 
 /// What is wrong with a mandate that somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +168,9 @@ pub enum MandateError {
     /// Two caps for one period: which one holds?
     #[error("the cap per {0} is given twice")]
     CapTwice(Period),
+    /// Two rates for one time: which one holds?
+    #[error("the rate per {0} is given twice")]
+    RateTwice(Span),
     /// A bound that refuses everything, which is what revoking is for.
     #[error("{0} must be above zero")]
     Zero(&'static str),
@@ -164,6 +180,9 @@ pub enum MandateError {
     /// More than a book can carry.
     #[error("a mandate has at most 2 rolling caps")]
     TooManyRolling,
+    /// More than a book can carry.
+    #[error("a mandate has at most 4 rates")]
+    TooManyRates,
 }
 
 impl Mandate {
@@ -214,6 +233,14 @@ impl Mandate {
             if self.caps.iter().skip(position).skip(1).any(|other| other.period == cap.period) {
                 return Err(MandateError::CapTwice(cap.period));
             }
+        }
+        for (position, rate) in self.rates.iter().enumerate() {
+            if self.rates.iter().skip(position).skip(1).any(|other| other.span == rate.span) {
+                return Err(MandateError::RateTwice(rate.span));
+            }
+        }
+        if self.rates.len() > MAX_RATES {
+            return Err(MandateError::TooManyRates);
         }
         if self.allow.len().saturating_add(self.deny.len()) > MAX_SERVICES {
             return Err(MandateError::TooManyServices);

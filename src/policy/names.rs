@@ -189,6 +189,13 @@ fn is_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
+impl Reason {
+    /// A word of our own that is one.
+    pub(super) fn plain(word: &'static str) -> Self {
+        Self(word.to_owned())
+    }
+}
+
 impl RailName {
     /// Credit that the operator owes the payee: what a service is paid by unless it says otherwise.
     pub fn iou() -> Self {

@@ -169,6 +169,7 @@ impl Planned {
 /// A mandate as its equals are: caps in the order of their periods, times as they are kept.
 fn settled(mut mandate: Mandate) -> Mandate {
     mandate.caps.sort_by_key(|cap: &Cap| cap.period);
+    mandate.rates.sort_by_key(|rate| rate.span);
     let kept = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
     mandate.expires_at = mandate.expires_at.map(kept);
     mandate

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,12 +13,14 @@ use super::{
     names::{Handle, PaymentId},
     planted::{self, Bug},
     state::State,
+    stop::trip,
 };
 
 /// From which of identical denials in a row on they are a loop.
 const LOOP: u64 = 3;
 /// The denials that stay what they are however often they are given: what they ask for is patience.
-const KEPT: [Code; 3] = [Code::PossibleDuplicate, Code::PaymentInDoubt, Code::EngineUnavailable];
+const KEPT: [Code; 4] =
+    [Code::PossibleDuplicate, Code::PaymentInDoubt, Code::EngineUnavailable, Code::RateLimited];
 /// How many denials of one row have entries of their own, whatever they are about: an agent that
 /// tries every amount there is must not fill the disk.
 const WRITTEN_IN_A_ROW: u32 = 16;
@@ -38,12 +41,20 @@ pub struct DenialRow {
     /// Their codes.
     pub codes: BTreeSet<Code>,
     /// How many there were in all, as far as they are recorded; a row of before that was counted
-    /// never tells.
+    /// never tells, and nothing looks at it: it was begun before any mandate bounds denials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all: Option<u64>,
+    /// How many there were when a stop of the mandate last took hold of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tripped: u64,
     /// The identical ones at its end; a row of before they were counted tells of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<Alike>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Identical denials, one right after the other.
@@ -98,20 +109,27 @@ pub enum Told {
 ///
 /// Identical ones in a row share an entry; from the third on they are a loop, unless they say
 /// already to stop, or ask for no more than patience.
-pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied) -> Told {
+pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied, now: Timestamp) -> Told {
     let likeness = denied.likeness();
     let alike = state.alike(book).filter(|alike| alike.likeness == likeness);
     let nth = alike.map_or(0, |alike| alike.times).saturating_add(1);
     let late = u64::from(planted::is(Bug::LoopIsLate));
-    if nth >= LOOP.saturating_add(late) && denied.refusal.may_loop() {
+    let loops = nth >= LOOP.saturating_add(late) && denied.refusal.may_loop();
+    let tripped = trip(book, &mut denied.refusal, state.in_row(book).saturating_add(1), now);
+    if loops {
         denied.refusal.denials.insert(0, Denial::LoopDetected);
+    }
+    let draft = |by, fact| Draft { agent: Some(book.handle.clone()), by, fact };
+    if let Some(tripped) = tripped {
+        let fact = Fact::Denied(Box::new(denied.clone()));
+        return Told::Written(denied, vec![draft(by, fact), draft(By::Engine, tripped)]);
     }
     if let Some((payment, how)) = book.repeats(&denied) {
         denied.payment = payment;
         return Told::Counted(denied, Repeat { how, likeness });
     }
     let fact = Fact::Denied(Box::new(denied.clone()));
-    Told::Written(denied, vec![Draft { agent: Some(book.handle.clone()), by, fact }])
+    Told::Written(denied, vec![draft(by, fact)])
 }
 
 impl Refusal {
@@ -130,6 +148,13 @@ impl State {
             Some(repeats) => repeats.alike.as_ref(),
             None => book.row.as_ref()?.alike.as_ref(),
         }
+    }
+
+    /// How many denials `book` ends with now, written down or only counted.
+    fn in_row(&self, book: &Book) -> u64 {
+        let counted = self.repeats.get(&book.handle).map_or(0, |repeats| repeats.times);
+        let counted = if planted::is(Bug::LoopForgetsCounted) { 0 } else { counted };
+        book.row.as_ref().and_then(|row| row.all).unwrap_or_default().saturating_add(counted)
     }
 
     /// Counts one more denial with those that `agent` was given last; written down later.
@@ -223,6 +248,7 @@ impl Book {
     pub(super) fn deny(&mut self, denied: &Denied) {
         let row = self.row.take();
         let all = row.as_ref().map_or(Some(0), |row| row.all).map(|all| all.saturating_add(1));
+        let tripped = row.as_ref().map_or(0, |row| row.tripped);
         let (written, mut codes, alike) =
             row.map_or((0, BTreeSet::new(), None), |row| (row.written, row.codes, row.alike));
         codes.insert(denied.refusal.code());
@@ -232,7 +258,8 @@ impl Book {
         let times = known.map_or(0, |alike| alike.times).saturating_add(1);
         let alike = Some(Alike { likeness, times });
         let written = written.saturating_add(1);
-        self.row = Some(DenialRow { fingerprint, payment, times: 1, written, codes, all, alike });
+        self.row =
+            Some(DenialRow { fingerprint, payment, times: 1, written, codes, all, tripped, alike });
     }
 
     /// Folds in denials that were only counted.

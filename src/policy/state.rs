@@ -229,6 +229,7 @@ impl State {
             | Fact::Credited { .. }
             | Fact::Denied(_)
             | Fact::DeniedAgain { .. }
+            | Fact::Tripped { .. }
             | Fact::MandateSet { .. }
             | Fact::Frozen { .. }
             | Fact::Unfrozen { .. }
@@ -325,6 +326,9 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         runs: BTreeMap::new(),
         runs_since: None,
         moved: None,
+        paces: BTreeMap::new(),
+        bursts: BTreeMap::new(),
+        throttled: None,
         link,
         row: None,
     };
@@ -339,17 +343,27 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         Fact::DeniedAgain { payment, times, others, alike } => {
             return book.deny_again(*payment, (*times, *others), alike.as_ref());
         }
-        Fact::Held(hold) => book.hold(hold.amount, &Counted::from(hold), at),
+        Fact::Tripped { stop, until } => return book.trip(*stop, *until),
+        Fact::Held(hold) => {
+            book.hold(hold.amount, &Counted::from(hold), at);
+            book.pace(hold, at);
+        }
         Fact::Paid(hold) => {
             book.hold(hold.amount, &Counted::from(hold), at);
             book.settle(hold.amount, hold.amount, &Counted::from(hold));
+            book.pace(hold, at);
         }
         Fact::Credited { amount, .. } => book.credited = book.credited.saturating_plus(*amount),
         Fact::Refunded { payment, amount, windows, run, .. } => {
             book.refund(*amount, &Counted { payment: *payment, windows, run: run.as_ref() });
         }
         Fact::MandateSet { mandate, moved } => book.set_mandate(mandate, *moved, position),
-        Fact::Frozen { .. } | Fact::Unfrozen { .. } | Fact::Revoked { .. } => stand(book, fact, at),
+        Fact::Unfrozen { .. } => {
+            // The operator has looked: what was too much is not so at once again.
+            book.bursts.clear();
+            stand(book, fact, at);
+        }
+        Fact::Frozen { .. } | Fact::Revoked { .. } => stand(book, fact, at),
         // A hold's end is folded where the hold is known: in `State::close`.
         Fact::Sent { .. }
         | Fact::Captured { .. }

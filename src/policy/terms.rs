@@ -17,6 +17,8 @@ use super::{
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
     names::{Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId},
+    pace::Rate,
+    stop::{Burst, Streak},
     via::Via,
     window::{Period, Zone},
 };
@@ -73,6 +75,15 @@ pub struct NewAgent {
     /// Whether local clients may use it.
     #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
     pub local: LocalUse,
+    /// The most payments in so long a time, such as `20/min`, one for each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// What is done about a burst of equal payments, such as `5/min:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// What is done about denials in a row, such as `10:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denials: Option<Streak>,
 }
 
 impl NewAgent {
@@ -88,6 +99,9 @@ impl NewAgent {
             deny: self.deny.clone(),
             expires_at: self.expires_at,
             local: self.local,
+            rates: self.rates.clone(),
+            burst: self.burst,
+            denials: self.denials,
         }
     }
 }
@@ -111,6 +125,15 @@ pub struct AgentView {
     /// Whether local clients may use it.
     #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
     pub local: LocalUse,
+    /// The most payments in so long a time, such as `20/min`, one for each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// What is done about a burst of equal payments, such as `5/min:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// What is done about denials in a row, such as `10:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denials: Option<Streak>,
     /// All that was captured, less what came back.
     #[serde(with = "decimal")]
     #[schemars(with = "Usd")]
@@ -146,6 +169,9 @@ impl AgentView {
             allow: book.mandate.allow.clone(),
             deny: book.mandate.deny.clone(),
             local: book.mandate.local,
+            rates: book.mandate.rates.clone(),
+            burst: book.mandate.burst,
+            denials: book.mandate.denials,
             spent_usd: book.captured.less(book.refunded),
             created_at: book.opened_at,
             stopped_at,

@@ -38,6 +38,45 @@ fn only_what_is_named_changes_and_it_is_shown() {
 }
 
 #[test]
+fn stops_are_set_shown_and_taken_away_and_what_loosens_is_told() {
+    let desk = Desk::new();
+    desk.ok("agent create eager --cap 5.00/day --funding allowance --rate 20/min --rate 5/10s \
+             --burst 5/min:freeze --denials 10:throttle");
+    let view = desk.json("mandate show eager --json");
+    assert_eq!(view["rates"], json!(["20/min", "5/10s"]));
+    assert_eq!((&view["burst"], &view["denials"]), (&json!("5/min:freeze"), &json!("10:throttle")));
+    for verb in ["agent show eager", "mandate show eager"] {
+        let told = desk.ok(verb);
+        for line in [
+            "at most 20 payments in any minute",
+            "freeze at more than 5 equal in any minute",
+            "throttle at 10 in a row",
+        ] {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+    }
+    let told = desk.ok("ledger eager --limit 1");
+    assert!(told.contains("20/min payments, 5/10s payments, 5/min:freeze equal"), "{told}");
+    let loosens = |flags: &str| -> Vec<bool> {
+        let set = desk.json(&format!("mandate set eager {flags} --dry-run --json"));
+        let changes = set["changes"].as_array().unwrap().iter();
+        changes.map(|change| change["loosens"].as_bool().unwrap()).collect()
+    };
+    assert_eq!(loosens("--rate 10/min --burst 4/min:freeze --denials 5:freeze"), [false; 3]);
+    assert_eq!(loosens("--rate 21/min --burst 5/min:flag --denials 11:throttle"), [true; 3]);
+    assert_eq!(loosens("--no-rate min --no-burst --no-denials"), [true; 3]);
+    assert_eq!(loosens("--burst 5/hour:freeze"), [true], "it counts anew");
+    assert_eq!(loosens("--rate 1/hour"), [false]);
+    desk.ok("mandate set eager --no-rate min --no-burst --no-denials");
+    let view = desk.json("mandate show eager --json");
+    assert_eq!(view["rates"], json!(["5/10s"]));
+    assert!(view.get("burst").is_none() && view.get("denials").is_none());
+    let wrong = desk.fails("mandate set eager --rate 5/min --no-rate min", 1);
+    assert!(wrong.contains("set and taken away at once"), "{wrong}");
+    assert_eq!(desk.ok("verify"), "");
+}
+
+#[test]
 fn a_dry_run_shows_the_same_and_sets_nothing() {
     let desk = Desk::new();
     desk.ok("agent create scout --cap 5.00/day --funding allowance");

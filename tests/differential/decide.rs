@@ -17,6 +17,7 @@ use pettycash::{
         row::{self, Repeat, tell},
         settle::{self, SettleError},
         state::State,
+        stop,
     },
 };
 use serde_json::json;
@@ -74,9 +75,11 @@ impl Told {
                 again(keys::Outcome::Captured(answer.charged_usd.unwrap()))
             }
             Outcome::Paid => {
-                let Some(Fact::Paid(hold)) = home.facts(payment).pop() else {
-                    panic!("{payment} is not on record");
-                };
+                let paid = home.facts(payment).into_iter().find_map(|fact| match fact {
+                    Fact::Paid(hold) => Some(hold),
+                    _ => None,
+                });
+                let hold = paid.unwrap_or_else(|| panic!("{payment} is not on record"));
                 assert_eq!(answer.charged_usd, Some(hold.amount));
                 Self::Granted { hold, available: answer.available_usd.unwrap() }
             }
@@ -119,7 +122,7 @@ pub(crate) fn decide(
         let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(amount);
         let service = Some(service.clone());
         let denied = Denied { payment: id, service, asked, refusal, run: run.clone(), via: None };
-        match tell(state, book, came.who(), denied) {
+        match tell(state, book, came.who(), denied, now) {
             row::Told::Written(denied, drafts) => {
                 (Does::Write(drafts), Told::no(&denied.refusal, now))
             }
@@ -159,7 +162,8 @@ pub(crate) fn decide(
             let draft =
                 Draft { agent: Some(agent.clone()), by: came.who(), fact: fact(granted.clone()) };
             // What is left is told from the state with the payment folded in: see `Pair::ask`.
-            (Does::Write(vec![draft]), Told::Granted { hold: granted, available: Usd::ZERO })
+            let drafts = std::iter::once(draft).chain(stop::flag(book, &granted, now)).collect();
+            (Does::Write(drafts), Told::Granted { hold: granted, available: Usd::ZERO })
         }
         Err(refusal) => deny(refusal),
     }

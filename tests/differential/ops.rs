@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::reference::{CALENDAR, Kind, MOST, Terms};
+use crate::reference::{CALENDAR, Kind, MOST, Measure, Terms};
 
 /// The agents: the last is the whale, whose amounts are as large as can be written down.
 pub(crate) const AGENTS: u8 = 5;
@@ -154,6 +154,11 @@ pub(crate) enum Clock {
     Cap {
         agent: u8,
         nth: usize,
+        off: i64,
+    },
+    /// Near the moment at which its first rate gives room again.
+    Rate {
+        agent: u8,
         off: i64,
     },
     /// Near the end of its mandate.
@@ -349,7 +354,8 @@ fn clock(dice: &mut Dice, agent: u8) -> Clock {
         6 => Clock::By(dice.between(DAY, 40 * DAY)),
         7..9 => Clock::By(-dice.between(1, 7_200)),
         9 => Clock::By(-dice.between(3_600, 40 * DAY)),
-        10..14 => Clock::Window { agent, kind: dice.pick(&CALENDAR[..3]), off },
+        10..12 => Clock::Window { agent, kind: dice.pick(&CALENDAR[..3]), off },
+        12..14 => Clock::Rate { agent, off },
         14..16 => Clock::Cap { agent, nth: usize::from(dice.byte(5)), off },
         16..18 => Clock::Expiry { agent, off },
         18 => Clock::Token { nth: usize::from(dice.byte(3)), off },
@@ -416,7 +422,22 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         deny: some(dice),
         expires: dice.one_in(5).then(|| dice.between(3_600, 90 * 86_400)),
         local: !dice.one_in(5),
+        rates: (0..dice.below(8) / 3).map(|_| pace(dice, 2, 9)).collect(),
+        burst: dice.one_in(3).then(|| {
+            let (most, long) = pace(dice, 1, 4);
+            (most, long, dice.pick(&DONE))
+        }),
+        denials: dice.one_in(3).then(|| (dice.between(2, 12), dice.pick(&DONE))),
     }
+}
+
+/// What is done about too many; freezes end what a history has to show.
+const DONE: [Measure; 5] =
+    [Measure::Flag, Measure::Flag, Measure::Throttle, Measure::Throttle, Measure::Freeze];
+
+/// So many in so many seconds.
+fn pace(dice: &mut Dice, low: i64, high: i64) -> (i64, i64) {
+    (dice.between(low, high), dice.pick(&[1, 10, 60, 61, 3_600, 7_200, 86_400]))
 }
 
 fn cap(dice: &mut Dice, kind: Kind) -> i128 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pettycash::policy::{
-    entry::{Hash, Hold, VoidCause},
+    entry::{Fact, Hash, Hold, VoidCause},
     money::Usd,
     operate::{Act, OperateError},
     settle,
@@ -247,6 +247,10 @@ impl Pair {
 
     fn count_breach(&mut self, breach: &Breach) {
         self.count(&format!("code {}", breach.code));
+        if breach.code == "rate_limited" {
+            let of = ["payments", "equal", "denials"][usize::try_from(breach.numbers[0]).unwrap()];
+            self.count(&format!("paced {of}"));
+        }
         if let Some(kind) = breach.kind {
             let kind = format!("{kind:?}").to_lowercase();
             self.count(&format!("cap {}", kind.split('(').next().unwrap()));
@@ -387,6 +391,9 @@ impl Pair {
                 let resets = cap.and_then(|cap| model.room(agent, *cap, None).resets);
                 ("clock cap", resets.map(|at| at + off))
             }
+            Clock::Rate { agent, off } => {
+                ("clock rate", model.rate_frees(agent).map(|at| at + off))
+            }
             Clock::Expiry { agent, off } => {
                 let expires = open(agent).and_then(|book| book.terms.expires);
                 ("clock expiry", expires.map(|at| at + off))
@@ -432,6 +439,7 @@ impl Pair {
                 row.and_then(|row| row.all).unwrap_or_default()
             });
             book.row.truncate(usize::try_from(all).unwrap());
+            book.tripped = book.tripped.min(book.row.len());
         }
     }
 
@@ -459,7 +467,12 @@ impl Pair {
     fn check_fold(&mut self) -> Result<(), String> {
         let Subject::Memory(bench) = &mut self.subject else { return Ok(()) };
         bench.write_counted();
-        let same = bench.state == bench.refold();
-        if same { Ok(()) } else { Err("the fold of the entries is not the state".to_owned()) }
+        if bench.state != bench.refold() {
+            return Err("the fold of the entries is not the state".to_owned());
+        }
+        let flag = |fact: &Fact| matches!(fact, Fact::Tripped { until: None, .. });
+        let flags = bench.entries.iter().filter(|(entry, ..)| flag(&entry.fact)).count();
+        self.counts.insert("flagged".to_owned(), flags as u64);
+        same("how often the operator was told", &self.model.flags, &flags)
     }
 }

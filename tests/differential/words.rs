@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use pettycash::policy::{
-    answer::{Outcome, PayAnswer},
+    answer::{self, Outcome, PayAnswer},
     book::{Book, Standing},
     came::Came,
     denial::Code,
@@ -10,7 +10,9 @@ use pettycash::policy::{
     money::Usd,
     names::{Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
     operate::OperateError,
+    pace::Rate,
     settle::SettleError,
+    stop::Burst,
     window::{Hours, Period},
 };
 
@@ -81,6 +83,10 @@ fn kind(period: Period) -> Kind {
     }
 }
 
+fn rate(most: i64, long: i64) -> Rate {
+    format!("{most}/{long}s").parse().unwrap()
+}
+
 pub(crate) fn mandate(terms: &Terms) -> Mandate {
     let cap = |(kind, amount): &(Kind, i128)| Cap { period: period(*kind), amount: usd(*amount) };
     Mandate {
@@ -92,6 +98,14 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         deny: terms.deny.iter().map(|id| service_id(*id)).collect(),
         expires_at: terms.expires.map(second),
         local: if terms.local { LocalUse::Allowed } else { LocalUse::Barred },
+        rates: terms.rates.iter().map(|(most, long)| rate(*most, *long)).collect(),
+        burst: terms.burst.map(|(most, long, done)| Burst {
+            rate: rate(most, long),
+            action: done.word().parse().unwrap(),
+        }),
+        denials: terms
+            .denials
+            .map(|(count, done)| format!("{count}:{}", done.word()).parse().unwrap()),
     }
 }
 
@@ -139,6 +153,16 @@ impl View {
     }
 }
 
+/// What a breach of a pace says: what is counted, how many in how many seconds, and how many
+/// there were.
+fn paced(breach: &answer::Breach) -> Breach {
+    let kinds = ["payments", "equal_payments", "denials"];
+    let of = kinds.iter().position(|kind| breach.of.as_deref() == Some(kind)).unwrap();
+    let rate = breach.rate.map_or((0, 0), |rate| (rate.count, rate.span.seconds()));
+    let numbers = [of as i128, rate.0.into(), rate.1.into(), breach.count.unwrap().into()];
+    Breach { code: breach.code.word(), kind: None, numbers: numbers.to_vec() }
+}
+
 /// A no, as the model is told it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct No {
@@ -160,6 +184,9 @@ impl No {
             return None;
         }
         let breaches = answer.breached.iter().map(|breach| {
+            if breach.code == Code::RateLimited {
+                return paced(breach);
+            }
             let numbers = match breach.code {
                 Code::PriceAboveMaximum => [breach.asked_usd, breach.limit_usd, None, None],
                 Code::PerCallLimitExceeded => [breach.limit_usd, breach.asked_usd, None, None],

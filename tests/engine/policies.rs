@@ -236,6 +236,8 @@ fn terms(dice: &mut Dice, funding: &str) -> Value {
             terms[list] = json!(named);
         }
     }
+    let rates = ["", "60/1h", "100/hour 20/min 5/10s", "5/24h 6/23h"];
+    let rates: Vec<_> = dice.one(&rates).split_whitespace().collect();
     let others = [
         ("per_call", json!(dice.one(&amounts))),
         ("timezone", json!(dice.one(&["UTC", "Europe/Paris", "Asia/Kathmandu"]))),
@@ -244,6 +246,9 @@ fn terms(dice: &mut Dice, funding: &str) -> Value {
             json!(dice.one(&["2020-01-01T00:00:00Z", "2030-06-01T12:00:00.123456789+02:00"])),
         ),
         ("local", json!(dice.one(&["allowed", "barred"]))),
+        ("rates", json!(rates)),
+        ("burst", json!(dice.one(&["5/min:freeze", "1/24h:flag", "3/60s:throttle"]))),
+        ("denials", json!(dice.one(&["2:flag", "10:freeze", "1000000:throttle"]))),
     ];
     for (key, value) in others {
         if dice.below(2) == 0 {

@@ -5,13 +5,16 @@
 //! nano-dollars without a bound, times are seconds since 1970.
 
 mod calendar;
+mod came;
 mod operator;
 mod stops;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use calendar::Calendar;
+pub(crate) use came::{Came, Token};
 pub(crate) use operator::{Done, Settle};
+pub(crate) use stops::Measure;
 use stops::Refused;
 
 /// The most that can be written down.
@@ -46,23 +49,12 @@ pub(crate) struct Terms {
     pub(crate) expires: Option<i64>,
     /// Whether naming it on its own machine is enough.
     pub(crate) local: bool,
-}
-
-/// How whoever asks came: tokens are numbered as they were given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
-    Local,
-    Token(usize),
-    Operator,
-}
-
-/// What lets its agent in from elsewhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) agent: u8,
-    pub(crate) ends: Option<i64>,
-    /// Whether nothing is left of it: revoked, alone or with its agent, or ended and forgotten.
-    gone: bool,
+    /// So many payments in so many seconds.
+    pub(crate) rates: Vec<(i64, i64)>,
+    /// So many equal ones, and what is done about one more.
+    pub(crate) burst: Option<(i64, i64, Measure)>,
+    /// So many denials in a row, and what is done about them.
+    pub(crate) denials: Option<(i64, Measure)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +116,14 @@ pub(crate) struct Agent {
     since: BTreeMap<Kind, usize>,
     /// What was refused since something else last happened.
     pub(crate) row: Vec<Refused>,
+    /// How many of them there were when something was last done about them.
+    pub(crate) tripped: usize,
+    /// Until when it must wait for that.
+    pub(crate) throttled: Option<i64>,
+    /// How many payments there were when each rate, by its seconds, was set.
+    paced: BTreeMap<i64, usize>,
+    /// The same for bursts.
+    burst_since: usize,
 }
 
 /// What a caller asks.
@@ -178,6 +178,8 @@ pub(crate) struct Model {
     /// The latest time that was written down.
     pub(crate) latest: i64,
     calendar: Calendar,
+    /// How often the operator was only told.
+    pub(crate) flags: usize,
 }
 
 /// How strict an advice is.
@@ -314,21 +316,6 @@ impl Model {
         (fresh || last.is_open()).then_some(number)
     }
 
-    /// Why somebody is not even heard. Who comes by a token of a revoked agent is, to be told so.
-    pub(crate) fn turns_away(&self, agent: u8, came: Came) -> Option<&'static str> {
-        let Some(book) = self.agents.get(&agent) else { return Some("agent_unknown") };
-        let let_in = match came {
-            Came::Local if !book.terms.local => return Some("agent_unknown"),
-            Came::Local | Came::Operator => true,
-            Came::Token(number) => {
-                let token = &self.tokens[number];
-                let lives = token.ends.is_none_or(|end| self.now() < end) && !token.gone;
-                lives && token.agent == agent || book.standing == Standing::Revoked
-            }
-        };
-        (!let_in).then_some("agent_revoked")
-    }
-
     /// Decides, and writes down what was decided: a hold, or a payment made in one step.
     pub(crate) fn ask(&mut self, agent: u8, came: Came, asked: &Asked, hold: bool) -> Verdict {
         if let Some(code) = self.turns_away(agent, came) {
@@ -349,6 +336,7 @@ impl Model {
             let price = self.services.get(&asked.service).copied().flatten();
             return self.refused(agent, asked, price.or(asked.amount), verdict);
         };
+        self.flag_burst(agent, asked, amount);
         self.other_than_refused(agent);
         let opened = CALENDAR.map(|kind| self.window(agent, kind).0);
         let placed = self.now();
@@ -422,16 +410,18 @@ impl Model {
     fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
         let (mut breaches, mut advised): (Vec<_>, Vec<_>) =
             self.outright(agent, asked).into_iter().unzip();
-        let only_money = breaches.is_empty();
+        let cured = breaches.is_empty();
         let price = self.services.get(&asked.service);
         let fixed = price.copied().flatten();
         let Some(cost) = fixed.or(asked.amount).filter(|_| price.is_some()) else {
             return settled(breaches, &advised, None, None);
         };
         let bounds = self.bounds(agent, asked.run);
+        let full = self.full(agent, asked.service, cost);
+        let only_money = cured && full.is_empty();
         let affordable = bounds.iter().map(|(_, _, left, _)| *left).min().unwrap_or(0);
         let shrinks = fixed.is_none() && affordable > 0 && only_money;
-        let (mut resets, mut time_cures) = (None, only_money);
+        let (mut resets, mut time_cures) = (None, cured);
         for (code, cap, _, numbers) in bounds.into_iter().filter(|(_, _, left, _)| cost > *left) {
             let moment = cap.filter(|cap| cost <= cap.1);
             let moment = moment.and_then(|cap| self.fits(agent, cap, cost, asked.run));
@@ -444,6 +434,14 @@ impl Model {
             });
             let numbers = numbers.into_iter().chain([cost]).collect();
             breaches.push(Breach { code, kind: cap.map(|(kind, _)| kind), numbers });
+        }
+        for (breach, moment) in full {
+            (resets, time_cures) = (resets.max(moment), time_cures && moment.is_some());
+            advised.push(if moment.is_some() { "wait" } else { "ask_operator" });
+            breaches.push(breach);
+        }
+        if breaches.is_empty() && self.freezes_burst(agent, asked.service, cost) {
+            return settled(vec![plain("agent_frozen")], &["ask_operator"], None, None);
         }
         if breaches.is_empty() {
             let payment = self.payments.len();

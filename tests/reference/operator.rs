@@ -74,9 +74,14 @@ impl Model {
             kept: None,
             since,
             row: Vec::new(),
+            tripped: 0,
+            throttled: None,
+            paced: std::collections::BTreeMap::new(),
+            burst_since: self.payments.len(),
         };
         self.agents.insert(agent, book);
         self.count_anew(agent);
+        self.pace_anew(agent, None);
         Ok(self.done())
     }
 
@@ -119,10 +124,12 @@ impl Model {
                 (start, if nearest > self.now() { nearest } else { end })
             })
         });
+        let burst = old.burst.map(|(_, long, _)| long);
         let book = self.agents.get_mut(&agent).unwrap();
         book.kept = kept.or(book.kept);
         book.terms = terms.clone();
         self.count_anew(agent);
+        self.pace_anew(agent, burst);
         self.other_than_refused(agent);
         Ok(self.done())
     }
@@ -156,7 +163,12 @@ impl Model {
         if self.living(agent)? == standing {
             return Ok(false);
         }
-        self.agents.get_mut(&agent).unwrap().standing = standing;
+        let payments = self.payments.len();
+        let book = self.agents.get_mut(&agent).unwrap();
+        book.standing = standing;
+        if standing == Standing::Active {
+            book.burst_since = payments;
+        }
         self.other_than_refused(agent);
         Ok(self.done())
     }
@@ -252,5 +264,8 @@ fn check(terms: &Terms) -> Result<(), &'static str> {
     let bounded = terms.prepaid || kinds().any(|kind| kind != Kind::Run);
     let rolling = kinds().filter(|kind| matches!(kind, Kind::Rolling(_))).count();
     let zero = terms.limit == Some(0) || terms.caps.iter().any(|(_, cap)| *cap == 0);
+    let spans = || terms.rates.iter().map(|(_, long)| *long);
+    let twice =
+        twice || spans().enumerate().any(|(n, long)| spans().skip(n + 1).any(|l| l == long));
     if bounded && rolling <= 2 && !zero && !twice { Ok(()) } else { Err("mandate") }
 }

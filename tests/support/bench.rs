@@ -13,6 +13,7 @@ use pettycash::policy::{
     operate::{self, Act, OperateError},
     row::{Repeat, Told, tell},
     state::State,
+    stop,
 };
 
 /// Books, a catalogue and a clock, without a store or a runtime.
@@ -117,8 +118,10 @@ impl Bench {
         let decided = authorize(book, payment, self.engine_now());
         match decided {
             Ok(hold) => {
+                let flagged = stop::flag(book, &hold, self.engine_now());
                 let (by, fact) = (By::Agent, fact(hold.clone()));
-                self.write(vec![Draft { agent: Some(agent.clone()), by, fact }]);
+                let paid = Draft { agent: Some(agent.clone()), by, fact };
+                self.write(std::iter::once(paid).chain(flagged).collect());
                 Ok(hold)
             }
             Err(refusal) => {
@@ -135,7 +138,7 @@ impl Bench {
     /// Refuses as the engine does, and writes down at once what it would count first.
     pub(crate) fn deny(&mut self, agent: &Handle, denied: Denied) -> Refusal {
         let book = self.state.book(agent).expect("an agent");
-        match tell(&self.state, book, By::Agent, denied) {
+        match tell(&self.state, book, By::Agent, denied, self.engine_now()) {
             Told::Written(denied, drafts) => {
                 self.write(drafts);
                 denied.refusal
@@ -166,7 +169,7 @@ impl Bench {
         let service = Some(payment.service().clone());
         let denied =
             Denied { payment: payment.id, service, asked: None, refusal, run: None, via: None };
-        match tell(&self.state, book, By::Agent, denied) {
+        match tell(&self.state, book, By::Agent, denied, self.engine_now()) {
             Told::Written(denied, drafts) => {
                 self.write(drafts);
                 Err(denied.refusal)

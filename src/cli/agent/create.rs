@@ -12,6 +12,8 @@ use crate::{
         mandate::{Cap, Funding, LocalUse},
         money::Usd,
         names::{Handle, ServiceId},
+        pace::Rate,
+        stop::{Burst, Streak},
         terms::{AgentView, CapTerms, NewAgent},
         window::Zone,
     },
@@ -24,6 +26,8 @@ Examples:
   pettycash agent create night --cap 1.00/hour --cap 5.00/day --timezone Europe/Paris \\
       --funding allowance --allow search --expires 30d
   pettycash agent create batch --cap 20.00/24h --cap 1.00/run --funding allowance
+  pettycash agent create eager --cap 5.00/day --funding allowance --rate 20/min \\
+      --burst 5/min:freeze --denials 10:throttle
   pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +59,15 @@ pub(super) struct Create {
     /// Keep it from local clients: `mcp --agent` does not know it, it takes one of its tokens
     #[arg(long)]
     no_local: bool,
+    /// The most payments in so long a time, such as 20/min, 100/hour or 5/10s; repeatable
+    #[arg(long = "rate", value_name = "NUMBER/TIME")]
+    rates: Vec<Rate>,
+    /// What happens when more equal payments are made in a time: 5/min:flag, :throttle or :freeze
+    #[arg(long, value_name = "NUMBER/TIME:ACTION")]
+    burst: Option<Burst>,
+    /// What happens at so many denials in a row: 10:flag, 10:throttle or 10:freeze
+    #[arg(long, value_name = "NUMBER:ACTION")]
+    denials: Option<Streak>,
     #[command(flatten)]
     proving: Proving,
 }
@@ -74,6 +87,9 @@ pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
         deny: create.deny.into_iter().collect(),
         expires_at,
         local: if create.no_local { LocalUse::Barred } else { LocalUse::Allowed },
+        rates: create.rates,
+        burst: create.burst,
+        denials: create.denials,
     };
     new.mandate().check().map_err(|error| Failure::Usage {
         message: error.to_string(),

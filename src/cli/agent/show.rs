@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         output::table,
-        words::{amount, bounds, short, time},
+        words::{amount, bounds, short, stops, time},
     },
     policy::{answer::CapView, names::ServiceId, terms::AgentView, window::Period},
 };
@@ -43,6 +43,7 @@ pub(super) fn show(view: &AgentView) -> String {
         lines.push(("per call", format!("at most {limit}")));
     }
     lines.extend(view.balance.caps.iter().flatten().map(|view| ("cap", cap(view))));
+    lines.extend(stops(&view.rates, view.burst, view.denials));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     if let Some(at) = view.balance.expires_at {

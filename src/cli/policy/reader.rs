@@ -23,7 +23,7 @@ const LONGEST: usize = 64;
 const REASON: usize = 400;
 
 /// What a key takes, where its name does not say.
-const HINTS: [(&str, &str); 10] = [
+const HINTS: [(&str, &str); 13] = [
     ("schema", "write `schema = 1`"),
     ("funding", "write \"prepaid\" or \"allowance\""),
     ("per_call", "write dollars in quotes, such as \"0.25\""),
@@ -34,6 +34,9 @@ const HINTS: [(&str, &str); 10] = [
     ("deny", "write a list of services such as [\"search\"]"),
     ("expires", "write a time with its offset, such as 2030-12-31T00:00:00Z"),
     ("local", "write \"allowed\" or \"barred\""),
+    ("rates", "write a list such as [\"20/min\", \"100/hour\"]"),
+    ("burst", "write a rate and what is done, such as \"5/min:freeze\""),
+    ("denials", "write a number from 2 on and what is done, such as \"10:freeze\""),
 ];
 
 /// Where in the text the parts of a document stand, by JSON pointer.

@@ -10,6 +10,8 @@ use crate::policy::{
     entry::{Fact, Hold, VoidCause},
     money::{Usd, decimal},
     names::{PaymentId, ServiceId},
+    pace::Rate,
+    stop::Bound,
     window::Period,
 };
 
@@ -55,6 +57,18 @@ pub struct Breach {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub asked_usd: Option<Usd>,
+    /// What was counted: `payments`, `equal_payments` or `denials` in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub of: Option<String>,
+    /// How many there may be in how long a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub rate: Option<Rate>,
+    /// How many there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub count: Option<u32>,
 }
 
 /// A service that could be paid instead.
@@ -233,6 +247,9 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         used_usd: None,
         held_usd: None,
         asked_usd: None,
+        of: None,
+        rate: None,
+        count: None,
     };
     let (scope, asked) = (Some("agent".to_owned()), Some(refusal.asked));
     match denial {
@@ -255,6 +272,14 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
             Some(Breach { limit_usd: Some(*maximum), asked_usd: Some(*price), ..none })
         }
         Denial::LoopDetected => None,
+        Denial::RateLimited { bound, count, .. } => {
+            let (of, rate) = match bound {
+                Bound::Payments(rate) => ("payments", Some(*rate)),
+                Bound::EqualPayments(rate) => ("equal_payments", Some(*rate)),
+                Bound::Denials(_) => ("denials", None),
+            };
+            Some(Breach { scope, of: Some(of.to_owned()), rate, count: Some(*count), ..none })
+        }
         Denial::InvalidRequest(_)
         | Denial::IdempotencyKeyReused { .. }
         | Denial::PossibleDuplicate { .. }

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use super::{Around, settled};
 use crate::policy::{
     book::Book,
-    mandate::{Cap, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
+    mandate::{Cap, MAX_RATES, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
     names::{Handle, ServiceId},
+    pace::Rate,
     state::State,
     terms::{AgentTerms, CapText, Fault, FaultCode, Place, PolicyTerms, ServiceTerms, Severity},
     window::Period,
@@ -268,6 +269,7 @@ impl Agent<'_> {
             "allow" => terms.allow.is_some(),
             "deny" => terms.deny.is_some(),
             "expires" => terms.expires.is_some(),
+            "rates" => terms.rates.is_some(),
             _ => false,
         };
         let handle = self.handle;
@@ -287,6 +289,11 @@ impl Agent<'_> {
 
     fn caps(&self) -> &[CapText] {
         self.own.caps.as_ref().or(self.defaults.caps.as_ref()).map_or(&[], Vec::as_slice)
+    }
+
+    fn rates(&self) -> impl Iterator<Item = (usize, &Rate)> {
+        let rates = self.own.rates.as_ref().or(self.defaults.rates.as_ref());
+        rates.into_iter().flatten().enumerate()
     }
 
     fn cap(&self, cap: &Cap, label: &str) -> Place {
@@ -331,6 +338,19 @@ impl Agent<'_> {
                 let hint = format!("`allow` and `deny` name at most {MAX_SERVICES} together");
                 (FaultCode::TooManyServices, hint, vec![self.place(key, None)])
             }
+            MandateError::RateTwice(span) => (
+                FaultCode::RateTwice,
+                "keep one of the two".to_owned(),
+                self.rates()
+                    .filter(|(_, rate)| rate.span == span)
+                    .map(|(index, _)| self.item("rates", Some(index), "given here"))
+                    .collect(),
+            ),
+            MandateError::TooManyRates => (
+                FaultCode::TooManyRates,
+                format!("keep {MAX_RATES} of them"),
+                vec![self.place("rates", None)],
+            ),
             MandateError::TooManyRolling => (
                 FaultCode::TooManyRolling,
                 format!("keep {MAX_ROLLING} of those that count any hours in a row"),

@@ -12,7 +12,9 @@ use crate::policy::{
     mandate::{Cap, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
     names::{Handle, ServiceId},
+    pace::{Rate, Span},
     state::State,
+    stop::{Burst, Streak},
     window::{Period, Zone},
 };
 
@@ -43,6 +45,15 @@ pub struct MandateView {
     /// Whether local clients may use the agent.
     #[serde(default, skip_serializing_if = "LocalUse::is_allowed")]
     pub local: LocalUse,
+    /// The most payments in so long a time, such as `20/min`, one for each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// What is done about a burst of equal payments, such as `5/min:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// What is done about denials in a row, such as `10:freeze`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denials: Option<Streak>,
 }
 
 impl MandateView {
@@ -60,6 +71,9 @@ impl MandateView {
             deny: mandate.deny.clone(),
             expires_at: mandate.expires_at,
             local: mandate.local,
+            rates: mandate.rates.clone(),
+            burst: mandate.burst,
+            denials: mandate.denials,
         }
     }
 }
@@ -158,6 +172,20 @@ pub struct MandatePatch {
     /// Whether local clients may use the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalUse>,
+    /// Rates to set, each in place of the one of its time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// Times that shall have no rate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_rates: Vec<Span>,
+    /// What is done about a burst of equal payments; null is nothing.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Burst>")]
+    pub burst: Edit<Burst>,
+    /// What is done about denials in a row; null is nothing.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Streak>")]
+    pub denials: Edit<Streak>,
     /// Whether it is only said what would change.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -174,6 +202,9 @@ pub enum PatchError {
     /// Both: which one holds?
     #[error("the cap per {0} is set and taken away at once")]
     CapBothWays(Period),
+    /// Both: which one holds?
+    #[error("the rate per {0} is set and taken away at once")]
+    RateBothWays(Span),
     /// Both: which one holds?
     #[error("`{0}` is named both ways at once")]
     ServiceBothWays(ServiceId),
@@ -223,6 +254,9 @@ impl MandatePatch {
             deny: denied.difference(no_deny).cloned().collect(),
             expires_at: self.expires_at.of(present.expires_at),
             local: self.local.unwrap_or(present.local),
+            rates: self.rates_of(&present.rates)?,
+            burst: self.burst.of(present.burst),
+            denials: self.denials.of(present.denials),
         };
         mandate.check()?;
         Ok(mandate)
@@ -245,6 +279,24 @@ impl MandatePatch {
         }
         caps.retain(|cap| !self.no_caps.contains(&cap.period));
         Ok(caps)
+    }
+
+    fn rates_of(&self, present: &[Rate]) -> Result<Vec<Rate>, PatchError> {
+        let mut rates: Vec<Rate> = present.to_vec();
+        for (position, rate) in self.rates.iter().enumerate() {
+            if self.no_rates.contains(&rate.span) {
+                return Err(PatchError::RateBothWays(rate.span));
+            }
+            if self.rates.iter().skip(position).skip(1).any(|other| other.span == rate.span) {
+                return Err(MandateError::RateTwice(rate.span).into());
+            }
+            match rates.iter_mut().find(|present| present.span == rate.span) {
+                Some(present) => *present = *rate,
+                None => rates.push(*rate),
+            }
+        }
+        rates.retain(|rate| !self.no_rates.contains(&rate.span));
+        Ok(rates)
     }
 
     /// What an operator should know of the services that were named.

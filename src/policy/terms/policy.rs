@@ -15,6 +15,8 @@ use crate::policy::{
     change::Change,
     mandate::{Cap, Funding, LocalUse, Mandate, Service},
     names::{Handle, Note, Payee, RailName, ServiceId},
+    pace::Rate,
+    stop::{Burst, Streak},
     window::Zone,
 };
 
@@ -144,6 +146,18 @@ pub struct AgentTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LocalUse")]
     pub local: Option<LocalUse>,
+    /// The most payments in sliding windows, at most one for each length; none unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Rate>")]
+    pub rates: Option<Vec<Rate>>,
+    /// What is done about a burst of equal payments; nothing unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Burst")]
+    pub burst: Option<Burst>,
+    /// What is done about denials in a row; nothing unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Streak")]
+    pub denials: Option<Streak>,
 }
 
 impl AgentTerms {
@@ -167,6 +181,9 @@ impl AgentTerms {
             deny: list(&mandate.deny),
             expires: mandate.expires_at,
             local: (!mandate.local.is_allowed()).then_some(mandate.local),
+            rates: (!mandate.rates.is_empty()).then(|| mandate.rates.clone()),
+            burst: mandate.burst,
+            denials: mandate.denials,
         }
     }
 
@@ -187,6 +204,9 @@ impl AgentTerms {
             deny: list(&self.deny, &defaults.deny),
             expires_at: self.expires.or(defaults.expires),
             local: self.local.or(defaults.local).unwrap_or(LocalUse::Allowed),
+            rates: self.rates.clone().or_else(|| defaults.rates.clone()).unwrap_or_default(),
+            burst: self.burst.or(defaults.burst),
+            denials: self.denials.or(defaults.denials),
         }
     }
 }
@@ -410,8 +430,12 @@ codes! {
     NothingAllowed,
     /// There is no such rail.
     RailUnknown,
+    /// Two rates for one length of time.
+    RateTwice,
     /// Neither the document nor the catalogue has the service.
     ServiceUnknown,
+    /// More rates than a book can carry.
+    TooManyRates,
     /// More rolling caps than a book can carry.
     TooManyRolling,
     /// More services than a book can carry.
