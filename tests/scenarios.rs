@@ -282,7 +282,8 @@ impl Story {
         let book = self.bench.state.book(&self.agent).unwrap();
         let refusal = refuse(book, Denial::InvalidRequest(bad));
         let (payment, run) = (self.bench.next_id(), self.run.clone());
-        let denied = Denied { payment, service: None, asked: None, refusal, run, via: None };
+        let denied =
+            Denied { payment, service: None, asked: None, refusal, run, via: None, call: None };
         let (agent, now) = (self.agent.clone(), self.bench.engine_now());
         denied_words(&self.bench.deny(&agent, denied), now)
     }

@@ -90,7 +90,8 @@ fn credit(agent: &str, cents: u32) -> Draft {
 fn denied(agent: &str, payment: PaymentId) -> Draft {
     let bad = Denial::AgentUnknown { handle: handle(agent) };
     let refusal = Refusal::only(bad);
-    let denied = Denied { payment, service: None, asked: None, refusal, run: None, via: None };
+    let denied =
+        Denied { payment, service: None, asked: None, refusal, run: None, via: None, call: None };
     Draft { agent: Some(handle(agent)), by: By::Agent, fact: Fact::Denied(Box::new(denied)) }
 }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Call, Engine, EngineError,
-    request::{self, PayRequest},
+    request::{self, Misread, PayRequest},
     send::Sending,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
         came::Came,
-        denial::{BadField, Denial, Denied, Refusal},
+        denial::{Denial, Denied, Refusal},
         entry::{Binding, By, Draft, Fact, Hold},
         keys::{self, Bound},
         mandate::Service,
@@ -80,26 +80,33 @@ impl Engine {
                     answered => Ok(answered?),
                 }
             }
-            Ok(PayRequest::Fetch(payment)) => self.fetch(agent, run, came, payment).await,
-            Err(bad) => {
-                let asked = Malformed { agent, run, came, bad, via };
-                let decide = move |state: &State, id, now| asked.decide(state, id, now);
-                Ok(self.store.commit(Purpose::Record, decide).await?.answer)
+            Ok(PayRequest::Fetch(payment)) => {
+                let bad = Box::new(Misread::bare(request::bad_payment(payment)));
+                let asked = Malformed { agent, run, came, bad, via, call: call_id };
+                match self.fetch(&asked, payment).await? {
+                    Some(answer) => Ok(answer),
+                    // Also to ask for what is not one's own, again and again, is a loop.
+                    None => self.refuse(asked).await,
+                }
             }
+            Err(bad) => self.refuse(Malformed { agent, run, came, bad, via, call: call_id }).await,
         }
     }
 
-    /// What became of one of the agent's own payments.
+    async fn refuse(&self, asked: Malformed) -> Result<PayAnswer, EngineError> {
+        let decide = move |state: &State, id, now| asked.decide(state, id, now);
+        Ok(self.store.commit(Purpose::Record, decide).await?.answer)
+    }
+
+    /// What became of one of the agent's own payments; nothing if it is none.
     async fn fetch(
         &self,
-        agent: Handle,
-        run: Option<RunId>,
-        came: Came,
+        asked: &Malformed,
         payment: PaymentId,
-    ) -> Result<PayAnswer, EngineError> {
-        let foreign = || Refusal::only(Denial::InvalidRequest(request::bad_payment(payment)));
-        let first = self.first_entry(&agent, payment).await?;
-        let reader = agent.clone();
+    ) -> Result<Option<PayAnswer>, EngineError> {
+        let Malformed { agent, run, came, .. } = asked;
+        let first = self.first_entry(agent, payment).await?;
+        let (reader, run, came) = (agent.clone(), run.clone(), came.clone());
         let (available, open, now) = self
             .look(move |state, now| {
                 let book = state.admit_payer(&reader, &came, now);
@@ -109,17 +116,17 @@ impl Engine {
             .await?;
         let available = match available {
             Ok(available) => available,
-            Err(why) => return Ok(PayAnswer::denied(&self.turned_away(why)?, None, now)),
+            Err(why) => return Ok(Some(PayAnswer::denied(&self.turned_away(why)?, None, now))),
         };
         let settled = match &first {
-            Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(&agent, payment).await?),
+            Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(agent, payment).await?),
             Some(_) | None => None,
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
         let paid = |hold: &Hold, charged| {
             replayed(PayAnswer::paid(payment, &hold.service, charged, available))
         };
-        Ok(match (first, settled) {
+        Ok(Some(match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
             (Some(Fact::Held(hold)), Some(Fact::Captured { amount, .. })) => paid(&hold, amount),
             (Some(Fact::Held(_)), Some(end)) => replayed(PayAnswer::failed(payment, &end)),
@@ -127,8 +134,8 @@ impl Engine {
             (Some(Fact::Denied(denied)), _) => {
                 replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
             }
-            (Some(_) | None, _) => PayAnswer::denied(&foreign(), None, now),
-        })
+            (Some(_) | None, _) => return Ok(None),
+        }))
     }
 }
 
@@ -273,6 +280,7 @@ impl Asked {
             refusal,
             run: self.run,
             via: self.via,
+            call: self.call,
         }
     }
 
@@ -315,19 +323,21 @@ struct Malformed {
     agent: Handle,
     run: Option<RunId>,
     came: Came,
-    bad: BadField,
+    bad: Box<Misread>,
     via: Option<Via>,
+    call: Option<IdempotencyKey>,
 }
 
 impl Malformed {
     fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
-        let Self { agent, run, came, bad, via } = self;
+        let Self { agent, run, came, bad, via, call } = self;
+        let Misread { bad, service, amount: asked } = *bad;
         let book = match state.admit_payer(&agent, &came, now) {
             Ok(book) => book,
             Err(why) => return turned_away(why, now),
         };
         let refusal = refuse(book, Denial::InvalidRequest(bad));
-        let denied = Denied { payment, service: None, asked: None, refusal, run, via };
+        let denied = Denied { payment, service, asked, refusal, run, via, call };
         deny(state, book, came.who(), denied, now)
     }
 }
@@ -370,6 +380,7 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
         })
     };
     match tell(state, book, by, denied, now) {
+        Told::Again(denied) => Decision::Answer(answer(&denied)),
         Told::Counted(denied, repeat) => {
             let (agent, answer) = (book.handle.clone(), answer(&denied));
             Decision::Repeat { agent, repeat, answer }

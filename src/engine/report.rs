@@ -13,8 +13,9 @@ use crate::policy::{
     denial::{BadField, Denial, Denied, Refusal},
     entry::{Entry, Fact, Hold, Incident},
     money::Usd,
-    names::{Handle, PaymentId},
+    names::{Handle, PaymentId, ServiceId},
     state::State,
+    stop::Stop,
     terms::{LedgerPage, OperatorLine},
     token::TokenFact,
     via::Via,
@@ -184,9 +185,9 @@ fn line(entry: &Entry) -> LedgerLine {
         Fact::DeniedAgain { payment, times, .. } => {
             LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
         }
-        Fact::Tripped { stop, until } => {
-            let outcome = if until.is_some() { "throttled" } else { "flagged" };
-            LedgerLine { code: Some(stop.word().to_owned()), ..bare(outcome) }
+        Fact::Tripped { stop, until, service, amount } => {
+            let line = bare(if until.is_some() { "throttled" } else { "flagged" });
+            tripped_line(*stop, service.as_ref(), *amount, line)
         }
         Fact::MandateSet { .. } => bare("mandate_set"),
         Fact::Frozen { reason, .. } => {
@@ -229,6 +230,16 @@ fn hold_line(hold: &Hold, line: LedgerLine) -> LedgerLine {
         run: hold.run.as_ref().map(ToString::to_string),
         ..line
     }
+}
+
+fn tripped_line(
+    stop: Stop,
+    service: Option<&ServiceId>,
+    amount_usd: Option<Usd>,
+    line: LedgerLine,
+) -> LedgerLine {
+    let service_id = service.cloned().map(ServiceName);
+    LedgerLine { service_id, amount_usd, code: Some(stop.word().to_owned()), ..line }
 }
 
 fn denied_line(denied: &Denied, line: LedgerLine) -> LedgerLine {

@@ -26,6 +26,35 @@ pub(super) enum PayRequest {
     Fetch(PaymentId),
 }
 
+/// A call that makes no payment.
+#[derive(Debug, PartialEq)]
+pub(super) struct Misread {
+    /// What is wrong with it.
+    pub(super) bad: BadField,
+    /// The service it names, as far as it does.
+    pub(super) service: Option<ServiceId>,
+    /// The amount it names, as far as it does.
+    pub(super) amount: Option<Usd>,
+}
+
+impl Misread {
+    /// What can be read of a call beside what is wrong: it tells one mistake from another.
+    fn of(arguments: &Value, bad: BadField) -> Self {
+        let named = |(field, aliases): Field| {
+            let mut names = std::iter::once(&field).chain(aliases);
+            names.find_map(|name| arguments.get(*name))
+        };
+        let [service, amount_usd, ..] = *PAY else { return Self::bare(bad) };
+        let service = named(service).and_then(|service| service_id(service).ok());
+        Self { bad, service, amount: named(amount_usd).and_then(|given| amount(given).ok()) }
+    }
+
+    /// A call of which nothing else can be read.
+    pub(super) fn bare(bad: BadField) -> Self {
+        Self { bad, service: None, amount: None }
+    }
+}
+
 /// Which page of a list was asked for.
 #[derive(Debug, PartialEq)]
 pub(super) struct PageRequest {
@@ -46,7 +75,11 @@ const PAGE: &[Field] = &[("limit", &[]), ("cursor", &[])];
 
 impl PayRequest {
     /// Reads the arguments of `pay_for_api_call`.
-    pub(super) fn read(arguments: &Value) -> Result<Self, BadField> {
+    pub(super) fn read(arguments: &Value) -> Result<Self, Box<Misread>> {
+        Self::strictly(arguments).map_err(|bad| Box::new(Misread::of(arguments, bad)))
+    }
+
+    fn strictly(arguments: &Value) -> Result<Self, BadField> {
         let given = Given::read(arguments, PAY, r#"{"service_id": "search"}"#)?;
         if let Some(id) = given.get("payment_id") {
             if given.0.len() > 1 {

@@ -101,7 +101,8 @@ codes! {
         "The balance does not hold the money.";
     /// More payments, or denials, in a short time than the mandate lets be.
     RateLimited "rate_limited" [Wait]
-        "The agent must wait: its mandate bounds how many payments it makes in so long a time.";
+        "The agent must wait: its mandate bounds how often it pays, how often it pays the same, or \
+         how often in a row it is refused; breached says which.";
     /// The rail answered neither yes nor no.
     PaymentInDoubt "payment_in_doubt" [Wait]
         "Nobody knows yet whether this payment reached the payee; its money stays held.";

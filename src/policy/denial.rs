@@ -7,7 +7,7 @@ pub use super::code::{Advice, Code};
 use super::{
     mandate::Cap,
     money::Usd,
-    names::{Handle, PaymentId, Reason, RunId, ServiceId},
+    names::{Handle, IdempotencyKey, PaymentId, Reason, RunId, ServiceId},
     planted::{self, Bug},
     stop::{self, Bound},
     via::Via,
@@ -290,10 +290,19 @@ impl Refusal {
         self.denials.first().map_or(Code::InternalError, Denial::code)
     }
 
+    /// Every reason, but that it is a loop of them.
+    fn repeated(&self) -> &[Denial] {
+        self.denials.strip_prefix(&[Denial::LoopDetected]).unwrap_or(&self.denials)
+    }
+
     /// The strictest advice of all reasons.
     pub fn advice(&self) -> Advice {
+        self.strictest(&self.denials)
+    }
+
+    fn strictest(&self, denials: &[Denial]) -> Advice {
         let can_shrink = self.can_shrink();
-        let each = self.denials.iter().map(|denial| denial.advice(self.asked, can_shrink));
+        let each = denials.iter().map(|denial| denial.advice(self.asked, can_shrink));
         let one = if planted::is(Bug::MildestAdvice) { each.min() } else { each.max() };
         one.unwrap_or(Advice::Wait)
     }
@@ -305,18 +314,14 @@ impl Refusal {
 
     /// Whether a smaller amount would cure every reason there is.
     pub fn is_about_money(&self) -> bool {
-        self.denials.iter().all(Denial::is_about_money)
+        self.repeated().iter().all(Denial::is_about_money)
     }
 
     /// The first reason as a sentence for the model.
     pub fn sentence(&self) -> String {
-        if let Some((Denial::LoopDetected, rest)) = self.denials.split_first() {
-            let repeated = Self { denials: rest.to_vec(), ..self.clone() };
-            return format!(
-                "{}, and {}.",
-                Denial::LoopDetected.sentence(self.asked),
-                repeated.way_out()
-            );
+        if let Some(Denial::LoopDetected) = self.denials.first() {
+            let stop = Denial::LoopDetected.sentence(self.asked);
+            return format!("{stop}, and {}.", self.way_out());
         }
         let first = self.denials.first().map(|denial| denial.sentence(self.asked));
         first.unwrap_or_default()
@@ -324,7 +329,7 @@ impl Refusal {
 
     /// What would have it paid, as the end of a sentence.
     fn way_out(&self) -> String {
-        match (self.advice(), self.resets_at()) {
+        match (self.strictest(self.repeated()), self.resets_at()) {
             (Advice::FixRequest, _) => "only other arguments can change that".to_owned(),
             (Advice::Shrink, _) => format!("{} is the most that would be paid", self.affordable),
             (Advice::Wait, Some(at)) => format!("it will be until {at}"),
@@ -340,9 +345,16 @@ impl Refusal {
         format!("{} Nothing was charged.", self.sentence())
     }
 
+    /// The same where to wait, or to ask for less, is of use: of a loop too, for whoever comes
+    /// after it.
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        let cure = self.strictest(self.repeated());
+        self.resets_at().filter(|_| cure == Advice::Wait || cure == Advice::Shrink)
+    }
+
     /// When the same payment would be made; nothing if time does not cure every reason.
     pub fn resets_at(&self) -> Option<Timestamp> {
-        let resets = self.denials.iter().map(|denial| match denial {
+        let resets = self.repeated().iter().map(|denial| match denial {
             Denial::CapExceeded { cap, resets_at, .. } if self.asked <= cap.amount => *resets_at,
             Denial::RateLimited { resets_at, .. } => Some(*resets_at),
             Denial::CapExceeded { .. }
@@ -388,6 +400,9 @@ pub struct Denied {
     /// What the client said of where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
+    /// The call that it is the answer to, where its transport named it: sent again it is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<IdempotencyKey>,
 }
 
 impl Denied {
@@ -398,9 +413,15 @@ impl Denied {
 
     /// The same whether it is a loop by now or not.
     pub fn likeness(&self) -> String {
-        let denials = &self.refusal.denials;
-        let repeated = denials.strip_prefix(&[Denial::LoopDetected]).unwrap_or(denials);
-        self.told_of(repeated)
+        let repeated = self.refusal.repeated();
+        let mut told = self.told_of(repeated);
+        // Another key that stands for another payment is another mistake.
+        for denial in repeated {
+            if let Denial::IdempotencyKeyReused { payment } = denial {
+                told.extend([" ", &payment.to_string()]);
+            }
+        }
+        told
     }
 
     fn told_of(&self, denials: &[Denial]) -> String {

@@ -221,6 +221,9 @@ pub enum Fact {
         /// How the row ends with them, where they do not just go on with how it ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alike: Option<Alike>,
+        /// The call that the last of them was the answer to, where its transport named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<IdempotencyKey>,
     },
     /// A stop that the mandate names took hold, short of a freeze.
     Tripped {
@@ -234,6 +237,12 @@ pub enum Fact {
             with = "jiff::fmt::serde::timestamp::microsecond::optional"
         )]
         until: Option<Timestamp>,
+        /// Of equal payments, what they are for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<ServiceId>,
+        /// Of equal payments, how much each is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amount: Option<Usd>,
     },
     /// The operator gave the agent another mandate.
     MandateSet {
@@ -242,6 +251,9 @@ pub enum Fact {
         /// Where the time zone changed: until when the windows that are open stay so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         moved: Option<Moved>,
+        /// Whether it gives the agent no more than it had: the denials in a row go on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        tightens: bool,
     },
     /// The agent may not pay for now.
     Frozen {

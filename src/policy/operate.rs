@@ -215,7 +215,8 @@ pub fn set_mandate(
         return Ok(Act::Nothing);
     }
     let moved = (mandate.zone != book.mandate.zone).then(|| book.moved_to(&mandate.zone, now));
-    let fact = Fact::MandateSet { mandate: Box::new(mandate), moved };
+    let tightens = book.mandate.changes(&mandate).iter().all(|change| !change.loosens);
+    let fact = Fact::MandateSet { mandate: Box::new(mandate), moved, tightens };
     Ok(Act::Write(vec![operator(Some(agent), fact)]))
 }
 

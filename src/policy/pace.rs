@@ -158,6 +158,9 @@ impl FromStr for Rate {
 pub struct Pace {
     /// The counts, by number of the bucket.
     pub buckets: BTreeMap<i64, u32>,
+    /// Of equal payments: whether the operator was told that they are too many.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flagged: bool,
 }
 
 impl Pace {
@@ -226,6 +229,19 @@ impl Book {
         now: Timestamp,
     ) -> Option<(u32, Timestamp)> {
         self.bursts.get(&kind(service, amount))?.full(rate, now)
+    }
+
+    /// Whether the operator was told of payments equal to one of `amount` to `service`.
+    pub(super) fn is_flagged(&self, (service, amount): (&ServiceId, Usd)) -> bool {
+        let told = self.bursts.get(&kind(service, amount)).is_some_and(|pace| pace.flagged);
+        told && !planted::is(Bug::FlaggedAgain)
+    }
+
+    /// Folds in that the operator was told of them.
+    pub(super) fn set_flagged(&mut self, (service, amount): (&ServiceId, Usd)) {
+        if let Some(pace) = self.bursts.get_mut(&kind(service, amount)) {
+            pace.flagged = true;
+        }
     }
 
     /// Folds in a payment that was let through at `at`.

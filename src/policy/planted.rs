@@ -79,6 +79,9 @@ bugs! {
     BarredPays: "An agent that is not for local clients pays for one.",
     EndedTokenPays: "A token pays that was revoked, has ended, or is another agent's.",
     TokenEndsLate: "A token still lets in at the instant it ends.",
+    ThrottleStays: "Each throttle of a row is as short as the first.",
+    FlaggedAgain: "A burst that goes on is told at each payment.",
+    TightenedForgets: "A mandate that is tightened ends a row of denials.",
 }
 
 /// The mistake that is made now, by its number; none is beyond them all.

@@ -10,7 +10,7 @@ use super::{
     code::{Advice, Code},
     denial::{Denial, Denied, Refusal},
     entry::{By, Draft, Fact},
-    names::{Handle, PaymentId},
+    names::{Handle, IdempotencyKey, PaymentId},
     planted::{self, Bug},
     state::State,
     stop::trip,
@@ -26,6 +26,9 @@ const KEPT: [Code; 4] =
 const WRITTEN_IN_A_ROW: u32 = 16;
 /// What part of a row is counted and not written down yet, at the most: a sixteenth.
 const COUNTED_PART: u64 = 16;
+/// How often a smaller part is passed over before it is written down all the same. The writer
+/// looks once a second, so a minute: whoever reads the ledger after a loop reads all of it.
+const PASSED_OVER: u32 = 60;
 
 /// Denials one after the other; those that are only counted share one id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,12 @@ pub struct DenialRow {
     /// The identical ones at its end; a row of before they were counted tells of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<Alike>,
+    /// How often a stop of the mandate had the agent wait for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub throttles: u64,
+    /// The call that the last of them was the answer to, where its transport named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<IdempotencyKey>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -73,6 +82,8 @@ pub struct Repeat {
     pub how: Repeated,
     /// What was asked, and why it was refused.
     pub likeness: String,
+    /// The call that it is the answer to, where its transport named it.
+    pub call: Option<IdempotencyKey>,
 }
 
 /// How a denial stands to the one whose id it shares.
@@ -94,11 +105,17 @@ pub(super) struct Repeats {
     alike: Option<Alike>,
     /// Whether they do no more than go on with how the row ends.
     go_on: bool,
+    /// The call that the last of them was the answer to.
+    call: Option<IdempotencyKey>,
+    /// How often they were left for later.
+    passed_over: u32,
 }
 
 /// What is done about a refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
+    /// It was told before: its transport sent the call once more, and nothing is counted.
+    Again(Denied),
     /// It is only counted: it shares the id of an earlier one.
     Counted(Denied, Repeat),
     /// It is written down.
@@ -108,28 +125,46 @@ pub enum Told {
 /// Decides how a refusal is told, and what of it is written down.
 ///
 /// Identical ones in a row share an entry; from the third on they are a loop, unless they say
-/// already to stop, or ask for no more than patience.
+/// already to stop, or ask for no more than patience. A call that its transport sends once more is
+/// the one that it was.
 pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied, now: Timestamp) -> Told {
     let likeness = denied.likeness();
     let alike = state.alike(book).filter(|alike| alike.likeness == likeness);
-    let nth = alike.map_or(0, |alike| alike.times).saturating_add(1);
+    let sent_again = denied.call.is_some() && state.last_call(book) == denied.call.as_ref();
+    let nth = alike.map_or(0, |alike| alike.times).saturating_add(u64::from(!sent_again));
     let late = u64::from(planted::is(Bug::LoopIsLate));
     let loops = nth >= LOOP.saturating_add(late) && denied.refusal.may_loop();
-    let tripped = trip(book, &mut denied.refusal, state.in_row(book).saturating_add(1), now);
+    let row = book.row.as_ref().filter(|_| sent_again);
+    let tripped = if row.is_some() {
+        None
+    } else {
+        trip(book, &mut denied.refusal, state.in_row(book).saturating_add(1), now)
+    };
     if loops {
         denied.refusal.denials.insert(0, Denial::LoopDetected);
     }
-    let draft = |by, fact| Draft { agent: Some(book.handle.clone()), by, fact };
-    if let Some(tripped) = tripped {
-        let fact = Fact::Denied(Box::new(denied.clone()));
-        return Told::Written(denied, vec![draft(by, fact), draft(By::Engine, tripped)]);
+    if let Some(row) = row {
+        denied.payment = row.payment;
+        return Told::Again(denied);
     }
-    if let Some((payment, how)) = book.repeats(&denied) {
-        denied.payment = payment;
-        return Told::Counted(denied, Repeat { how, likeness });
-    }
-    let fact = Fact::Denied(Box::new(denied.clone()));
-    Told::Written(denied, vec![draft(by, fact)])
+    let call = denied.call.clone();
+    let repeats = book.repeats(&denied);
+    let fact = match (repeats, &tripped) {
+        (Some((payment, how)), None) => {
+            denied.payment = payment;
+            return Told::Counted(denied, Repeat { how, likeness, call });
+        }
+        (Some((payment, how)), Some(_)) => {
+            denied.payment = payment;
+            let others = u64::from(how == Repeated::Other);
+            let alike = Some(Alike { likeness, times: nth });
+            Fact::DeniedAgain { payment, times: 1, others, alike, call }
+        }
+        (None, _) => Fact::Denied(Box::new(denied.clone())),
+    };
+    let told = Draft { agent: Some(book.handle.clone()), by, fact };
+    let done = |fact| Draft { agent: Some(book.handle.clone()), by: By::Engine, fact };
+    Told::Written(denied, std::iter::once(told).chain(tripped.map(done)).collect())
 }
 
 impl Refusal {
@@ -157,13 +192,30 @@ impl State {
         book.row.as_ref().and_then(|row| row.all).unwrap_or_default().saturating_add(counted)
     }
 
+    /// The call that `book`'s last denial was the answer to, if the last thing was a denial.
+    fn last_call<'s>(&'s self, book: &'s Book) -> Option<&'s IdempotencyKey> {
+        match self.repeats.get(&book.handle) {
+            Some(repeats) => repeats.call.as_ref(),
+            None => book.row.as_ref()?.call.as_ref(),
+        }
+    }
+
     /// Counts one more denial with those that `agent` was given last; written down later.
     pub fn repeat(&mut self, agent: &Handle, repeat: Repeat) {
         let row = self.books.get(agent).and_then(|book| book.row.as_ref());
         let Some(row) = row else { return };
         let (payment, alike) = (row.payment, row.alike.clone());
-        let first = Repeats { payment, times: 0, others: 0, alike, go_on: true };
+        let first = Repeats {
+            payment,
+            times: 0,
+            others: 0,
+            alike,
+            go_on: true,
+            call: None,
+            passed_over: 0,
+        };
         let counted = self.repeats.entry(agent.clone()).or_insert(first);
+        counted.call = repeat.call;
         counted.times = counted.times.saturating_add(1);
         let other = repeat.how == Repeated::Other;
         counted.others = counted.others.saturating_add(u64::from(other));
@@ -193,25 +245,33 @@ impl State {
     }
 
     /// Of the counted denials those that are to be written down by now. While a row is short that
-    /// is all of them; of a long one so many wait that a loop that goes on all night is told in
-    /// ever fewer entries.
+    /// is all of them; of a long one some wait, but not for long, so that a loop that goes on all
+    /// night is told in few entries and all of it in the end.
     pub fn take_due_repeats(&mut self) -> Vec<Draft> {
-        let is_due = |agent: &Handle, repeats: &Repeats| {
+        let mut due = Vec::new();
+        for (agent, repeats) in &mut self.repeats {
             let row = self.books.get(agent).and_then(|book| book.row.as_ref());
             let told = row.map_or(0, |row| row.times);
-            repeats.times.saturating_mul(COUNTED_PART) >= told
-        };
-        let due = self.repeats.iter().filter(|(agent, repeats)| is_due(agent, repeats));
-        let due: Vec<Handle> = due.map(|(agent, _)| agent.clone()).collect();
+            repeats.passed_over = repeats.passed_over.saturating_add(1);
+            let many = repeats.times.saturating_mul(COUNTED_PART) >= told;
+            if many || repeats.passed_over >= PASSED_OVER {
+                due.push(agent.clone());
+            }
+        }
         due.iter().flat_map(|agent| self.take_repeats(Some(agent))).collect()
+    }
+
+    /// Whether there are counted denials that are to be written down yet.
+    pub fn counts_repeats(&self) -> bool {
+        !self.repeats.is_empty()
     }
 }
 
 impl Repeats {
     fn draft(self, agent: Handle) -> Draft {
-        let Self { payment, times, others, alike, go_on } = self;
+        let Self { payment, times, others, alike, go_on, call, passed_over: _ } = self;
         let alike = alike.filter(|_| !go_on || others > 0);
-        let fact = Fact::DeniedAgain { payment, times, others, alike };
+        let fact = Fact::DeniedAgain { payment, times, others, alike, call };
         Draft { agent: Some(agent), by: By::Agent, fact }
     }
 }
@@ -248,7 +308,7 @@ impl Book {
     pub(super) fn deny(&mut self, denied: &Denied) {
         let row = self.row.take();
         let all = row.as_ref().map_or(Some(0), |row| row.all).map(|all| all.saturating_add(1));
-        let tripped = row.as_ref().map_or(0, |row| row.tripped);
+        let (tripped, throttles) = row.as_ref().map_or((0, 0), |row| (row.tripped, row.throttles));
         let (written, mut codes, alike) =
             row.map_or((0, BTreeSet::new(), None), |row| (row.written, row.codes, row.alike));
         codes.insert(denied.refusal.code());
@@ -258,8 +318,18 @@ impl Book {
         let times = known.map_or(0, |alike| alike.times).saturating_add(1);
         let alike = Some(Alike { likeness, times });
         let written = written.saturating_add(1);
-        self.row =
-            Some(DenialRow { fingerprint, payment, times: 1, written, codes, all, tripped, alike });
+        self.row = Some(DenialRow {
+            fingerprint,
+            payment,
+            times: 1,
+            written,
+            codes,
+            all,
+            tripped,
+            alike,
+            throttles,
+            call: denied.call.clone(),
+        });
     }
 
     /// Folds in denials that were only counted.
@@ -268,8 +338,10 @@ impl Book {
         payment: PaymentId,
         (times, others): (u64, u64),
         ends: Option<&Alike>,
+        call: Option<&IdempotencyKey>,
     ) {
         let Some(row) = self.row.as_mut().filter(|row| row.payment == payment) else { return };
+        row.call = call.cloned();
         row.times = row.times.saturating_add(times);
         row.all = row.all.map(|all| all.saturating_add(times));
         match (&mut row.alike, ends) {

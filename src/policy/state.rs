@@ -295,7 +295,7 @@ impl State {
         };
         if let Fact::Frozen { .. } | Fact::Revoked { .. } = &draft.fact {
             stand(book, &draft.fact, at);
-        } else if let Fact::MandateSet { mandate, moved } = &draft.fact {
+        } else if let Fact::MandateSet { mandate, moved, .. } = &draft.fact {
             // What a cap counts from is the entry that is still to come.
             book.mandate = (**mandate).clone();
             book.moved = moved.or(book.moved);
@@ -340,10 +340,12 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
 fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
     match fact {
         Fact::Denied(denied) => return book.deny(denied),
-        Fact::DeniedAgain { payment, times, others, alike } => {
-            return book.deny_again(*payment, (*times, *others), alike.as_ref());
+        Fact::DeniedAgain { payment, times, others, alike, call } => {
+            return book.deny_again(*payment, (*times, *others), alike.as_ref(), call.as_ref());
         }
-        Fact::Tripped { stop, until } => return book.trip(*stop, *until),
+        Fact::Tripped { stop, until, service, amount } => {
+            return book.trip(*stop, *until, service.as_ref().zip(*amount));
+        }
         Fact::Held(hold) => {
             book.hold(hold.amount, &Counted::from(hold), at);
             book.pace(hold, at);
@@ -357,7 +359,13 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         Fact::Refunded { payment, amount, windows, run, .. } => {
             book.refund(*amount, &Counted { payment: *payment, windows, run: run.as_ref() });
         }
-        Fact::MandateSet { mandate, moved } => book.set_mandate(mandate, *moved, position),
+        Fact::MandateSet { mandate, moved, tightens } => {
+            book.set_mandate(mandate, *moved, position);
+            // Whoever may not loosen it must not end a loop by tightening it.
+            if *tightens && !planted::is(Bug::TightenedForgets) {
+                return;
+            }
+        }
         Fact::Unfrozen { .. } => {
             // The operator has looked: what was too much is not so at once again.
             book.bursts.clear();

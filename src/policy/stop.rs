@@ -11,13 +11,16 @@ use super::{
     denial::{Denial, Refusal},
     entry::{By, Draft, Fact, Hold},
     money::Usd,
-    names::Reason,
+    names::{Reason, ServiceId},
     pace::{Rate, plain, shorthand},
     planted::{self, Bug},
 };
 
-/// How long an agent that is refused again and again is made to wait.
-const THROTTLED_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// How long an agent that is refused again and again is made to wait, in seconds; each time in one
+/// row twice as long as before.
+const THROTTLED_FOR: i64 = 60;
+/// How long at the most.
+const THROTTLED_AT_MOST: i64 = 3_600;
 
 /// What a stop does. The order is the strictness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +68,17 @@ pub struct Burst {
 }
 
 shorthand!(Burst, "a rate of equal payments and flag, throttle or freeze, such as 5/min:freeze");
+
+impl Burst {
+    /// Whether `rate` lets through so few payments that there is never one too many.
+    pub(super) fn is_beyond(self, rate: Rate) -> bool {
+        let (own, other) = (u64::from(self.rate.span.seconds()), u64::from(rate.span.seconds()));
+        // What it looks at is up to a fiftieth longer than it says, where the two differ.
+        let (looked_at, bounded) = (own.saturating_mul(51), other.saturating_mul(50));
+        let times = if own == other { 1 } else { looked_at.div_ceil(bounded.max(1)) };
+        u64::from(rate.count).saturating_mul(times) <= u64::from(self.rate.count)
+    }
+}
 
 impl fmt::Display for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,20 +202,24 @@ pub(super) fn velocity(book: &Book, payment: &Payment, now: Timestamp, denials: 
     }
 }
 
-/// What tells the operator of a payment that is one too many, if it is the first that is.
+/// What tells the operator of a payment that is one too many, if it is the first that is: until
+/// there is none like it for as long as the burst looks back, the others are not told again.
 pub fn flag(book: &Book, hold: &Hold, now: Timestamp) -> Option<Draft> {
     let burst = book.mandate.burst.filter(|burst| burst.action == Action::Flag)?;
-    let (count, _) = book.burst(burst.rate, (&hold.service, hold.amount), now)?;
-    let fact = Fact::Tripped { stop: Stop::IdenticalBurst, until: None };
-    let first = count == burst.rate.count;
-    first.then(|| Draft { agent: Some(book.handle.clone()), by: By::Engine, fact })
+    let equal = (&hold.service, hold.amount);
+    book.burst(burst.rate, equal, now).filter(|_| !book.is_flagged(equal))?;
+    let (service, amount) = (Some(hold.service.clone()), Some(hold.amount));
+    let fact = Fact::Tripped { stop: Stop::IdenticalBurst, until: None, service, amount };
+    Some(Draft { agent: Some(book.handle.clone()), by: By::Engine, fact })
 }
 
-/// What one more denial sets off, the `nth` of its row; a denial that freezes is added to it.
+/// What one more denial sets off, the `nth` of its row; a denial that freezes is added to it. Who
+/// may not pay anyway sets nothing off.
 pub(super) fn trip(book: &Book, refusal: &mut Refusal, nth: u64, now: Timestamp) -> Option<Fact> {
-    let active = book.standing == Standing::Active;
-    let frozen = refusal.denials.iter().find_map(Denial::frozen_for);
-    if let Some(reason) = frozen.filter(|_| active) {
+    if book.standing != Standing::Active {
+        return None;
+    }
+    if let Some(reason) = refusal.denials.iter().find_map(Denial::frozen_for) {
         let rate = book.mandate.burst.map(|burst| burst.rate);
         let words = rate.map(|Rate { count, span }| {
             format!("more than {count} equal payments in {}", span.any())
@@ -210,7 +228,7 @@ pub(super) fn trip(book: &Book, refusal: &mut Refusal, nth: u64, now: Timestamp)
         return Some(Fact::Frozen { reason, note: words.and_then(|words| words.parse().ok()) });
     }
     let Streak { count, action } = book.mandate.denials?;
-    let told = book.row.as_ref().map_or(0, |row| row.tripped);
+    let (told, throttles) = book.row.as_ref().map_or((0, 0), |row| (row.tripped, row.throttles));
     let late = u64::from(planted::is(Bug::StreakIsLate));
     if nth.saturating_sub(told) < u64::from(count).saturating_add(late) {
         return None;
@@ -218,14 +236,14 @@ pub(super) fn trip(book: &Book, refusal: &mut Refusal, nth: u64, now: Timestamp)
     let stop = Stop::DenialStreak;
     let waits = book.throttled.is_some_and(|until| now < until);
     let waits = waits && !planted::is(Bug::ThrottleGrows);
+    let tripped = |until| Fact::Tripped { stop, until, service: None, amount: None };
     match action {
-        Action::Flag => (told == 0).then_some(Fact::Tripped { stop, until: None }),
+        Action::Flag => (told == 0).then(|| tripped(None)),
         Action::Throttle if waits => None,
         Action::Throttle => {
-            let until = now.checked_add(THROTTLED_FOR).unwrap_or(Timestamp::MAX);
-            Some(Fact::Tripped { stop, until: Some(until) })
+            let until = now.checked_add(throttle(throttles)).unwrap_or(Timestamp::MAX);
+            Some(tripped(Some(until)))
         }
-        Action::Freeze if !active => None,
         Action::Freeze => {
             refusal.denials.insert(0, stop.frozen());
             let note = format!("{count} denials in a row").parse().ok();
@@ -234,11 +252,28 @@ pub(super) fn trip(book: &Book, refusal: &mut Refusal, nth: u64, now: Timestamp)
     }
 }
 
+/// How long an agent waits that had to wait so often in this row.
+fn throttle(before: u64) -> SignedDuration {
+    let before = if planted::is(Bug::ThrottleStays) { 0 } else { before };
+    let doubled = u32::try_from(before).map_or(i64::MAX, |before| 2_i64.saturating_pow(before));
+    SignedDuration::from_secs(THROTTLED_FOR.saturating_mul(doubled).min(THROTTLED_AT_MOST))
+}
+
 impl Book {
-    /// Folds in that a stop took hold.
-    pub(super) fn trip(&mut self, stop: Stop, until: Option<Timestamp>) {
-        if let Some(row) = self.row.as_mut().filter(|_| stop == Stop::DenialStreak) {
-            row.tripped = row.all.unwrap_or_default();
+    /// Folds in that a stop took hold; of a burst of `equal` payments, or of the denials in a row.
+    pub(super) fn trip(
+        &mut self,
+        stop: Stop,
+        until: Option<Timestamp>,
+        equal: Option<(&ServiceId, Usd)>,
+    ) {
+        match (stop, equal, &mut self.row) {
+            (Stop::DenialStreak, _, Some(row)) => {
+                row.tripped = row.all.unwrap_or_default();
+                row.throttles = row.throttles.saturating_add(u64::from(until.is_some()));
+            }
+            (Stop::IdenticalBurst, Some(equal), _) => self.set_flagged(equal),
+            (Stop::DenialStreak, _, None) | (Stop::IdenticalBurst, None, _) => {}
         }
         self.throttled = until.or(self.throttled);
     }

@@ -77,6 +77,8 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How often the clock is watched while there is nothing to do.
 const WATCHED_EVERY: Duration = Duration::from_secs(10);
+/// How often counted denials are written down and the desk is brought up to date.
+const TICKS_EVERY: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -87,6 +89,8 @@ pub struct Options {
     pub clock: Clock,
     /// How often the clock is watched while there is nothing to do.
     pub watched_every: Duration,
+    /// How often counted denials are written down and the desk is brought up to date.
+    pub ticks_every: Duration,
     /// The directory of the desk; without one the whole journal is replayed at every start.
     pub desk: Option<PathBuf>,
     /// Where the head anchor is; without one an older copy of the journal is taken for the latest.
@@ -106,6 +110,7 @@ impl Options {
             segment_bytes: SEGMENT_BYTES,
             clock,
             watched_every: WATCHED_EVERY,
+            ticks_every: TICKS_EVERY,
             desk: None,
             anchor: None,
             low_water: LOW_WATER,

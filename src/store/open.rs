@@ -87,6 +87,7 @@ pub(crate) fn open(journal: Arc<dyn Disk>, options: Options) -> Result<Ready, St
         rest: Arc::default(),
         watch: ClockWatch::new(&options.clock),
         watched_every: options.watched_every,
+        ticks_every: options.ticks_every,
         clock: options.clock,
         salt: salt()?,
         desk,

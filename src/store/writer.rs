@@ -29,15 +29,18 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
-    policy::{book::Link, entry::Draft, names::PaymentId, state::State},
+    policy::{
+        book::Link,
+        entry::{Draft, Fact},
+        names::PaymentId,
+        state::State,
+    },
 };
 
 /// The most jobs that share a sync.
 const BATCH: usize = 1024;
 /// The most bytes that are written at once, but for the last record.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How often counted denials are written down and the desk is brought up to date.
-const TICK: Duration = Duration::from_secs(1);
 /// The most drafts of a tick that go into one record.
 pub(super) const TICK_DRAFTS: usize = 256;
 
@@ -52,6 +55,8 @@ pub(crate) struct Writer {
     pub(crate) watch: ClockWatch,
     /// How often the clock is watched while there is nothing to do.
     pub(crate) watched_every: Duration,
+    /// How often counted denials are written down and the desk is brought up to date.
+    pub(crate) ticks_every: Duration,
     /// Keeps ids given before and after a power cut apart.
     pub(crate) salt: u16,
     pub(crate) desk: Option<DeskThread>,
@@ -80,7 +85,7 @@ impl Writer {
         let mut ticked = clock::instant();
         self.settle_up();
         loop {
-            let due = self.tick_is_due.then(|| TICK.saturating_sub(since(ticked)));
+            let due = self.tick_is_due.then(|| self.ticks_every.saturating_sub(since(ticked)));
             if !self.wait(queue, &mut jobs, due.unwrap_or(self.watched_every)) {
                 break;
             }
@@ -89,7 +94,7 @@ impl Writer {
                 self.step(job);
             }
             self.flush();
-            if self.tick_is_due && since(ticked) >= TICK {
+            if self.tick_is_due && since(ticked) >= self.ticks_every {
                 self.tick();
                 ticked = clock::instant();
             }
@@ -230,18 +235,23 @@ impl Writer {
                 self.tick_is_due = true;
                 self.after_write.push(reply);
             }
-            Step::Commit { drafts, durable, answer } => match self.record_all(drafts, now) {
-                Ok(()) => {
-                    let reply = answer(Ok(&self.state));
-                    let waits = match (purpose, durable) {
-                        (Purpose::Lower, _) => &mut self.after_anchor,
-                        (Purpose::Spend | Purpose::Record, true) => &mut self.after_sync,
-                        (Purpose::Spend | Purpose::Record, false) => &mut self.after_write,
-                    };
-                    waits.push(reply);
+            Step::Commit { drafts, durable, answer } => {
+                // An agent that a stop freezes is frozen as by the operator's own hand.
+                let freezes = drafts.iter().any(|draft| matches!(draft.fact, Fact::Frozen { .. }));
+                let lowers = purpose == Purpose::Lower || freezes;
+                match self.record_all(drafts, now) {
+                    Ok(()) => {
+                        let reply = answer(Ok(&self.state));
+                        let waits = match (lowers, durable) {
+                            (true, _) => &mut self.after_anchor,
+                            (false, true) => &mut self.after_sync,
+                            (false, false) => &mut self.after_write,
+                        };
+                        waits.push(reply);
+                    }
+                    Err(error) => self.after_write.push(answer(Err(error))),
                 }
-                Err(error) => self.after_write.push(answer(Err(error))),
-            },
+            }
         }
     }
 
@@ -380,6 +390,7 @@ impl Writer {
         if self.poison.is_none() {
             self.space.refill();
             self.tick_is_due |= self.space.lacks_ballast() || !self.owed.is_empty();
+            self.tick_is_due |= self.state.counts_repeats();
         }
     }
 

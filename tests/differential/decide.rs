@@ -121,11 +121,20 @@ pub(crate) fn decide(
     let deny = |refusal: Refusal| {
         let asked = Some(refusal.asked).filter(|asked| !asked.is_zero()).or(amount);
         let service = Some(service.clone());
-        let denied = Denied { payment: id, service, asked, refusal, run: run.clone(), via: None };
+        let denied = Denied {
+            payment: id,
+            service,
+            asked,
+            refusal,
+            run: run.clone(),
+            via: None,
+            call: None,
+        };
         match tell(state, book, came.who(), denied, now) {
             row::Told::Written(denied, drafts) => {
                 (Does::Write(drafts), Told::no(&denied.refusal, now))
             }
+            row::Told::Again(denied) => (Does::Write(Vec::new()), Told::no(&denied.refusal, now)),
             row::Told::Counted(denied, repeat) => {
                 (Does::Count(agent.clone(), repeat), Told::no(&denied.refusal, now))
             }

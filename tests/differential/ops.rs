@@ -64,6 +64,11 @@ pub(crate) enum Op {
         agent: u8,
         terms: Terms,
     },
+    /// The agent's terms, but for one thing that is less.
+    Tighten {
+        agent: u8,
+        what: u8,
+    },
     Service {
         id: u8,
         price: Option<i128>,
@@ -101,6 +106,22 @@ impl Op {
         }
         begun
     }
+}
+
+/// `terms` that begin `now`, but for one thing that is less.
+pub(crate) fn tighter(mut terms: Terms, what: u8, now: i64) -> Terms {
+    match what {
+        0 => terms.limit = Some(terms.limit.map_or(100 * CENT, |limit| (limit - CENT).max(1))),
+        1 => terms.caps.iter_mut().for_each(|(_, cap)| *cap = (*cap - 1).max(1)),
+        2 => {
+            let (most, done) = terms.denials.unwrap_or((9, Measure::Flag));
+            terms.denials = Some(((most - 1).max(2), done));
+        }
+        3 => terms.rates.iter_mut().for_each(|(most, _)| *most = (*most - 1).max(1)),
+        _ => terms.local = false,
+    }
+    terms.expires = terms.expires.map(|at| at - now);
+    terms
 }
 
 /// How somebody comes who asks.
@@ -286,7 +307,8 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
             let agent = dice.byte(AGENTS);
             Op::Open { agent, terms: terms(dice, agent, zone) }
         }
-        808..832 => Op::Mandate { agent, terms: terms(dice, agent, zone) },
+        808..824 => Op::Mandate { agent, terms: terms(dice, agent, zone) },
+        824..832 => Op::Tighten { agent, what: dice.byte(5) },
         832..852 => {
             let id = dice.byte(SERVICES);
             service(dice, id)

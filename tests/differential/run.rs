@@ -1,5 +1,7 @@
 //! One history, lived through twice: by policy and by the reference.
 
+mod rows;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -14,7 +16,7 @@ use pettycash::policy::{
 
 use super::{
     decide::{Told, acted, decide, is, same, settled},
-    ops::{Amount, By, Clock, How, Op, WHALE},
+    ops::{Amount, By, Clock, How, Op, WHALE, tighter},
     subject::Subject,
     words::{self, No, View, handle, usd},
 };
@@ -107,10 +109,7 @@ impl Pair {
                 }
                 return Ok(());
             }
-            Op::Insist { agent, times } => match self.insist(*agent, *times)? {
-                Some(asked) => asked,
-                None => return Ok(()),
-            },
+            Op::Insist { agent, times } => self.insist(*agent, *times)?,
             Op::Recover => {
                 self.recover();
                 return self.compare_all();
@@ -119,13 +118,14 @@ impl Pair {
                 if self.subject.reopen(*cut) {
                     self.count(if cut.is_some() { "op power cut" } else { "op reopen" });
                     self.model.recover();
-                    self.look_at_the_rows();
+                    self.look_at_the_rows(cut.is_some())?;
                     self.look_at_the_time(true)?;
                 }
                 return self.compare_all();
             }
             Op::Open { .. }
             | Op::Mandate { .. }
+            | Op::Tighten { .. }
             | Op::TopUp { .. }
             | Op::Freeze { .. }
             | Op::Unfreeze { .. }
@@ -157,12 +157,14 @@ impl Pair {
     }
 
     /// Asks what an agent asked last, so many times; says who asked, and for which run.
-    fn insist(&mut self, agent: u8, times: u8) -> Result<Option<(u8, Option<u8>)>, String> {
-        let Some((came, asked, hold)) = self.asked.get(&agent).cloned() else { return Ok(None) };
+    fn insist(&mut self, agent: u8, times: u8) -> Result<(u8, Option<u8>), String> {
+        let Some((came, asked, hold)) = self.asked.get(&agent).cloned() else {
+            return Ok((agent, None));
+        };
         for _ in 0..times {
             self.ask((agent, came), &asked, hold)?;
         }
-        Ok(Some((agent, asked.run)))
+        Ok((agent, asked.run))
     }
 
     /// How somebody comes: where there is no such token, as the operator.
@@ -295,7 +297,14 @@ impl Pair {
 
     /// An act of the operator's; says whose book is to be compared, if it is only one.
     fn operate(&mut self, op: &Op) -> Result<Option<u8>, String> {
-        let op = &op.begun(self.model.now());
+        let op = &match op {
+            Op::Tighten { agent, what } => {
+                let Some(book) = self.model.agents.get(agent) else { return Ok(None) };
+                let terms = tighter(book.terms.clone(), *what, self.model.now());
+                Op::Mandate { agent: *agent, terms }.begun(self.model.now())
+            }
+            other => other.begun(self.model.now()),
+        };
         let (word, agent, expected) = match op {
             Op::Open { agent, terms } => ("open", Some(*agent), self.model.open(*agent, terms)),
             Op::Mandate { agent, terms } => {
@@ -428,19 +437,6 @@ impl Pair {
         }
         self.model.latest = latest;
         Ok(())
-    }
-
-    /// A power cut may take the newest denials, which were never synced.
-    fn look_at_the_rows(&mut self) {
-        for (agent, book) in &mut self.model.agents {
-            let handle = handle(*agent);
-            let all = self.subject.read(move |state, _| {
-                let row = state.book(&handle).and_then(|book| book.row.as_ref());
-                row.and_then(|row| row.all).unwrap_or_default()
-            });
-            book.row.truncate(usize::try_from(all).unwrap());
-            book.tripped = book.tripped.min(book.row.len());
-        }
     }
 
     fn compare_all(&mut self) -> Result<(), String> {

@@ -1,9 +1,16 @@
 //! What a mandate says of how often an agent pays, and how often it is refused.
 
 use jiff::SignedDuration;
+use pettycash::{
+    clock::Clock,
+    engine::{Call, Engine},
+    policy::came::Came,
+    rails::Rails,
+    store::{Options, Store},
+};
 use serde_json::{Value, json};
 
-use crate::support::house::House;
+use crate::support::{house::House, sim_disk::SimDisk};
 
 async fn eager(house: &House, stops: Value) {
     let mut new = json!({"handle": "eager", "funding": "allowance",
@@ -132,4 +139,57 @@ async fn what_is_kept_of_paces_is_bounded() {
     let book = &books[0];
     assert!(book.paces.values().all(|pace| pace.buckets.len() <= 51));
     assert!(book.bursts.len() <= 64, "{}", book.bursts.len());
+}
+
+/// One equal payment too many on a simulated disk; says whether the agent was told that it is
+/// frozen.
+async fn burst(disk: &SimDisk, anchors: &SimDisk) -> bool {
+    let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
+    let options = Options { anchor: Some(anchors.port()), ..Options::bare(clock.clone()) };
+    let Ok(store) = Store::open(disk.port(), options) else { return false };
+    let Ok(engine) = Engine::open(store, Rails::default(), clock).await else { return false };
+    let service = json!({"id": "search", "payee": "Acme", "price_usd": "0.02"});
+    let eager = json!({"handle": "eager", "funding": "allowance", "burst": "2/min:freeze",
+        "caps": [{"period": "day", "cap_usd": "5.00"}]});
+    let made = engine.add_service(serde_json::from_value(service).unwrap()).await.is_ok()
+        && engine.create_agent(serde_json::from_value(eager).unwrap()).await.is_ok();
+    let mut told = false;
+    for _ in 0..if made { 3 } else { 0 } {
+        let agent = "eager".parse().unwrap();
+        let (arguments, came) = (search(), Came::Local);
+        let call = Call { agent, run: None, call_id: None, arguments, came, via: None };
+        let answer = engine.call("pay_for_api_call", call).await.expect("a tool");
+        told |= answer["code"] == "agent_frozen";
+    }
+    engine.close().await;
+    told
+}
+
+#[tokio::test]
+async fn a_freeze_by_a_burst_that_was_told_survives_every_power_cut() {
+    let (whole, beside) = (SimDisk::default(), SimDisk::default());
+    assert!(burst(&whole, &beside.powered_by(&whole)).await);
+    let mut held = 0;
+    for cut in 1..=whole.boundaries() {
+        let disk = SimDisk::default();
+        let anchors = SimDisk::default().powered_by(&disk);
+        disk.power_off_at(cut);
+        if !burst(&disk, &anchors).await {
+            continue;
+        }
+        for which in 0..4 {
+            let keep = |piece: usize| which == 1 || which > 1 && piece % 2 == which % 2;
+            let (found, anchors) = (disk.after_power_cut(keep), anchors.after_power_cut(keep));
+            let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
+            let options = Options { anchor: Some(anchors.port()), ..Options::bare(clock) };
+            let store = Store::open(found.port(), options).unwrap();
+            assert!(!store.opened().adopted, "cut {cut}");
+            let eager = "eager".parse().unwrap();
+            let frozen = store.read(move |state, _| state.book(&eager).unwrap().is_frozen()).await;
+            assert!(frozen.unwrap(), "cut {cut}, survivors {which}");
+            store.close().await;
+            held += 1;
+        }
+    }
+    assert!(held > 0, "no cut came after the freeze was told");
 }

@@ -8,6 +8,7 @@ mod calendar;
 mod came;
 mod operator;
 mod stops;
+mod tightening;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +121,10 @@ pub(crate) struct Agent {
     pub(crate) tripped: usize,
     /// Until when it must wait for that.
     pub(crate) throttled: Option<i64>,
+    /// How often it had to in this row.
+    throttles: u32,
+    /// Which equal payments the operator was told of.
+    flagged: BTreeSet<(u8, i128)>,
     /// How many payments there were when each rate, by its seconds, was set.
     paced: BTreeMap<i64, usize>,
     /// The same for bursts.

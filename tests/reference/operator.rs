@@ -1,6 +1,8 @@
 //! The second opinion on settling, and on the operator's acts. An error is told in a word.
 
-use super::{Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms, Token};
+use super::{
+    Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms, Token, tightening::loosens,
+};
 
 /// Whether something changed, or why it may not.
 pub(crate) type Done = Result<bool, &'static str>;
@@ -76,6 +78,8 @@ impl Model {
             row: Vec::new(),
             tripped: 0,
             throttled: None,
+            throttles: 0,
+            flagged: std::collections::BTreeSet::new(),
             paced: std::collections::BTreeMap::new(),
             burst_since: self.payments.len(),
         };
@@ -125,12 +129,15 @@ impl Model {
             })
         });
         let burst = old.burst.map(|(_, long, _)| long);
+        let more = loosens(old, terms);
         let book = self.agents.get_mut(&agent).unwrap();
         book.kept = kept.or(book.kept);
         book.terms = terms.clone();
         self.count_anew(agent);
         self.pace_anew(agent, burst);
-        self.other_than_refused(agent);
+        if more {
+            self.other_than_refused(agent);
+        }
         Ok(self.done())
     }
 
@@ -168,6 +175,7 @@ impl Model {
         book.standing = standing;
         if standing == Standing::Active {
             book.burst_since = payments;
+            book.flagged.clear();
         }
         self.other_than_refused(agent);
         Ok(self.done())

@@ -27,6 +27,8 @@ pub(crate) struct Refused {
     cost: Option<i128>,
     run: Option<u8>,
     why: Vec<(&'static str, Option<Kind>, Vec<i128>)>,
+    /// The payment that its key stands for.
+    stands: Option<usize>,
 }
 
 /// How many millionths of a second a fiftieth of so many seconds is.
@@ -99,24 +101,36 @@ impl Model {
         full
     }
 
-    /// How many equal payments there are above what is right, one more included.
-    fn burst(&self, agent: u8, service: u8, cost: i128, done: Measure) -> Option<i64> {
+    /// Whether one more equal payment is one too many.
+    fn burst(&self, agent: u8, service: u8, cost: i128, done: Measure) -> bool {
         let book = &self.agents[&agent];
-        let (most, long, _) = book.terms.burst.filter(|(.., named)| *named == done)?;
+        let Some((most, long, _)) = book.terms.burst.filter(|(.., named)| *named == done) else {
+            return false;
+        };
         let equal = Some((service, cost));
-        let recent = count(&self.recent(agent, long, book.burst_since, equal));
-        (recent >= most).then(|| recent - most + 1)
+        count(&self.recent(agent, long, book.burst_since, equal)) >= most
     }
 
     /// Freezes whoever makes one equal payment too many.
     pub(super) fn freezes_burst(&self, agent: u8, service: u8, cost: i128) -> bool {
-        self.burst(agent, service, cost, Measure::Freeze).is_some()
+        self.burst(agent, service, cost, Measure::Freeze)
     }
 
     /// Tells the operator of the first equal payment too many.
     pub(super) fn flag_burst(&mut self, agent: u8, asked: &Asked, cost: i128) {
-        let first = self.burst(agent, asked.service, cost, Measure::Flag) == Some(1);
-        self.flags += usize::from(first);
+        let equal = (asked.service, cost);
+        let book = &self.agents[&agent];
+        let recent = book
+            .terms
+            .burst
+            .map(|(_, long, _)| self.recent(agent, long, book.burst_since, Some(equal)).len());
+        let too_many = self.burst(agent, asked.service, cost, Measure::Flag);
+        let flagged = &mut self.agents.get_mut(&agent).unwrap().flagged;
+        // Without any for so long they are forgotten.
+        if recent.is_none_or(|recent| recent == 0) {
+            flagged.remove(&equal);
+        }
+        self.flags += usize::from(too_many && flagged.insert(equal));
     }
 
     /// Rates and bursts count from the moment they are set.
@@ -130,6 +144,7 @@ impl Model {
         }
         if book.terms.burst.map(|(_, long, _)| long) != burst_before {
             book.burst_since = payments;
+            book.flagged.clear();
         }
         if book.terms.denials.is_none() {
             book.throttled = None;
@@ -141,6 +156,7 @@ impl Model {
         if let Some(book) = self.agents.get_mut(&agent) {
             book.row.clear();
             book.tripped = 0;
+            book.throttles = 0;
         }
     }
 
@@ -165,17 +181,20 @@ impl Model {
             _ => Vec::new(),
         };
         let why = breaches.iter().map(|breach| (breach.code, breach.kind, own(breach))).collect();
-        let refused = Refused { service: asked.service, cost, run: asked.run, why };
+        let by_key = breaches[0].code == "idempotency_key_reused";
+        let stands = asked.key.filter(|_| by_key).and_then(|key| self.bound(agent, key));
+        let refused = Refused { service: asked.service, cost, run: asked.run, why, stands };
         let now = self.now();
         let book = self.agents.get_mut(&agent).unwrap();
         book.row.push(refused.clone());
         let third = book.row.iter().rev().take(3).filter(|other| **other == refused).count() == 3;
         let kept = breaches[0].code == "rate_limited" || advice == "stop";
-        let burst = book.standing == Standing::Active && breaches[0].code == "agent_frozen";
+        let active = book.standing == Standing::Active;
+        let burst = active && breaches[0].code == "agent_frozen";
         let streak = book
             .terms
             .denials
-            .filter(|(most, _)| !burst && count(&book.row[book.tripped..]) >= *most);
+            .filter(|(most, _)| active && !burst && count(&book.row[book.tripped..]) >= *most);
         let mut freezes = burst;
         match streak {
             Some((_, Measure::Flag)) if book.tripped == 0 => {
@@ -184,9 +203,10 @@ impl Model {
             }
             Some((_, Measure::Throttle)) if book.throttled.is_none_or(|until| now >= until) => {
                 book.tripped = book.row.len();
-                book.throttled = Some(now + 60);
+                book.throttled = Some(now + (60 << book.throttles.min(9)).min(3_600));
+                book.throttles += 1;
             }
-            Some((_, Measure::Freeze)) if book.standing == Standing::Active => {
+            Some((_, Measure::Freeze)) => {
                 freezes = true;
                 breaches.insert(0, plain("agent_frozen"));
                 if advice != "stop" {
@@ -198,7 +218,7 @@ impl Model {
         }
         if third && !kept {
             breaches.insert(0, plain("loop_detected"));
-            (advice, affordable, resets) = ("stop", None, None);
+            advice = "stop";
         }
         if freezes {
             self.agents.get_mut(&agent).unwrap().standing = Standing::Frozen;

@@ -143,6 +143,28 @@ fn what_was_lowered_is_anchored_before_the_answer_and_the_rest_within_a_second()
 }
 
 #[test]
+fn an_agent_that_a_stop_freezes_is_anchored_before_the_answer_too() {
+    let (disk, anchors) = (SimDisk::default(), SimDisk::default());
+    block_on(async {
+        let store = Store::open(disk.port(), anchored(&anchors)).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        let reason = "identical-burst".parse().unwrap();
+        let frozen = Draft {
+            agent: Some(handle("scout")),
+            by: By::Engine,
+            fact: Fact::Frozen { reason, note: None },
+        };
+        for purpose in [Purpose::Spend, Purpose::Record] {
+            commit(&store, vec![credit("scout", 1)]).await.unwrap();
+            let behind = named(&anchors);
+            commit_for(&store, purpose, vec![frozen.clone()]).await.unwrap();
+            assert!(named(&anchors) >= behind + 2, "{purpose:?}");
+        }
+        store.close().await;
+    });
+}
+
+#[test]
 fn a_lowering_is_answered_only_once_the_anchor_names_it() {
     // The disk of the anchor fails: the answer comes, for the record is synced, and it is told.
     let (disk, anchors) = (SimDisk::default(), SimDisk::default());

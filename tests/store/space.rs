@@ -196,7 +196,7 @@ fn narrowed(agent: &str, services: usize) -> Draft {
     let Fact::Opened { mut mandate } = fact else { panic!("{fact:?}") };
     let long = "s".repeat(60);
     mandate.deny = (0..services).map(|n| format!("{long}{n}").parse().unwrap()).collect();
-    Draft { agent, by, fact: Fact::MandateSet { mandate, moved: None } }
+    Draft { agent, by, fact: Fact::MandateSet { mandate, moved: None, tightens: false } }
 }
 
 #[test]

@@ -324,6 +324,41 @@ fn a_denial_waits_for_no_sync_and_a_durable_answer_does() {
     });
 }
 
+/// Denies `scout` once more, which is only counted.
+async fn deny_again(store: &Store) {
+    let again = |_: &State, _, _| Decision::Repeat {
+        agent: handle("scout"),
+        repeat: Repeat { how: Repeated::Same, likeness: "the same".to_owned(), call: None },
+        answer: (),
+    };
+    store.commit(Purpose::Record, again).await.unwrap();
+}
+
+#[test]
+fn the_last_of_a_long_row_is_written_though_nothing_follows() {
+    let disk = SimDisk::default();
+    block_on(async {
+        let ticks_every = Duration::from_millis(2);
+        let options = Options { ticks_every, ..options(SEGMENT_BYTES) };
+        let store = Store::open(disk.port(), options).unwrap();
+        commit(&store, vec![opened("scout")]).await.unwrap();
+        deny(&store, "scout").await.unwrap();
+        for many in [100, 1] {
+            for _ in 0..many {
+                deny_again(&store).await;
+            }
+            let until = tokio::time::Instant::now() + Duration::from_secs(20);
+            while store.read(|state, _| state.counts_repeats()).await.unwrap() {
+                assert!(tokio::time::Instant::now() < until, "{many} are never written");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let all = state_of(&store).await.book(&handle("scout")).unwrap().row.clone().unwrap().all;
+        assert_eq!(all, Some(102));
+        store.close().await;
+    });
+}
+
 #[test]
 fn repeated_denials_are_counted_and_written_once() {
     let disk = SimDisk::default();
@@ -333,12 +368,7 @@ fn repeated_denials_are_counted_and_written_once() {
         deny(&store, "scout").await.unwrap();
         let boundaries = disk.boundaries();
         for _ in 0..1000 {
-            let again = |_: &State, _, _| Decision::Repeat {
-                agent: handle("scout"),
-                repeat: Repeat { how: Repeated::Same, likeness: "the same".to_owned() },
-                answer: (),
-            };
-            store.commit(Purpose::Record, again).await.unwrap();
+            deny_again(&store).await;
         }
         assert!(disk.boundaries() < boundaries + 10, "not one by one");
         store.close().await;

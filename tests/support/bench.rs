@@ -129,7 +129,15 @@ impl Bench {
                 let (asked, run) = (Some(payment.cost()), payment.run.clone());
                 Err(self.deny(
                     agent,
-                    Denied { payment: payment.id, service, asked, refusal, run, via: None },
+                    Denied {
+                        payment: payment.id,
+                        service,
+                        asked,
+                        refusal,
+                        run,
+                        via: None,
+                        call: None,
+                    },
                 ))
             }
         }
@@ -148,6 +156,7 @@ impl Bench {
                 self.write_counted();
                 denied.refusal
             }
+            Told::Again(denied) => denied.refusal,
         }
     }
 
@@ -167,8 +176,15 @@ impl Bench {
         let book = self.state.book(agent).expect("an agent");
         let Err(refusal) = authorize(book, payment, self.engine_now()) else { return Ok(()) };
         let service = Some(payment.service().clone());
-        let denied =
-            Denied { payment: payment.id, service, asked: None, refusal, run: None, via: None };
+        let denied = Denied {
+            payment: payment.id,
+            service,
+            asked: None,
+            refusal,
+            run: None,
+            via: None,
+            call: None,
+        };
         match tell(&self.state, book, By::Agent, denied, self.engine_now()) {
             Told::Written(denied, drafts) => {
                 self.write(drafts);
@@ -178,6 +194,7 @@ impl Bench {
                 self.count(agent, repeat);
                 Err(denied.refusal)
             }
+            Told::Again(denied) => Err(denied.refusal),
         }
     }
 

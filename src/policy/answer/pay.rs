@@ -152,7 +152,7 @@ impl PayAnswer {
         let nearest = refusal.denials.iter().find_map(Denial::nearest).unwrap_or_default();
         Self {
             max_affordable_usd: affordable,
-            resets_at: refusal.resets_at().filter(|_| refused.retry_after_s.is_some()),
+            resets_at: refusal.opens_at(),
             payment_id: payment,
             breached: refusal.denials.iter().filter_map(|denial| breach(denial, refusal)).collect(),
             nearest: nearest.iter().cloned().map(ServiceName).collect(),

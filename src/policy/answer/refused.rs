@@ -76,8 +76,8 @@ impl Refused {
     /// The denial that policy gave.
     pub fn by(refusal: &Refusal, now: Timestamp) -> Self {
         let advice = refusal.advice();
-        let waits = advice == Advice::Wait || advice == Advice::Shrink;
-        let resets_at = refusal.resets_at().filter(|_| waits);
+        // Whoever is told to stop is not told to come back.
+        let resets_at = refusal.opens_at().filter(|_| advice != Advice::Stop);
         let refused = Self {
             retry_after_s: resets_at.map(|at| seconds_until(at, now)),
             ..Self::plain(refusal.code(), &refusal.sentence(), advice)

@@ -171,6 +171,7 @@ impl<'a> Review<'a> {
             self.tell(Severity::Error, code, at, words);
         }
         self.limits(&agent);
+        self.burst(&agent);
         self.services(&agent);
         if mandate.expires_at.is_some_and(|at| at <= self.now) {
             let at = vec![agent.place("expires", None)];
@@ -195,6 +196,25 @@ impl<'a> Review<'a> {
                  {during}"
             );
             (message, format!("lower `per_call` to \"{}\", or raise the cap", most.decimal()))
+        });
+    }
+
+    /// A burst that no payments come to, for a rate stands before it.
+    fn burst(&mut self, agent: &Agent<'_>) {
+        let Some(burst) = agent.mandate.burst else { return };
+        let Some(rate) = agent.mandate.rates.iter().find(|rate| burst.is_beyond(**rate)) else {
+            return;
+        };
+        let index = agent.rates().find(|(_, one)| *one == rate).map(|(index, _)| index);
+        let at = vec![
+            agent.place("burst", Some("never reached".to_owned())),
+            agent.item("rates", index, "the rate"),
+        ];
+        self.tell(Severity::Warning, FaultCode::BurstUnreachable, at, |_| {
+            let (handle, most, any) = (agent.handle, rate.count, rate.span.any());
+            let told = format!("it makes at most {most} payments in {any}");
+            let message = format!("the burst of `{handle}` is never reached: {told}");
+            (message, "name fewer equal payments in `burst`, or take it out")
         });
     }
 
@@ -270,6 +290,7 @@ impl Agent<'_> {
             "deny" => terms.deny.is_some(),
             "expires" => terms.expires.is_some(),
             "rates" => terms.rates.is_some(),
+            "burst" => terms.burst.is_some(),
             _ => false,
         };
         let handle = self.handle;

@@ -442,4 +442,6 @@ codes! {
     TooManyServices,
     /// A bound or price of zero.
     Zero,
+    /// A burst that a rate never lets come about.
+    BurstUnreachable,
 }
