@@ -1,6 +1,7 @@
 //! Policy against a second opinion of it: random histories, lived through by both, compared after
 //! every operation.
 
+mod caps;
 mod decide;
 pub(crate) mod ops;
 mod run;
@@ -78,7 +79,23 @@ const COMING: [&str; 5] = [
     "by token turned away",
     "operator let in",
 ];
-const CAPS: [&str; 7] = ["hour", "day", "week", "month", "lifetime", "rolling", "run"];
+const CAPS: [&str; 15] = [
+    "hour",
+    "day",
+    "week",
+    "month",
+    "lifetime",
+    "rolling",
+    "run",
+    "amount on all",
+    "amount on service",
+    "amount on category",
+    "amount on payee",
+    "count on all",
+    "count on service",
+    "count on category",
+    "count on payee",
+];
 const ADVICE: [&str; 5] = ["fix_request", "shrink", "wait", "ask_operator", "stop"];
 
 /// Lives through the history of `seed`; at a difference tells the shortest that still shows one.

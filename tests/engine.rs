@@ -1,5 +1,6 @@
 //! The engine on real files.
 
+mod caps;
 mod coming;
 mod damage;
 mod operating;

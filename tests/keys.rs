@@ -57,6 +57,7 @@ impl Keys {
             binding,
             run: None,
             via: None,
+            category: None,
         }));
         payment
     }

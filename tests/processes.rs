@@ -1,5 +1,7 @@
 //! One process owns a home: who becomes it, who gives way, when it ends, and what its clients see.
 
+#[path = "processes/budgets.rs"]
+mod budgets;
 #[cfg(target_os = "linux")]
 #[path = "processes/failing.rs"]
 mod failing;

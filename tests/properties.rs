@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, tz};
 use pettycash::policy::{
+    authorize::{Payment, Wanted},
     entry::{Binding, By, Draft, Fact, VoidCause},
-    mandate::{Cap, Funding, LocalUse, Mandate, Service},
+    mandate::{Bound, Cap, Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, RailName},
     operate, settle,
@@ -68,14 +69,17 @@ fn mandate() -> impl Strategy<Value = Mandate> {
     let caps = proptest::sample::subsequence(Period::CALENDAR.to_vec(), 1..=4);
     let amounts = proptest::collection::vec(20_i64..400, 5);
     let limit = proptest::option::of(10_i64..50);
-    (caps, amounts, limit, any::<bool>(), proptest::sample::select(zones.to_vec())).prop_map(
-        |(periods, amounts, limit, prepaid, zone)| Mandate {
+    let some = ["3x/day", "9x/lifetime", "4x/5h", "0.30/day service=shop", "2x/hour category=odd"];
+    let some = proptest::sample::subsequence(some.to_vec(), 0..=4);
+    (caps, amounts, limit, any::<bool>(), proptest::sample::select(zones.to_vec()), some).prop_map(
+        |(periods, amounts, limit, prepaid, zone, some)| Mandate {
             funding: if prepaid { Funding::Prepaid } else { Funding::Allowance },
             per_call_limit: limit.map(cents),
             caps: periods
                 .into_iter()
                 .zip(amounts)
-                .map(|(period, amount)| Cap { period, amount: cents(amount) })
+                .map(|(period, amount)| Cap::of(period, cents(amount)))
+                .chain(some.into_iter().map(|text| text.parse().unwrap()))
                 .collect(),
             zone: zone.parse().unwrap(),
             allow: BTreeSet::new(),
@@ -97,6 +101,11 @@ fn scout() -> Handle {
     "scout".parse().unwrap()
 }
 
+fn payment_is_on(payment: &Payment, cap: &Cap) -> bool {
+    let Wanted::Known(service) = &payment.wanted else { return false };
+    cap.covers(service)
+}
+
 /// A history, checked at every step.
 struct History {
     bench: Bench,
@@ -114,7 +123,9 @@ impl History {
         let mut bench = Bench::at("2027-03-27T22:30:00Z");
         for (id, price) in [("shop", None), ("fixed", Some(cents(7)))] {
             let payee = "Acme".parse().unwrap();
-            let service = Service { id: id.parse().unwrap(), payee, price, rail: RailName::iou() };
+            let (id, rail) = (id.parse().unwrap(), RailName::iou());
+            let category = price.map(|_| "odd".parse().unwrap());
+            let service = Service { id, payee, price, rail, category };
             let act = operate::set_service(&bench.state, service, operate::Existing::Keep);
             bench.act(act).unwrap();
         }
@@ -205,11 +216,17 @@ impl History {
         assert!(!self.revoked, "a revoked agent paid");
         assert!(self.mandate.per_call_limit.is_none_or(|limit| asked <= limit));
         for cap in &self.mandate.caps {
-            let room = before.room(*cap, None, now);
-            let sum = room.used.plus(room.held).unwrap().plus(asked).unwrap();
-            assert!(sum <= cap.amount, "{sum} passes {cap}");
-            let room = after.room(*cap, None, now);
-            assert!(room.used.plus(room.held).unwrap() <= cap.amount, "the booking passes {cap}");
+            let counted = payment_is_on(&payment, cap);
+            let more = if counted { (asked, 1) } else { (Usd::ZERO, 0) };
+            for (book, (asked, one)) in [(&before, more), (after, (Usd::ZERO, 0))] {
+                let room = book.room(cap, None, now);
+                let sum = room.used.plus(room.held).unwrap().plus(asked).unwrap();
+                let within = match cap.bound {
+                    Bound::Amount(most) => sum <= most,
+                    Bound::Count(most) => room.paid + room.open + one <= u64::from(most),
+                };
+                assert!(within, "{room:?} passes {cap}");
+            }
         }
         assert!(before.funds().is_none_or(|funds| asked <= funds), "more than the balance");
         self.payments.push(payment.id);
@@ -394,7 +411,7 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
     let mandate = Mandate {
         funding: Funding::Allowance,
         per_call_limit: None,
-        caps: vec![Cap { period: Period::Day, amount: cents(100) }],
+        caps: vec![Cap::of(Period::Day, cents(100))],
         zone: Zone::utc(),
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
@@ -408,7 +425,7 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
     history.step(&Act::Pay(40));
     let book = history.bench.state.book(&scout()).unwrap();
     let earlier = history.bench.now.checked_sub(SignedDuration::from_hours(48)).unwrap();
-    let room = book.room(mandate.caps[0], None, earlier);
+    let room = book.room(&mandate.caps[0], None, earlier);
     assert_eq!(room.used, cents(40), "two days back there is a fresh window");
     assert_eq!(book.windows(earlier).day, book.windows(history.bench.now).day);
 }

@@ -13,7 +13,7 @@ use pettycash::policy::{
     change,
     denial::{Advice, BadField, Denial, Denied, Refusal},
     entry::{Draft, Fact, Hash, VoidCause},
-    mandate::{Cap, Funding, LocalUse, Mandate, Service},
+    mandate::{Bound, Cap, CapKey, Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, PaymentId, RailName, RunId, TokenId},
     operate::{self, Existing},
@@ -71,19 +71,19 @@ impl Story {
             ["at", time] => self.bench.now = time.parse().unwrap(),
             ["zone", zone] => self.mandate.zone = zone.parse().unwrap(),
             ["funding", funding] => self.mandate.funding = funding.parse().unwrap(),
-            ["cap", cap] => match cap.parse::<Cap>() {
+            ["cap", cap @ ..] => match cap.join(" ").parse::<Cap>() {
                 Ok(cap) => {
                     // Before the mandate is set, the same period twice is a mistake to be told.
                     if self.opened {
-                        self.mandate.caps.retain(|other| other.period != cap.period);
+                        self.mandate.caps.retain(|other| other.key() != cap.key());
                     }
                     self.mandate.caps.push(cap);
                 }
                 Err(error) => return Some(error),
             },
-            ["uncap", period] => {
-                let period = period.parse().unwrap();
-                self.mandate.caps.retain(|cap| cap.period != period);
+            ["uncap", key @ ..] => {
+                let key: CapKey = key.join(" ").parse().unwrap();
+                self.mandate.caps.retain(|cap| cap.key() != key);
             }
             ["local", "allowed"] => self.mandate.local = LocalUse::Allowed,
             ["local", "barred"] => self.mandate.local = LocalUse::Barred,
@@ -146,14 +146,23 @@ impl Story {
     }
 
     fn service(&mut self, id: &str, rest: &[&str]) -> Option<String> {
-        let (price, existing) = match rest {
+        let mut rest = rest.to_vec();
+        let mut take = |key: &str| {
+            let place = rest.iter().position(|word| word.starts_with(key))?;
+            rest.remove(place).strip_prefix(key).map(str::to_owned)
+        };
+        let (category, payee) = (take("category="), take("payee="));
+        let category = category.map(|name| name.parse().unwrap());
+        let (price, existing) = match rest.as_slice() {
             [] => (None, Existing::Keep),
+            ["replace"] => (None, Existing::Replace),
             [price] => (Some(price.parse().unwrap()), Existing::Keep),
             [price, "replace"] => (Some(price.parse().unwrap()), Existing::Replace),
             other => panic!("service {other:?}"),
         };
-        let payee = format!("The {id} company").parse().unwrap();
-        let service = Service { id: id.parse().unwrap(), payee, price, rail: RailName::iou() };
+        let payee = payee.unwrap_or_else(|| format!("The {id} company")).parse().unwrap();
+        let (id, rail) = (id.parse().unwrap(), RailName::iou());
+        let service = Service { id, payee, price, rail, category };
         let act = operate::set_service(&self.bench.state, service, existing);
         let done = self.done(act);
         (done != "ok").then_some(done)
@@ -306,7 +315,8 @@ impl Story {
 
     fn balance(&self) -> String {
         let book = self.bench.state.book(&self.agent).unwrap();
-        let available = book.available(self.run.as_ref(), self.bench.engine_now());
+        let spender = self.bench.state.spender(&self.agent).unwrap();
+        let available = spender.available(self.run.as_ref(), self.bench.engine_now());
         let balance = book.balance().map_or("none".to_owned(), |balance| balance.to_string());
         format!("balance {balance}, held {}, available {available}", book.held)
     }
@@ -322,9 +332,16 @@ impl Story {
         let book = self.bench.state.book(&self.agent).unwrap();
         let now = self.bench.engine_now();
         let caps = book.mandate.caps.iter().map(|cap| {
-            let room = book.room(*cap, self.run.as_ref(), now);
+            let room = book.room(cap, self.run.as_ref(), now);
             let until = room.resets_at.map_or("never".to_owned(), |at: Timestamp| at.to_string());
-            format!("{cap} used {} held {} until {until}", room.used, room.held)
+            match cap.bound {
+                Bound::Amount(_) => {
+                    format!("{cap} used {} held {} until {until}", room.used, room.held)
+                }
+                Bound::Count(_) => {
+                    format!("{cap} used {} held {} until {until}", room.paid, room.open)
+                }
+            }
         });
         caps.collect::<Vec<_>>().join("; ")
     }

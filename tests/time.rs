@@ -20,7 +20,7 @@ const PERIODS: [Period; 4] = [Period::Hour, Period::Day, Period::Week, Period::M
 fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
     let cap = |(period, nanos): &(Period, i64)| {
         let amount = Usd::try_from(*nanos).unwrap();
-        Cap { period: *period, amount }
+        Cap::of(*period, amount)
     };
     Mandate {
         funding: Funding::Allowance,
@@ -78,9 +78,9 @@ fn moves(before: &Book, after: &Book, at: Timestamp) {
     for (cap, old_cap) in after.mandate.caps.iter().zip(&before.mandate.caps) {
         let told = || format!("{} from {} to {} at {at}", cap.period, zones.0, zones.1);
         let id = |book: &Book, now| book.windows(now).id(cap.period).unwrap();
-        let end = |now| after.room(*cap, None, now).resets_at.unwrap();
+        let end = |now| after.room(cap, None, now).resets_at.unwrap();
         assert_eq!(id(after, at), id(before, at), "another window opened at once: {}", told());
-        let planned = before.room(*old_cap, None, at).resets_at.unwrap();
+        let planned = before.room(old_cap, None, at).resets_at.unwrap();
         let nearby = Window::containing(planned, cap.period, &after.mandate.zone);
         let half = nearby.end.unwrap().duration_since(nearby.start).as_secs() / 2 + 1;
         let moved = end(at).duration_since(planned).abs().as_secs();
@@ -111,6 +111,7 @@ fn no_span_of_so_many_hours_holds_more_than_its_cap() {
             id: "shop".parse().unwrap(),
             payee: "Acme".parse().unwrap(),
             price: None,
+            category: None,
             rail: RailName::iou(),
         };
         let act = operate::set_service(&bench.state, service, operate::Existing::Keep);

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use pettycash::{
     cli::{Expiry, expiry, idle_exit},
     policy::{
-        mandate::{Cap, Funding},
+        mandate::{Bound, Cap, CapKey, Funding},
         money::Usd,
         names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
         terms::NewAgent,
@@ -35,9 +35,14 @@ fn is_kept<T: FromStr<Err: Debug> + Display>(text: &str) {
 
 fn cap(text: &str) {
     let Some(cap) = is_read_back::<Cap>(text) else { return };
-    let (amount, period) = text.split_once('/').expect("AMOUNT/PERIOD");
-    assert_eq!(amount.parse::<Usd>(), Ok(cap.amount));
-    assert_eq!(period.parse(), Ok(cap.period));
+    is_read_back::<CapKey>(&cap.key().to_string()).expect("what tells it apart");
+    let (most, rest) = text.split_once('/').expect("AMOUNT/PERIOD");
+    match cap.bound {
+        Bound::Amount(amount) => assert_eq!(most.parse::<Usd>(), Ok(amount)),
+        Bound::Count(count) => assert_eq!(most, format!("{count}x")),
+    }
+    assert_eq!(rest.split(' ').next().expect("a period").parse(), Ok(cap.period));
+    assert_eq!(rest.contains(' '), !cap.on.is_all());
 }
 
 fn ends(text: &str) {

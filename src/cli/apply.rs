@@ -46,6 +46,7 @@ A file:
   [services.search]
   payee = \"Acme Search\"
   price = \"0.02\"                  without it, what the caller asks is the price
+  category = \"web\"                what a cap such as \"10.00/day category=web\" is on
 
   [agents.scout]
   funding = \"allowance\"           or \"prepaid\", which begins at zero; it never changes

@@ -84,8 +84,8 @@ fn agreed(args: &Args) -> anyhow::Result<bool> {
     }
     let Args { agent, cap, per_call, .. } = args;
     let question = format!(
-        "Create the agent `{agent}` with {} per {}, at most {per_call} per payment? [Y/n] ",
-        cap.amount, cap.period
+        "Create the agent `{agent}` with {}, at most {per_call} per payment? [Y/n] ",
+        cap.in_words()
     );
     io::stderr().write_all(question.as_bytes())?;
     let mut answer = String::new();
@@ -98,7 +98,7 @@ fn terms(args: &Args) -> NewAgent {
         handle: args.agent.clone(),
         funding: Funding::Allowance,
         per_call_limit_usd: Some(args.per_call),
-        caps: vec![CapTerms { period: args.cap.period, cap_usd: args.cap.amount }],
+        caps: vec![CapTerms(args.cap.clone())],
         timezone: Zone::utc(),
         allow: BTreeSet::new(),
         deny: BTreeSet::new(),
@@ -114,10 +114,9 @@ fn words(args: &Args, home: &Home, (present, created): (bool, bool), snippet: &V
     let agent = &args.agent;
     let state = match (present, created) {
         (true, _) => "was there already and is left as it is".to_owned(),
-        (_, true) => format!(
-            "created: {} per {}, at most {} per payment",
-            args.cap.amount, args.cap.period, args.per_call
-        ),
+        (_, true) => {
+            format!("created: {}, at most {} per payment", args.cap.in_words(), args.per_call)
+        }
         (false, false) => "not created".to_owned(),
     };
     let snippet = serde_json::to_string_pretty(snippet).unwrap_or_default();

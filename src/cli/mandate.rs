@@ -9,20 +9,20 @@ use super::{
     output::{Failure, Output, table, wait},
     owner,
     proof::{Proving, guard, is_agent},
-    words::{amount, short, stops, time},
+    words::{amount, stops, time},
 };
 use crate::{
     client::Operator,
     clock::Clock,
     home::Home,
     policy::{
-        mandate::{Cap, LocalUse, Mandate},
+        mandate::{Cap, CapKey, LocalUse, Mandate},
         money::Usd,
         names::{Handle, ServiceId},
         pace::{Rate, Span},
         stop::{Burst, Streak},
         terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
-        window::{Period, Zone},
+        window::Zone,
     },
 };
 
@@ -50,6 +50,7 @@ const SET_HELP: &str = "\
 Examples:
   pettycash mandate set scout --cap 3.00/day
   pettycash mandate set scout --cap 5.00/24h --no-cap day --dry-run
+  pettycash mandate set scout --cap '1.00/day service=search' --cap 100x/day
   pettycash mandate set scout --per-call 0.10 --deny report --expires 30d
   pettycash mandate set scout --allow-all --allow search      search, and nothing else
   pettycash mandate set scout --rate 20/min --burst 5/min:freeze --denials 10:throttle
@@ -67,12 +68,13 @@ are counted by --denials. What is frozen stays so until `pettycash agent unfreez
 struct Set {
     /// The agent
     handle: Handle,
-    /// Set the cap of a period, such as 3.00/day, 5.00/24h (any 24 hours) or 1.00/run; repeatable
+    /// Set the cap of a period, such as 3.00/day, 5.00/24h (any 24 hours), 1.00/run, 100x/day (so
+    /// many payments) or `1.00/day service=search` (also category=, payee=); repeatable
     #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
     caps: Vec<Cap>,
-    /// Take the cap of a period away, such as day, 24h or run; repeatable
+    /// Take a cap away: day, 24h, run, x/day (on how many) or `day service=search`; repeatable
     #[arg(long = "no-cap", value_name = "PERIOD")]
-    no_caps: Vec<Period>,
+    no_caps: Vec<CapKey>,
     /// The most for one payment, in dollars
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     per_call: Option<Usd>,
@@ -175,7 +177,7 @@ async fn change(
 fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
     let Set { per_call, no_per_call, expires, no_expiry, allow_all, dry_run, .. } = set;
     let set_of = |ids: Vec<ServiceId>| ids.into_iter().collect::<BTreeSet<_>>();
-    let caps = set.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+    let caps = set.caps.into_iter().map(CapTerms);
     let ends = expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
     let local = set.local.then_some(LocalUse::Allowed);
     let patch = MandatePatch {
@@ -220,7 +222,7 @@ fn show(view: &MandateView) -> String {
         ("funding", view.funding.to_string()),
         ("per call", limit.map_or("no limit".to_owned(), |limit| format!("at most {limit}"))),
     ];
-    lines.extend(view.caps.iter().map(|cap| ("cap", short(cap.cap_usd, cap.period))));
+    lines.extend(view.caps.iter().map(|CapTerms(cap)| ("cap", cap.in_words())));
     if view.caps.is_empty() {
         lines.push(("cap", "none".to_owned()));
     }

@@ -15,7 +15,7 @@ use crate::{
     policy::{
         answer::ServiceView,
         money::Usd,
-        names::{Payee, RailName, ServiceId},
+        names::{Category, Payee, RailName, ServiceId},
         terms::NewService,
     },
 };
@@ -47,7 +47,7 @@ enum Verb {
 const ADD_HELP: &str = "\
 Examples:
   pettycash service add search --payee \"Acme Search\" --price 0.02
-  pettycash service add report --payee \"Acme Reports\" --no-price";
+  pettycash service add report --payee \"Acme Reports\" --no-price --category research";
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("cost").required(true).args(["price", "no_price"])))]
@@ -63,7 +63,10 @@ struct Add {
     /// Without a price of its own: what the caller asks is the price
     #[arg(long)]
     no_price: bool,
-    /// Take the place of a service of this name with another payee or price
+    /// What kind of service it is, for caps such as `20x/hour category=llm`
+    #[arg(long, value_name = "NAME")]
+    category: Option<Category>,
+    /// Take the place of a service of this name with another payee, price or category
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -75,9 +78,9 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         match args.verb {
             Verb::Add(Add { price: Some(Usd::ZERO), .. }) => return Err(above_zero().into()),
-            Verb::Add(Add { id, payee, price, replace, proving, .. }) => {
-                let new =
-                    NewService { id, payee, price_usd: price, rail: RailName::iou(), replace };
+            Verb::Add(Add { id, payee, price, category, replace, proving, .. }) => {
+                let (price_usd, rail) = (price, RailName::iou());
+                let new = NewService { id, payee, price_usd, rail, replace, category };
                 let priced = price_words(price);
                 let what = async || Ok(format!("This has {} paid, {priced}.", new.payee));
                 let act = async |operator: &Operator| operator.add_service(&new).await;
@@ -114,7 +117,8 @@ fn list(services: &[ServiceView]) -> String {
     }
     let rows = services.iter().map(|service| {
         let price = service.price_usd.map_or("named by the caller".to_owned(), |p| p.to_string());
-        vec![service.service_id.0.to_string(), service.payee.clone(), price]
+        let category = service.category.as_ref().map_or("-".to_owned(), ToString::to_string);
+        vec![service.service_id.0.to_string(), service.payee.clone(), price, category]
     });
-    table(&["SERVICE", "PAYEE", "PRICE"], rows)
+    table(&["SERVICE", "PAYEE", "PRICE", "CATEGORY"], rows)
 }

@@ -7,13 +7,12 @@ use crate::policy::{
     names::Handle,
     pace::Rate,
     stop::{Burst, Streak},
-    terms::{AgentView, NewAgent, NewToken},
-    window::Period,
+    terms::{AgentView, CapTerms, NewAgent, NewToken},
 };
 
 /// The mandate in one line.
 pub(super) fn bounds(view: &AgentView) -> String {
-    let caps = view.balance.caps.iter().flatten().map(|cap| short(cap.cap_usd, cap.period));
+    let caps = view.balance.caps.iter().flatten().filter_map(|view| Some(view.cap()?.in_words()));
     let mut parts: Vec<String> = std::iter::once(view.funding.to_string()).chain(caps).collect();
     if let Some(limit) = view.balance.per_call_limit_usd {
         parts.push(format!("at most {limit} per payment"));
@@ -23,7 +22,7 @@ pub(super) fn bounds(view: &AgentView) -> String {
 
 /// The mandate that is asked for in one line, all of it.
 pub(super) fn asked(new: &NewAgent) -> String {
-    let caps = new.caps.iter().map(|cap| short(cap.cap_usd, cap.period));
+    let caps = new.caps.iter().map(|CapTerms(cap)| cap.in_words());
     let mut parts: Vec<String> = std::iter::once(new.funding.to_string()).chain(caps).collect();
     parts.extend(new.per_call_limit_usd.map(|limit| format!("at most {limit} per payment")));
     parts.push(format!("time zone {}", new.timezone.name()));
@@ -44,11 +43,6 @@ pub(super) fn token(new: &NewToken) -> String {
     let label = new.label.as_ref().map(|label| format!("called {label}"));
     let parts = [Some(ends.unwrap_or_else(|| "until it is revoked".to_owned())), run, label];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// A cap in words.
-pub(super) fn short(amount: Usd, period: Period) -> String {
-    format!("{amount} {}", period.during())
 }
 
 /// A time to the second: what is finer is for programs.

@@ -97,7 +97,7 @@ impl Engine {
             Ok::<_, EngineError>((act, Some(found)))
         };
         let read = move |state: &State, now, found: Option<Found>| {
-            let agent = AgentView::of(state.book(&reading)?, now);
+            let agent = AgentView::of(&state.spender(&reading)?, now);
             let Found { changes, remarks, applied } = found?;
             Some(MandateChanged { applied, changes, remarks, agent })
         };

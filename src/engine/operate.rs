@@ -197,8 +197,9 @@ impl Engine {
     /// If there is none of that name, or the store fails.
     pub async fn agent(&self, agent: &Handle) -> Result<AgentView, EngineError> {
         let handle = agent.clone();
-        let look =
-            move |state: &State, now| state.book(&handle).map(|book| AgentView::of(book, now));
+        let look = move |state: &State, now| {
+            state.spender(&handle).map(|spender| AgentView::of(&spender, now))
+        };
         let view = self.look(look).await?;
         Ok(view.ok_or_else(|| OperateError::UnknownAgent(agent.clone()))?)
     }
@@ -208,8 +209,9 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn agents(&self) -> Result<Agents, EngineError> {
-        let look =
-            |state: &State, now| state.books().map(|book| AgentView::of(book, now)).collect();
+        let look = |state: &State, now| {
+            state.books().map(|book| AgentView::of(&state.spender_of(book), now)).collect()
+        };
         Ok(Agents { agents: self.look(look).await? })
     }
 
@@ -250,7 +252,7 @@ impl Engine {
             Ok::<_, OperateError>((act, changed))
         };
         let read = move |state: &State, now, changed| {
-            let agent = state.book(&reading).map(|book| AgentView::of(book, now));
+            let agent = state.spender(&reading).map(|spender| AgentView::of(&spender, now));
             agent.map(|agent| Acted { changed, agent })
         };
         let acted = self.act(purpose, decide, read).await?;
@@ -381,7 +383,7 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         OperateError::ServiceTaken(_) => (
             409,
             "service_taken",
-            Some("`--replace` gives it the new payee and price; what was paid stays as it is"),
+            Some("`--replace` has it be as it is given; what was paid stays as it is"),
         ),
     }
 }

@@ -110,7 +110,8 @@ impl Engine {
         let (available, open, now) = self
             .look(move |state, now| {
                 let book = state.admit_payer(&reader, &came, now);
-                let available = book.map(|book| book.available(run.as_ref(), now));
+                let available =
+                    book.map(|book| state.spender_of(book).available(run.as_ref(), now));
                 (available, state.open(payment).cloned(), now)
             })
             .await?;
@@ -164,7 +165,7 @@ impl Asked {
             let refusal = refuse(book, Denial::PossibleDuplicate { payment: earlier });
             return self.deny(state, book, id, refusal, now);
         }
-        match authorize(book, &payment, now) {
+        match authorize(&state.spender_of(book), &payment, now) {
             Ok(hold) => {
                 let hold = Hold { via: self.via.clone(), ..hold };
                 let flagged = stop::flag(book, &hold, now);
@@ -304,7 +305,7 @@ impl Asked {
                 bound.payment,
                 &self.service,
                 charged,
-                book.available(self.run.as_ref(), now),
+                state.spender_of(book).available(self.run.as_ref(), now),
             ),
             keys::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
             keys::Outcome::Expired => {
@@ -356,8 +357,8 @@ fn paid(
     let paid = Draft { agent: Some(agent.clone()), by, fact };
     let drafts = std::iter::once(paid).chain(flagged).collect();
     let answer = Box::new(move |state: &State| {
-        let available =
-            state.book(&agent).map_or(Usd::ZERO, |book| book.available(run.as_ref(), now));
+        let spender = state.spender(&agent);
+        let available = spender.map_or(Usd::ZERO, |from| from.available(run.as_ref(), now));
         PayAnswer::paid(payment, &service, charged, available).into()
     });
     Decision::Commit { drafts, durable: true, answer }

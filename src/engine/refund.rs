@@ -70,7 +70,7 @@ impl Engine {
         };
         let read = move |state: &State, now, refunded_usd| {
             let left_usd = captured.less(state.refunded(payment));
-            let agent = state.book(&reading).map(|book| AgentView::of(book, now));
+            let agent = state.spender(&reading).map(|spender| AgentView::of(&spender, now));
             agent.map(|agent| Refunded {
                 payment_id: payment,
                 service_id,

@@ -38,7 +38,7 @@ impl Engine {
             let book = state.admit(&call.agent, &call.came, now)?;
             Ok(match wrong {
                 Some(bad) => refused(Refused::by(&invalid(bad), now)),
-                None => BalanceAnswer::of(book, call.run.as_ref(), now),
+                None => BalanceAnswer::of(&state.spender_of(book), call.run.as_ref(), now),
             })
         });
         answer.await?.or_else(|denial| self.not_let_in(denial).map(refused))
@@ -87,7 +87,7 @@ impl Engine {
                 state.admit(&agent, &came, now).map(|book| LedgerAnswer {
                     spent_today_usd: Some(book.used(Period::Day, now)),
                     held_usd: Some(book.held),
-                    available_usd: Some(book.available(run.as_ref(), now)),
+                    available_usd: Some(state.spender_of(book).available(run.as_ref(), now)),
                     ..LedgerAnswer::default()
                 })
             })

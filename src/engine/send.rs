@@ -182,8 +182,9 @@ fn settled(
     let Draft { fact, .. } = draft.clone();
     let (OpenPayment { agent, hold, .. }, run) = (open.clone(), run.cloned());
     let answer = Box::new(move |state: &State| {
+        let spender = state.spender(&agent);
         let available =
-            || state.book(&agent).map(|book| book.available(run.as_ref(), now)).unwrap_or_default();
+            || spender.map(|from| from.available(run.as_ref(), now)).unwrap_or_default();
         Ok(match fact {
             Fact::Captured { amount, .. } => {
                 PayAnswer::paid(payment, &hold.service, amount, available())

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 
 use super::{
-    book::{Book, Room, Standing},
-    denial::{Denial, Refusal},
+    book::{Book, Standing},
+    cap::{Aim, Bound, Cap},
+    denial::{Denial, Payments, Refusal},
     entry::{Binding, Hold},
-    mandate::{Cap, Service},
+    mandate::Service,
     money::Usd,
     names::{PaymentId, RunId, ServiceId},
     planted::{self, Bug},
+    rooms::{Bearing, Room, Spender},
     stop::velocity,
 };
 
@@ -67,7 +69,7 @@ impl Payment {
     }
 }
 
-/// Decides whether `book` allows `payment` at `now`, and sets the money aside if it does.
+/// Decides whether `spender` may make `payment` at `now`, and sets the money aside if it does.
 ///
 /// The checks run from the widest to the narrowest: who, until when, whom, how much at once, how
 /// much in all, whether the money is there, and only then how often. Every breach is reported. A
@@ -75,7 +77,12 @@ impl Payment {
 ///
 /// # Errors
 /// The refusal, with every reason.
-pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold, Refusal> {
+pub fn authorize(
+    spender: &Spender<'_>,
+    payment: &Payment,
+    now: Timestamp,
+) -> Result<Hold, Refusal> {
+    let book = spender.book;
     let mandate = &book.mandate;
     let asked = payment.cost();
     let mut denials = Vec::new();
@@ -98,9 +105,9 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
     {
         denials.push(Denial::PriceAboveMaximum { price, maximum });
     }
-    if matches!(payment.wanted, Wanted::Known(_)) {
-        affordable = weigh(book, payment, now, &mut denials);
-        velocity(book, payment, now, &mut denials);
+    if let Wanted::Known(service) = &payment.wanted {
+        affordable = weigh(spender, payment, service, now, &mut denials);
+        velocity(spender.book, payment, now, &mut denials);
     }
 
     match &payment.wanted {
@@ -113,6 +120,7 @@ pub fn authorize(book: &Book, payment: &Payment, now: Timestamp) -> Result<Hold,
             binding: payment.binding.clone(),
             run: payment.run.clone(),
             via: None,
+            category: service.category.clone(),
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();
@@ -141,7 +149,8 @@ pub fn refuse(book: &Book, denial: Denial) -> Refusal {
 }
 
 /// Whether what is asked is more than a cap leaves.
-fn passes(asked: Usd, cap: Cap, room: &Room) -> bool {
+fn passes(asked: Usd, cap: &Cap, room: &Room) -> bool {
+    let Bound::Amount(most) = cap.bound else { return room.left.is_zero() };
     if planted::is(Bug::CapPassedByANano) {
         return asked.nanos().saturating_sub(1) > room.left.nanos();
     }
@@ -150,13 +159,31 @@ fn passes(asked: Usd, cap: Cap, room: &Room) -> bool {
     }
     if planted::is(Bug::SumHeldAtTheMost) {
         let spent = room.used.saturating_plus(room.held);
-        return spent.saturating_plus(asked) > cap.amount;
+        return spent.saturating_plus(asked) > most;
     }
     asked > room.left
 }
 
+/// The reason against a payment of `asked` that a cap does not leave room for.
+fn exceeded(bearing: &Bearing<'_>, asked: Usd) -> Denial {
+    let Room { used, held, paid, open, .. } = bearing.room;
+    let count = match bearing.cap.bound {
+        Bound::Amount(_) => None,
+        Bound::Count(_) => Some(Payments { used: paid, held: open }),
+    };
+    let (cap, resets_at) = (Box::new(bearing.cap.clone()), bearing.frees(asked));
+    Denial::CapExceeded { cap, used, held, resets_at, count }
+}
+
 /// Holds the amount against the limit, every cap and the balance; says the most they allow.
-fn weigh(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denial>) -> Usd {
+fn weigh(
+    spender: &Spender<'_>,
+    payment: &Payment,
+    service: &Service,
+    now: Timestamp,
+    denials: &mut Vec<Denial>,
+) -> Usd {
+    let (book, aim) = (spender.book, Aim::from(service));
     let mandate = &book.mandate;
     let (asked, run) = (payment.cost(), payment.run.as_ref());
     let mut affordable = Usd::MAX;
@@ -167,13 +194,20 @@ fn weigh(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denia
             denials.push(Denial::PerCallLimitExceeded { limit });
         }
     }
-    for cap in &mandate.caps {
-        let room = book.room(*cap, run, now);
-        affordable = affordable.min(room.left);
-        if passes(asked, *cap, &room) {
-            let Room { used, held, .. } = room;
-            let resets_at = book.frees(*cap, asked, run, now);
-            denials.push(Denial::CapExceeded { cap: *cap, used, held, resets_at });
+    let mut before = Vec::new();
+    for bearing in spender.each(run, now, |cap| cap.on.covers(&aim)) {
+        if planted::is(Bug::FirstCapOfAPeriod) {
+            if before.contains(&bearing.cap.period) {
+                continue;
+            }
+            before.push(bearing.cap.period);
+        }
+        let Bearing { cap, room, .. } = &bearing;
+        if !planted::is(Bug::CountShrinks) || cap.amount().is_some() {
+            affordable = affordable.min(room.left);
+        }
+        if passes(asked, cap, room) {
+            denials.push(exceeded(&bearing, asked));
         }
     }
     if let Some(funds) = book.funds() {

@@ -6,14 +6,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cap::{Aim, Cap, Dimension},
+    counter::{Counter, Place, Tallies, each_sum, follow, hold, refund, roll, settle, spent_in},
     entry::{Hash, Hold, Moved, Windows},
-    mandate::{Cap, Funding, Mandate},
+    mandate::{Funding, Mandate},
     money::Usd,
-    names::{Handle, Note, PaymentId, Reason, RunId},
+    names::{Handle, Note, Reason, RunId},
     pace::{Pace, Span},
     planted::{self, Bug},
     row::DenialRow,
-    tally::{Dimension, Rolling, Run, RunTally, Sums, Tally, TallyKey, minute},
+    tally::{Rolling, Run, RunTally, Sums, Tally, minute},
     window::{Hours, Period, Window, Zone},
 };
 
@@ -58,37 +60,25 @@ pub struct Link {
     pub hash: Hash,
 }
 
-/// Room under one cap at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Captured in the current window.
-    pub used: Usd,
-    /// Held in the current window.
-    pub held: Usd,
-    /// What is left.
-    pub left: Usd,
-    /// When the window ends; of a rolling one, when something leaves it.
-    pub resets_at: Option<Timestamp>,
-}
-
-/// What a payment counts in.
+/// What a payment counts in, and the run it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted<'a> {
-    pub(super) payment: PaymentId,
-    pub(super) windows: &'a Windows,
+    pub(super) place: Place<'a>,
     pub(super) run: Option<&'a RunId>,
 }
 
 impl Counted<'_> {
     /// The run that it counts in.
     pub(super) fn in_run(&self) -> Run {
-        named(self.run, self.windows.day)
+        named(self.run, self.place.windows.day)
     }
 }
 
 impl<'a> From<&'a Hold> for Counted<'a> {
     fn from(hold: &'a Hold) -> Self {
-        Self { payment: hold.payment, windows: &hold.windows, run: hold.run.as_ref() }
+        let place =
+            Place { payment: hold.payment, windows: &hold.windows, aim: Some(Aim::from(hold)) };
+        Self { place, run: hold.run.as_ref() }
     }
 }
 
@@ -113,7 +103,7 @@ pub struct Book {
     /// All that is set aside.
     pub held: Usd,
     /// The sums of the newest windows.
-    pub tallies: BTreeMap<TallyKey, Tally>,
+    pub tallies: Tallies,
     /// The sums of the rolling windows that have a cap.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rolling: BTreeMap<Hours, Rolling>,
@@ -144,6 +134,9 @@ pub struct Book {
     /// The denials just before now, if the last thing was a denial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<DenialRow>,
+    /// The sums of some payments, where a cap is on those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<Dimension, Counter>,
 }
 
 impl Book {
@@ -186,71 +179,6 @@ impl Book {
         self.balance().map(|balance| balance.min(writable).less(held))
     }
 
-    /// What can be spent now in `run`, balance and every cap considered.
-    pub fn available(&self, run: Option<&RunId>, now: Timestamp) -> Usd {
-        let caps = self.mandate.caps.iter().map(|cap| self.room(*cap, run, now).left);
-        let least = caps.chain(self.funds()).min().unwrap_or(Usd::ZERO);
-        let expired = self.mandate.expires_at.is_some_and(|at| now >= at);
-        let expired = expired && !planted::is(Bug::AvailableAfterExpiry);
-        match self.standing {
-            Standing::Active if !expired => least,
-            Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
-        }
-    }
-
-    /// What is used, held and left under `cap` at `now`.
-    pub fn room(&self, cap: Cap, run: Option<&RunId>, now: Timestamp) -> Room {
-        let (Sums { used, held }, resets_at) = self.spent_under(cap.period, run, now);
-        let counted = if planted::is(Bug::HoldNotCounted) { Usd::ZERO } else { held };
-        let left = cap.amount.less(used.saturating_plus(counted));
-        Room { used, held, left, resets_at }
-    }
-
-    /// When `asked` would have room under `cap`, as far as time alone brings that about.
-    pub fn frees(
-        &self,
-        cap: Cap,
-        asked: Usd,
-        run: Option<&RunId>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let Period::Rolling(hours) = cap.period else {
-            return self.room(cap, run, now).resets_at;
-        };
-        let bearable = cap.amount.minus(asked)?;
-        self.rolling.get(&hours)?.frees(hours, bearable, now)
-    }
-
-    /// What counts under a cap of `period`, and when that changes by time alone.
-    fn spent_under(
-        &self,
-        period: Period,
-        run: Option<&RunId>,
-        now: Timestamp,
-    ) -> (Sums, Option<Timestamp>) {
-        match period {
-            Period::Rolling(hours) => {
-                let rolling = self.rolling.get(&hours);
-                let sums = rolling.map(|rolling| rolling.sums(hours, now)).unwrap_or_default();
-                let spent = sums.used.saturating_plus(sums.held);
-                let less = Usd::try_from(spent.nanos().saturating_sub(1)).unwrap_or(Usd::ZERO);
-                let frees = rolling.filter(|_| !spent.is_zero());
-                (sums, frees.and_then(|rolling| rolling.frees(hours, less, now)))
-            }
-            Period::Run => {
-                let today = self.window(Period::Day, now);
-                let tally = self.runs.get(&named(run, today.id()));
-                let tally = tally.filter(|tally| tally.lives(now));
-                let ends = if run.is_none() { today.end } else { None };
-                (tally.map(|tally| tally.sums).unwrap_or_default(), ends)
-            }
-            Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => {
-                let window = self.window(period, now);
-                (self.spent_in(period, window.id()), window.end)
-            }
-        }
-    }
-
     /// What a change to `zone` means for the windows that are open at `now`: each ends at the
     /// boundary of the new zone that is nearest to its own end, or at its own end where that
     /// boundary has passed. So none opens at once, none is cut or stretched by more than half, and
@@ -289,14 +217,14 @@ impl Book {
             day: id(Period::Day),
             week: id(Period::Week),
             month: id(Period::Month),
-            minute: self.mandate.rolling().next().map(|_| minute(now)),
+            minute: self.mandate.rolls().then(|| minute(now)),
         }
     }
 
     /// The window of `period` at `now`, but never one before the newest that was ever used: a
     /// clock that goes back reopens nothing. One that was open when the zone changed stays so as
     /// long as was said then.
-    fn window(&self, period: Period, now: Timestamp) -> Window {
+    pub(super) fn window(&self, period: Period, now: Timestamp) -> Window {
         let mut window = Window::containing(now, period, &self.mandate.zone);
         if let Some((open, until)) = self.moved.and_then(|moved| moved.window(period)) {
             if now < until {
@@ -317,42 +245,29 @@ impl Book {
     }
 
     fn tally(&self, period: Period) -> Option<&Tally> {
-        self.tallies.get(&TallyKey { period, dimension: Dimension::Agent })
+        self.tallies.get(&period)
     }
 
-    fn spent_in(&self, period: Period, window: i64) -> Sums {
-        let tally = self.tally(period).filter(|tally| tally.window == window);
-        tally.map(|tally| Sums { used: tally.used, held: tally.held }).unwrap_or_default()
+    pub(super) fn spent_in(&self, period: Period, window: i64) -> Sums {
+        spent_in(&self.tallies, period, window)
     }
 
-    /// Changes every sum that still counts the payment.
-    ///
-    /// A newer window replaces an older tally; an older window no longer counts anywhere. What
-    /// rolls, and a run, counts only payments made since it had a cap.
-    fn each_sum(&mut self, counted: &Counted<'_>, mut change: impl FnMut(&mut Usd, &mut Usd)) {
-        for period in Period::CALENDAR {
-            let Some(id) = counted.windows.id(period) else { continue };
-            let key = TallyKey { period, dimension: Dimension::Agent };
-            let tally = self.tallies.entry(key).or_insert_with(|| Tally::empty(id));
-            if tally.window < id {
-                *tally = Tally::empty(id);
-            }
-            if tally.window == id || planted::is(Bug::OldWindowChangesNew) {
-                change(&mut tally.used, &mut tally.held);
-            }
-        }
-        let placed = counted.payment.position();
-        for (hours, rolling) in &mut self.rolling {
-            let minute = counted.windows.minute.filter(|_| placed > rolling.since);
-            if let Some(sums) = minute.and_then(|minute| rolling.bucket(*hours, minute)) {
-                change(&mut sums.used, &mut sums.held);
-            }
-        }
+    /// Changes every sum that still counts the payment. A run counts only payments made since it
+    /// had a cap.
+    fn each_sum(&mut self, counted: &Counted<'_>, mut change: impl FnMut(&mut Sums)) {
+        let place = &counted.place;
+        each_sum(&mut self.tallies, &mut self.rolling, place, &mut change);
+        let parts = self.parts.iter_mut().filter(|(on, _)| place.is_on(on));
+        parts.for_each(|(_, counter)| counter.each_sum(place, &mut change));
+        let placed = place.payment.position();
         if self.runs_since.is_some_and(|since| placed > since)
-            && let Some(RunTally { sums, since, .. }) = self.runs.get_mut(&counted.in_run())
+            && let Some(RunTally { sums, since, parts, .. }) = self.runs.get_mut(&counted.in_run())
             && (placed >= *since || planted::is(Bug::RunRefundsOlder))
         {
-            change(&mut sums.used, &mut sums.held);
+            change(sums);
+            let counts = |counter: &Counter| counter.runs_since.is_some_and(|since| placed > since);
+            let on = self.parts.iter().filter(|(on, counter)| place.is_on(on) && counts(counter));
+            on.for_each(|(on, _)| change(parts.entry(on.clone()).or_default()));
         }
     }
 
@@ -362,38 +277,30 @@ impl Book {
         if self.runs_since.is_some() {
             let run = counted.in_run();
             let known = self.runs.get(&run).filter(|tally| tally.lives(at));
-            let first = RunTally::since(counted.payment.position(), at);
-            let tally = known.map_or(first, |tally| RunTally { last: at, ..*tally });
+            let first = || RunTally::since(counted.place.payment.position(), at);
+            let tally = known.map_or_else(first, |tally| RunTally { last: at, ..tally.clone() });
             if known.is_none() {
                 self.runs.retain(|_, tally| tally.lives(at));
             }
             self.runs.insert(run, tally);
         }
-        self.each_sum(counted, |_, held| *held = held.saturating_plus(amount));
+        self.each_sum(counted, |sums| hold(sums, amount));
     }
 
-    /// Folds in the end of a hold: `taken` of it captured, the rest returned.
-    pub(super) fn settle(&mut self, held: Usd, taken: Usd, counted: &Counted<'_>) {
-        let partly = planted::is(Bug::CaptureLeavesHold) && !taken.is_zero();
-        let held = if partly { taken } else { held };
+    /// Folds in the end of a hold: `taken` of it captured, if it was, the rest returned.
+    pub(super) fn settle(&mut self, held: Usd, taken: Option<Usd>, counted: &Counted<'_>) {
+        let partly = taken.filter(|taken| planted::is(Bug::CaptureLeavesHold) && !taken.is_zero());
+        let held = partly.unwrap_or(held);
         self.held = self.held.less(held);
-        self.captured = self.captured.saturating_plus(taken);
-        self.each_sum(counted, |used, held_there| {
-            *held_there = held_there.less(held);
-            *used = used.saturating_plus(taken);
-        });
-        for (key, tally) in &mut self.tallies {
-            if !taken.is_zero() && counted.windows.id(key.period) == Some(tally.window) {
-                tally.count = tally.count.saturating_add(1);
-            }
-        }
+        self.captured = self.captured.saturating_plus(taken.unwrap_or(Usd::ZERO));
+        self.each_sum(counted, |sums| settle(sums, held, taken));
     }
 
     /// Folds in captured money that came back.
     pub(super) fn refund(&mut self, amount: Usd, counted: &Counted<'_>) {
         let twice = if planted::is(Bug::RefundCountedTwice) { amount } else { Usd::ZERO };
         self.refunded = self.refunded.saturating_plus(amount).saturating_plus(twice);
-        self.each_sum(counted, |used, _| *used = used.less(amount));
+        self.each_sum(counted, |sums| refund(sums, amount));
     }
 
     /// The book as it would be with another mandate set at `now`.
@@ -416,23 +323,35 @@ impl Book {
         if planted::is(Bug::ZoneChangeResets) && moved.is_some() {
             self.tallies.clear();
         }
-        if !planted::is(Bug::RollingNotRestarted) {
-            self.rolling.retain(|hours, _| mandate.rolling().any(|kept| kept == *hours));
-        }
-        for hours in mandate.rolling() {
-            self.rolling.entry(hours).or_insert_with(|| Rolling::since(position));
-        }
-        if mandate.per_run().is_none() {
+        roll(&mut self.rolling, &mandate.caps, &Dimension::Agent, position);
+        follow(&mut self.parts, &mandate.caps, position);
+        if mandate.caps_runs() {
+            self.runs_since.get_or_insert(position);
+        } else {
             self.runs_since = None;
             self.runs.clear();
-        } else {
-            self.runs_since.get_or_insert(position);
+        }
+        let counts =
+            |on: &Dimension| self.parts.get(on).is_some_and(|counter| counter.runs_since.is_some());
+        self.runs.values_mut().for_each(|tally| tally.parts.retain(|on, _| counts(on)));
+    }
+
+    /// Whether what `cap` bounds is counted already.
+    pub fn counts(&self, cap: &Cap) -> bool {
+        match (&cap.on, cap.period) {
+            (Dimension::Agent, Period::Rolling(hours)) => self.rolling.contains_key(&hours),
+            (Dimension::Agent, Period::Run) => self.runs_since.is_some(),
+            (
+                Dimension::Agent,
+                Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime,
+            ) => true,
+            (on, period) => self.parts.get(on).is_some_and(|counter| counter.counts(period)),
         }
     }
 }
 
 /// The run that a payment counts in.
-fn named(run: Option<&RunId>, day: i64) -> Run {
+pub(super) fn named(run: Option<&RunId>, day: i64) -> Run {
     let run = run.filter(|_| !planted::is(Bug::RunIgnoresName));
     run.cloned().map_or(Run::Day(day), Run::Named)
 }

@@ -1,17 +1,16 @@
 //! Changes of a mandate: what differs, and whether it gives the agent more.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 
 use super::{
     book::Book,
+    cap::{Bound, Cap, CapKey},
     mandate::Mandate,
-    money::Usd,
     names::ServiceId,
     pace::Span,
     stop::{Burst, Streak},
-    window::Period,
 };
 
 /// One line of what a new mandate changes.
@@ -32,14 +31,18 @@ pub struct Change {
 }
 
 impl Change {
-    /// What differs between two bounds on an amount, if anything does: none is the loosest.
-    fn of_bound(what: String, from: Option<Usd>, to: Option<Usd>) -> Option<Self> {
+    /// What differs between two bounds, if anything does: none is the loosest.
+    fn of_bound<B: Copy + Ord + fmt::Display>(
+        what: String,
+        from: Option<B>,
+        to: Option<B>,
+    ) -> Option<Self> {
         let loosens = match (from, to) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(from), Some(to)) => to > from,
         };
-        let text = |amount: Option<Usd>| amount.map(|amount| amount.to_string());
+        let text = |bound: Option<B>| bound.map(|bound| bound.to_string());
         (from != to).then(|| Self { what, from: text(from), to: text(to), loosens })
     }
 
@@ -73,18 +76,21 @@ impl fmt::Display for Change {
     }
 }
 
+/// What differs between two lists of caps, by period.
+pub(super) fn changes_of_caps(from: &[Cap], to: &[Cap]) -> Vec<Change> {
+    let bound =
+        |caps: &[Cap], key: &CapKey| caps.iter().find(|cap| cap.key() == *key).map(|cap| cap.bound);
+    let keys: BTreeSet<CapKey> = from.iter().chain(to).map(Cap::key).collect();
+    let change = |key: CapKey| Change::of_bound(key.named(), bound(from, &key), bound(to, &key));
+    keys.into_iter().filter_map(change).collect()
+}
+
 impl Mandate {
     /// What `to` would change, bounds first.
     pub fn changes(&self, to: &Self) -> Vec<Change> {
         let limits = (self.per_call_limit, to.per_call_limit);
         let limit = Change::of_bound("limit per payment".to_owned(), limits.0, limits.1);
-        let mut periods: Vec<Period> = self.caps.iter().chain(&to.caps).map(|c| c.period).collect();
-        periods.sort_unstable();
-        periods.dedup();
-        let caps = periods.into_iter().filter_map(|period| {
-            let (from, to) = (self.cap(period), to.cap(period));
-            Change::of_bound(format!("cap {}", period.during()), from, to)
-        });
+        let caps = changes_of_caps(&self.caps, &to.caps);
         let zones = (self.zone.name().to_owned(), to.zone.name().to_owned());
         // Days that begin elsewhere are not more money, but not surely less either.
         let zone = Change::of_text("time zone", zones.0, zones.1, true);
@@ -139,10 +145,6 @@ impl Mandate {
         rates.chain(burst).chain(self.denials.map(|streak| format!("{streak} denials"))).collect()
     }
 
-    fn cap(&self, period: Period) -> Option<Usd> {
-        self.caps.iter().find(|cap| cap.period == period).map(|cap| cap.amount)
-    }
-
     /// Whether everything that `other` allows is allowed here too.
     fn covers_services_of(&self, other: &Self) -> bool {
         let denied = |id: &ServiceId| other.deny.contains(id);
@@ -170,22 +172,29 @@ impl Mandate {
 pub fn remarks(book: &Book, to: &Mandate, now: Timestamp) -> Vec<String> {
     let changes_zone = book.mandate.zone != to.zone;
     let after = book.with_mandate(to, now);
-    let rooms = to.caps.iter().map(|cap| (cap, after.room(*cap, None, now)));
+    let rooms = to.caps.iter().map(|cap| (cap, after.room(cap, None, now)));
     let spent = rooms.filter_map(|(cap, room)| {
-        let spent = room.used.saturating_plus(room.held);
         let until = room.resets_at.map_or("for good".to_owned(), |at| format!("until {at}"));
-        let (whose, amount) = (cap.period.possessive(), cap.amount);
-        (spent >= amount).then(|| {
-            format!("{spent} counts under {whose} cap of {amount}: nothing more is paid {until}")
+        let (whose, on) = (cap.period.possessive(), cap.on.in_words());
+        let (is_full, counts) = match cap.bound {
+            Bound::Amount(most) => {
+                let spent = room.used.saturating_plus(room.held);
+                (spent >= most, format!("{spent} counts"))
+            }
+            Bound::Count(most) => {
+                let made = room.paid.saturating_add(room.open);
+                (made >= u64::from(most), format!("{made} payments count"))
+            }
+        };
+        let cap_is_on_all = cap.on.is_all();
+        is_full.then(|| {
+            let cap = format!("{whose} cap of {}{on}", cap.bound);
+            let of_it = if cap_is_on_all { "" } else { " of it" };
+            format!("{counts} under {cap}: nothing more{of_it} is paid {until}")
         })
     });
-    let known = |period| book.mandate.caps.iter().any(|cap| cap.period == period);
-    let anew = to.caps.iter().filter(|cap| !known(cap.period)).filter_map(|cap| match cap.period {
-        Period::Rolling(_) | Period::Run => {
-            Some(format!("the new cap {} counts from now on", cap.period.during()))
-        }
-        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => None,
-    });
+    let anew = to.caps.iter().filter(|cap| !book.counts(cap));
+    let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
     let zone = changes_zone.then(|| {
         format!("what is open now ends at a boundary in {}; nothing opens at once", to.zone.name())
     });

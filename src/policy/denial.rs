@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::code::{Advice, Code};
 use super::{
-    mandate::Cap,
+    cap::Cap,
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, Reason, RunId, ServiceId},
     planted::{self, Bug},
@@ -24,6 +24,15 @@ pub struct BadField {
     pub expected: String,
     /// A value that would do.
     pub example: String,
+}
+
+/// How many payments count under a cap on how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payments {
+    /// Captured in the window.
+    pub used: u64,
+    /// Held in the window.
+    pub held: u64,
 }
 
 /// One reason why a payment is refused, with the facts of the moment.
@@ -94,7 +103,7 @@ pub enum Denial {
     /// Above what a cap leaves.
     CapExceeded {
         /// The cap.
-        cap: Cap,
+        cap: Box<Cap>,
         /// Captured in the window.
         used: Usd,
         /// Held in the window.
@@ -106,6 +115,9 @@ pub enum Denial {
             with = "jiff::fmt::serde::timestamp::microsecond::optional"
         )]
         resets_at: Option<Timestamp>,
+        /// How many payments there are in the window, where the cap is on that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<Payments>,
     },
     /// Above what the balance holds.
     InsufficientBalance {
@@ -204,7 +216,7 @@ impl Denial {
             Self::CapExceeded { cap, resets_at, .. } => {
                 if can_shrink {
                     Advice::Shrink
-                } else if resets_at.is_some() && asked <= cap.amount {
+                } else if resets_at.is_some() && cap.could_bear(asked) {
                     Advice::Wait
                 } else {
                     Advice::AskOperator
@@ -252,11 +264,23 @@ impl Denial {
             Self::PerCallLimitExceeded { limit } => {
                 format!("{asked} is over the limit of {limit} for one payment.")
             }
-            Self::CapExceeded { cap, used, held, .. } => {
-                let holds =
-                    if held.is_zero() { String::new() } else { format!(" and {held} is held") };
-                let whose = cap.period.possessive();
-                format!("{asked} would pass {whose} cap of {}: {used} is used{holds}.", cap.amount)
+            Self::CapExceeded { cap, used, held, count, .. } => {
+                let (whose, on) = (cap.period.possessive(), cap.on.in_words());
+                let cap = format!("{whose} cap of {}{on}", cap.bound);
+                match count {
+                    Some(Payments { used, held: 0 }) => {
+                        format!("One more payment would pass {cap}: {used} made.")
+                    }
+                    Some(Payments { used, held }) => {
+                        format!("One more payment would pass {cap}: {used} made and {held} held.")
+                    }
+                    None if held.is_zero() => {
+                        format!("{asked} would pass {cap}: {used} is used.")
+                    }
+                    None => {
+                        format!("{asked} would pass {cap}: {used} is used and {held} is held.")
+                    }
+                }
             }
             Self::InsufficientBalance { funds } => {
                 format!("{asked} is more than the balance holds: {funds} is left.")
@@ -355,7 +379,7 @@ impl Refusal {
     /// When the same payment would be made; nothing if time does not cure every reason.
     pub fn resets_at(&self) -> Option<Timestamp> {
         let resets = self.repeated().iter().map(|denial| match denial {
-            Denial::CapExceeded { cap, resets_at, .. } if self.asked <= cap.amount => *resets_at,
+            Denial::CapExceeded { cap, resets_at, .. } if cap.could_bear(self.asked) => *resets_at,
             Denial::RateLimited { resets_at, .. } => Some(*resets_at),
             Denial::CapExceeded { .. }
             | Denial::LoopDetected
@@ -435,7 +459,7 @@ impl Denied {
             match denial {
                 Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
                 Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
-                Denial::CapExceeded { cap, .. } => told.push_str(&cap.period.to_string()),
+                Denial::CapExceeded { cap, .. } => told.push_str(&cap.key().to_string()),
                 Denial::RateLimited { bound, .. } => told.push_str(&bound.word()),
                 Denial::LoopDetected
                 | Denial::IdempotencyKeyReused { .. }

@@ -102,7 +102,7 @@ impl State {
                 Some(Document::Book(Box::new(book)))
             }
             DocKey::Run(agent, run) => {
-                let tally = *self.books.get(agent)?.runs.get(run)?;
+                let tally = self.books.get(agent)?.runs.get(run)?.clone();
                 Some(Document::Run { agent: agent.clone(), run: run.clone(), tally })
             }
             DocKey::Service(id) => self.services.get(id).cloned().map(Document::Service),

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 pub use super::incident::Incident;
 use super::{
+    cap::Aim,
     denial::Denied,
     mandate::{Mandate, Service},
     money::Usd,
-    names::{Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+    names::{Category, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
     proof::Phc,
     row::Alike,
     stop::Stop,
@@ -123,6 +124,35 @@ pub struct Hold {
     /// What the client said of where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
+    /// What kind of service it was when the money was set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+}
+
+/// What a payment that came back had been counted by, as its hold said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedBy {
+    /// What was paid for.
+    pub service: ServiceId,
+    /// Who got the money.
+    pub payee: Payee,
+    /// What kind of service it was when the money was set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+}
+
+impl<'a> From<&'a Hold> for Aim<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        let Hold { service, payee, category, .. } = hold;
+        Self { service, payee, category: category.as_ref() }
+    }
+}
+
+impl<'a> From<&'a CountedBy> for Aim<'a> {
+    fn from(by: &'a CountedBy) -> Self {
+        let CountedBy { service, payee, category } = by;
+        Self { service, payee, category: category.as_ref() }
+    }
 }
 
 /// Why held money was released without being taken.
@@ -206,6 +236,9 @@ pub enum Fact {
         /// Why, in the operator's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// What else it was counted by; older entries do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Box<CountedBy>>,
     },
     /// A payment was refused.
     Denied(Box<Denied>),

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::cap::{Bound, Cap, CapKey, Dimension};
 use super::{
-    money::{AmountError, Usd},
-    names::{RailName, ServiceId},
+    money::Usd,
+    names::{Category, RailName, ServiceId},
     pace::{Rate, Span},
     planted::{self, Bug},
     stop::{Burst, Streak},
@@ -73,36 +74,6 @@ impl fmt::Display for LocalUse {
     }
 }
 
-/// A bound on the sum of payments in each window of a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cap {
-    /// The kind of window it counts in.
-    pub period: Period,
-    /// The most that may be used and held in one window; exactly that is allowed.
-    pub amount: Usd,
-}
-
-impl fmt::Display for Cap {
-    /// The shorthand that [`Cap`] parses: `5.00/day`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.amount.decimal(), self.period)
-    }
-}
-
-impl FromStr for Cap {
-    type Err = String;
-
-    /// Reads `AMOUNT/PERIOD`, such as `5.00/day`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let shape = || format!("`{}` is not AMOUNT/PERIOD such as 5.00/day", bounded(text));
-        let wrong = |cause: String| format!("{}: {cause}", shape());
-        let (amount, period) = text.split_once('/').ok_or_else(shape)?;
-        let period = period.parse().map_err(wrong)?;
-        let amount = amount.parse().map_err(|cause: AmountError| wrong(cause.to_string()))?;
-        Ok(Self { period, amount })
-    }
-}
-
 /// The start of a text, for a message that repeats what somebody typed.
 pub fn bounded(text: &str) -> String {
     const SHOWN: usize = 40;
@@ -119,7 +90,7 @@ pub struct Mandate {
     /// The most that one payment may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_call_limit: Option<Usd>,
-    /// Bounds on sums, at most one for each period.
+    /// Bounds on sums and on how many, at most one of each kind.
     pub caps: Vec<Cap>,
     /// The zone whose hours, days, weeks and months the caps mean.
     pub zone: Zone,
@@ -156,18 +127,20 @@ pub const MAX_SERVICES: usize = 64;
 pub const MAX_ROLLING: usize = 2;
 /// The most rates of a mandate: each keeps some fifty counts in the book.
 pub const MAX_RATES: usize = 4;
+/// The most caps of a mandate.
+pub const MAX_CAPS: usize = 32;
 
 /// What is wrong with a mandate that somebody asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MandateError {
     /// Nothing would bound what is spent.
     #[error(
         "an agent funded by allowance needs at least one cap that no run resets, such as 5.00/day"
     )]
     AllowanceWithoutCap,
-    /// Two caps for one period: which one holds?
-    #[error("the cap per {0} is given twice")]
-    CapTwice(Period),
+    /// Two caps of one kind: which one holds?
+    #[error("the {} is given twice", .0.named())]
+    CapTwice(CapKey),
     /// Two rates for one time: which one holds?
     #[error("the rate per {0} is given twice")]
     RateTwice(Span),
@@ -183,6 +156,9 @@ pub enum MandateError {
     /// More than a book can carry.
     #[error("a mandate has at most 4 rates")]
     TooManyRates,
+    /// More than anybody looks after.
+    #[error("a mandate has at most 32 caps")]
+    TooManyCaps,
 }
 
 impl Mandate {
@@ -195,44 +171,44 @@ impl Mandate {
         !denied && (self.allow.is_empty() || self.allow.contains(service))
     }
 
-    /// The windows of the rolling caps.
-    pub fn rolling(&self) -> impl Iterator<Item = Hours> {
-        self.caps.iter().filter_map(|cap| match cap.period {
-            Period::Rolling(hours) => Some(hours),
-            Period::Hour
-            | Period::Day
-            | Period::Week
-            | Period::Month
-            | Period::Run
-            | Period::Lifetime => None,
-        })
+    /// The windows of the rolling caps, and what each is on: those that share both share sums.
+    pub fn rolling(&self) -> BTreeSet<(Hours, &Dimension)> {
+        rolling(&self.caps)
     }
 
-    /// The cap per run, if there is one.
-    pub fn per_run(&self) -> Option<Cap> {
-        self.caps.iter().find(|cap| cap.period == Period::Run).copied()
+    /// Whether there is a rolling cap.
+    pub fn rolls(&self) -> bool {
+        self.caps.iter().any(|cap| matches!(cap.period, Period::Rolling(_)))
+    }
+
+    /// Whether there is a cap per run.
+    pub fn caps_runs(&self) -> bool {
+        self.caps.iter().any(|cap| cap.period == Period::Run)
     }
 
     /// Checks what the types cannot.
     pub fn check(&self) -> Result<(), MandateError> {
-        // Whoever begins a run names it, so a cap per run alone bounds nothing.
-        let bounds = |cap: &Cap| cap.period != Period::Run;
+        // Whoever begins a run names it, so a cap per run alone bounds nothing; no more does one
+        // on some of the payments, or on how many there are.
+        let bounds =
+            |cap: &Cap| cap.period != Period::Run && cap.on.is_all() && cap.amount().is_some();
         if self.funding == Funding::Allowance && !self.caps.iter().any(bounds) {
             return Err(MandateError::AllowanceWithoutCap);
         }
-        if self.rolling().count() > MAX_ROLLING {
+        if self.rolling().len() > MAX_ROLLING {
             return Err(MandateError::TooManyRolling);
+        }
+        if self.caps.len() > MAX_CAPS {
+            return Err(MandateError::TooManyCaps);
         }
         if self.per_call_limit.is_some_and(Usd::is_zero) {
             return Err(MandateError::Zero("the limit per call"));
         }
-        for (position, cap) in self.caps.iter().enumerate() {
-            if cap.amount.is_zero() {
-                return Err(MandateError::Zero("a cap"));
-            }
-            if self.caps.iter().skip(position).skip(1).any(|other| other.period == cap.period) {
-                return Err(MandateError::CapTwice(cap.period));
-            }
+        if self.caps.iter().any(|cap| cap.bound.is_zero()) {
+            return Err(MandateError::Zero("a cap"));
+        }
+        if let Some(twice) = twice(&self.caps) {
+            return Err(MandateError::CapTwice(twice));
         }
         for (position, rate) in self.rates.iter().enumerate() {
             if self.rates.iter().skip(position).skip(1).any(|other| other.span == rate.span) {
@@ -249,6 +225,26 @@ impl Mandate {
     }
 }
 
+/// The windows of those of `caps` that roll, and what each is on.
+pub(super) fn rolling(caps: &[Cap]) -> BTreeSet<(Hours, &Dimension)> {
+    let rolls = caps.iter().filter_map(|cap| match cap.period {
+        Period::Rolling(hours) => Some((hours, &cap.on)),
+        Period::Hour
+        | Period::Day
+        | Period::Week
+        | Period::Month
+        | Period::Run
+        | Period::Lifetime => None,
+    });
+    rolls.collect()
+}
+
+/// The first kind of cap of which there are two.
+pub(super) fn twice(caps: &[Cap]) -> Option<CapKey> {
+    let mut seen = BTreeSet::new();
+    caps.iter().map(Cap::key).find(|key| !seen.insert(key.clone()))
+}
+
 /// A catalogue entry: whom a payment reaches and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
@@ -262,4 +258,7 @@ pub struct Service {
     /// How the money reaches the payee.
     #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
     pub rail: RailName,
+    /// What kind of service it is, for caps on such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
 }

@@ -119,6 +119,12 @@ name!(
     NAME_RULE
 );
 name!(
+    /// A kind of service, as the operator groups them, spelled like a handle.
+    Category,
+    is_name,
+    NAME_RULE
+);
+name!(
     /// The name of a way to pay, spelled like a handle.
     RailName,
     is_name,

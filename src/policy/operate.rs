@@ -43,8 +43,8 @@ pub enum OperateError {
     /// More than can be written down.
     #[error("the balance would be more than can be written down")]
     TooMuch,
-    /// The catalogue has it with another payee or price.
-    #[error("the service `{0}` is there already, with another payee or price")]
+    /// The catalogue has it with another payee, price or category.
+    #[error("the service `{0}` is there already, with another payee, price or category")]
     ServiceTaken(ServiceId),
     /// No token of that id lets anybody in.
     #[error("there is no token `{0}`")]

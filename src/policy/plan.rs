@@ -40,8 +40,10 @@ pub fn weight(policy: &PolicyTerms) -> usize {
         let bytes = list.iter().flatten().map(|id| id.as_str().len().saturating_add(QUOTES));
         bytes.fold(0, usize::saturating_add)
     };
-    let caps =
-        |list: &Option<Vec<CapText>>| list.as_ref().map(|caps| caps.len().saturating_mul(CAP));
+    let cap = |CapText(cap): &CapText| CAP.saturating_add(cap.to_string().len());
+    let caps = |list: &Option<Vec<CapText>>| {
+        list.as_ref().map(|caps| caps.iter().map(cap).fold(0, usize::saturating_add))
+    };
     let terms = |own: &AgentTerms| (names(&own.allow), names(&own.deny), caps(&own.caps));
     let defaults = terms(&policy.defaults);
     let agents = policy.agents.values().map(|own| {
@@ -166,9 +168,9 @@ impl Planned {
     }
 }
 
-/// A mandate as its equals are: caps in the order of their periods, times as they are kept.
+/// A mandate as its equals are: caps in the order of their keys, times as they are kept.
 fn settled(mut mandate: Mandate) -> Mandate {
-    mandate.caps.sort_by_key(|cap: &Cap| cap.period);
+    mandate.caps.sort_by_key(Cap::key);
     mandate.rates.sort_by_key(|rate| rate.span);
     let kept = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
     mandate.expires_at = mandate.expires_at.map(kept);

@@ -82,6 +82,14 @@ bugs! {
     ThrottleStays: "Each throttle of a row is as short as the first.",
     FlaggedAgain: "A burst that goes on is told at each payment.",
     TightenedForgets: "A mandate that is tightened ends a row of denials.",
+    ServiceCapCountsAll: "A cap on one service counts every payment.",
+    ServiceCapCountsAnew: "A cap on a service that changes forgets what it counted.",
+    CategoryOfNow: "What was paid is settled under the category that its service has by now.",
+    FirstCapOfAPeriod: "Of several caps for one period only the first is looked at.",
+    CountForgetsHeld: "A payment that is held does not count under a cap on how many.",
+    CountKeptAfterVoid: "A payment that was voided still counts under a cap on how many.",
+    RefundGivesCountBack: "What comes back gives a payment back under a cap on how many.",
+    CountShrinks: "A smaller payment is advised where a cap on how many is in the way.",
 }
 
 /// The mistake that is made now, by its number; none is beyond them all.

@@ -4,7 +4,7 @@
 //! in parts, never more than was taken.
 
 use super::{
-    entry::{By, Draft, Fact, Hold, VoidCause},
+    entry::{By, CountedBy, Draft, Fact, Hold, VoidCause},
     money::Usd,
     names::{Handle, Note, PaymentId},
     planted::{self, Bug},
@@ -151,7 +151,9 @@ pub fn refund(
         return Err(SettleError::MoreThanCaptured { asked: amount, left });
     }
     let (payment, windows, run) = (hold.payment, hold.windows, hold.run.clone());
-    let fact = Fact::Refunded { payment, amount, windows, run, note };
+    let Hold { service, payee, category, .. } = hold.clone();
+    let by = Some(Box::new(CountedBy { service, payee, category }));
+    let fact = Fact::Refunded { payment, amount, windows, run, note, by };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }
 

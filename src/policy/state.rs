@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     book::{Book, Counted, Link, Standing},
+    cap::Aim,
+    counter::Place,
     documents::DocKey,
     entry::{Draft, Entry, Fact, Hash, Hold},
     keys::{Bound, Keys, Outcome},
@@ -182,8 +184,8 @@ impl State {
         let Some(book) = self.books.get(agent).filter(|book| book.counts_runs()) else { return };
         let paid = if let Fact::Held(hold) | Fact::Paid(hold) = fact {
             Some(Counted::from(hold).in_run())
-        } else if let Fact::Refunded { payment, windows, run, .. } = fact {
-            Some(Counted { payment: *payment, windows, run: run.as_ref() }.in_run())
+        } else if let Some(counted) = returned(fact) {
+            Some(counted.in_run())
         } else {
             let hold = fact.ends().and_then(|payment| self.open.get(&payment));
             hold.map(|open| Counted::from(&open.hold).in_run())
@@ -209,15 +211,11 @@ impl State {
             Fact::Sent { payment } => self.advance(*payment, Stage::Sent),
             Fact::Doubted { payment } => self.advance(*payment, Stage::InDoubt),
             Fact::Captured { payment, amount } => {
-                self.close(*payment, *amount, Some(Outcome::Captured(*amount)));
+                self.close(*payment, Some(*amount), Some(Outcome::Captured(*amount)));
             }
-            Fact::Voided { payment, .. } => self.close(*payment, Usd::ZERO, None),
-            Fact::Expired { payment } => {
-                self.close(*payment, Usd::ZERO, Some(Outcome::Expired));
-            }
-            Fact::Failed { payment } => {
-                self.close(*payment, Usd::ZERO, Some(Outcome::Failed));
-            }
+            Fact::Voided { payment, .. } => self.close(*payment, None, None),
+            Fact::Expired { payment } => self.close(*payment, None, Some(Outcome::Expired)),
+            Fact::Failed { payment } => self.close(*payment, None, Some(Outcome::Failed)),
             Fact::Refunded { payment, amount, .. } => {
                 let before = self.refunded(*payment);
                 let before = if planted::is(Bug::RefundsNotSummed) { Usd::ZERO } else { before };
@@ -252,7 +250,7 @@ impl State {
 
     /// Ends an open payment. A voided one frees its key, for nothing was ever sent and the
     /// caller's retry must be able to pay.
-    fn close(&mut self, payment: PaymentId, taken: Usd, outcome: Option<Outcome>) {
+    fn close(&mut self, payment: PaymentId, taken: Option<Usd>, outcome: Option<Outcome>) {
         let Some(open) = self.open.remove(&payment) else { return };
         if planted::is(Bug::VoidedTwice) && outcome.is_none() {
             self.open.insert(payment, open.clone());
@@ -263,6 +261,10 @@ impl State {
         if let Some(book) = self.books.get_mut(&agent).filter(|_| !keeps) {
             if planted::is(Bug::WindowOfCapture) {
                 hold.windows = book.windows(self.now);
+            }
+            if planted::is(Bug::CategoryOfNow) {
+                hold.category =
+                    self.services.get(&hold.service).and_then(|service| service.category.clone());
             }
             book.settle(hold.amount, taken, &Counted::from(&hold));
         }
@@ -331,9 +333,17 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         throttled: None,
         link,
         row: None,
+        parts: BTreeMap::new(),
     };
     book.set_mandate(mandate, None, link.position);
     book
+}
+
+/// What a payment that came back was counted in.
+fn returned(fact: &Fact) -> Option<Counted<'_>> {
+    let Fact::Refunded { payment, windows, run, by, .. } = fact else { return None };
+    let aim = by.as_deref().map(Aim::from);
+    Some(Counted { place: Place { payment: *payment, windows, aim }, run: run.as_ref() })
 }
 
 /// What a fact means for the book itself.
@@ -352,12 +362,14 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         }
         Fact::Paid(hold) => {
             book.hold(hold.amount, &Counted::from(hold), at);
-            book.settle(hold.amount, hold.amount, &Counted::from(hold));
+            book.settle(hold.amount, Some(hold.amount), &Counted::from(hold));
             book.pace(hold, at);
         }
         Fact::Credited { amount, .. } => book.credited = book.credited.saturating_plus(*amount),
-        Fact::Refunded { payment, amount, windows, run, .. } => {
-            book.refund(*amount, &Counted { payment: *payment, windows, run: run.as_ref() });
+        Fact::Refunded { amount, .. } => {
+            if let Some(counted) = returned(fact) {
+                book.refund(*amount, &counted);
+            }
         }
         Fact::MandateSet { mandate, moved, tightens } => {
             book.set_mandate(mandate, *moved, position);

@@ -1,84 +1,76 @@
 //! Tallies: what was spent in a window, of the calendar, rolling, or of one run.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cap::{Dimension, Unit},
     money::Usd,
     names::RunId,
     planted::{self, Bug},
-    window::{Hours, Period},
+    window::Hours,
 };
-
-/// What a tally counts: a period of the calendar, and which payments within it.
-///
-/// The agent as a whole is the only dimension yet; services, payees and tasks are to follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TallyKey {
-    /// The kind of window.
-    pub period: Period,
-    /// Which payments.
-    pub dimension: Dimension,
-}
-
-/// Which payments a tally counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dimension {
-    /// Every payment of the agent.
-    Agent,
-}
-
-impl fmt::Display for TallyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.dimension {
-            Dimension::Agent => write!(f, "{}", self.period),
-        }
-    }
-}
-
-impl From<TallyKey> for String {
-    fn from(key: TallyKey) -> Self {
-        key.to_string()
-    }
-}
-
-impl TryFrom<String> for TallyKey {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let period = Period::from_str(&text).map_err(|_| format!("`{text}` is no tally"))?;
-        Ok(Self { period, dimension: Dimension::Agent })
-    }
-}
 
 /// What was spent in the newest window of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The window's id; it never goes back.
     pub window: i64,
-    /// Captured, less what was refunded while the window was open.
-    pub used: Usd,
-    /// Set aside and not yet settled.
-    pub held: Usd,
-    /// Payments captured.
-    pub count: u64,
+    /// The sums.
+    pub sums: Sums,
 }
 
 impl Tally {
     pub(super) fn empty(window: i64) -> Self {
-        Self { window, used: Usd::ZERO, held: Usd::ZERO, count: 0 }
+        Self { window, sums: Sums::default() }
     }
 }
 
-/// The sums of one bucket or run.
+/// The sums of one window, bucket or run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Captured, less what was refunded.
     pub used: Usd,
     /// Set aside and not yet settled.
     pub held: Usd,
+    /// How many payments were captured.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paid: u64,
+    /// How many are not yet settled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub open: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Sums {
+    /// The sums of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            used: self.used.saturating_plus(other.used),
+            held: self.held.saturating_plus(other.held),
+            paid: self.paid.saturating_add(other.paid),
+            open: self.open.saturating_add(other.open),
+        }
+    }
+
+    /// What counts under a cap of `unit`: nano-dollars, or payments.
+    pub(super) fn spent(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Amount => nanos(self.used).saturating_add(nanos(self.held)),
+            Unit::Count => self.paid.saturating_add(self.open),
+        }
+    }
+}
+
+/// An amount in nano-dollars, which is never negative.
+pub(super) fn nanos(amount: Usd) -> u64 {
+    u64::try_from(amount.nanos()).unwrap_or_default()
 }
 
 /// How many whole buckets a rolling window goes back, besides the one that is being filled.
@@ -123,19 +115,20 @@ impl Rolling {
 
     /// What counts at `now`.
     pub(super) fn sums(&self, hours: Hours, now: Timestamp) -> Sums {
-        self.counted(hours, now).fold(Sums::default(), |all, (_, sums)| Sums {
-            used: all.used.saturating_plus(sums.used),
-            held: all.held.saturating_plus(sums.held),
-        })
+        self.counted(hours, now).fold(Sums::default(), |all, (_, sums)| all.and(sums))
     }
 
     /// When enough of what counts at `now` has rolled out of the window that at most `bearable`
     /// of it is left.
-    pub(super) fn frees(&self, hours: Hours, bearable: Usd, now: Timestamp) -> Option<Timestamp> {
-        let Sums { used, held } = self.sums(hours, now);
-        let mut left = used.saturating_plus(held);
+    pub(super) fn frees(
+        &self,
+        hours: Hours,
+        (bearable, unit): (u64, Unit),
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let mut left = self.sums(hours, now).spent(unit);
         for (bucket, sums) in self.counted(hours, now) {
-            left = left.less(sums.used.saturating_plus(sums.held));
+            left = left.saturating_sub(sums.spent(unit));
             if left <= bearable {
                 let leaves = bucket.saturating_add(BUCKETS).saturating_add(1);
                 let second = leaves.saturating_mul(hours.get()).saturating_mul(60);
@@ -189,7 +182,7 @@ impl TryFrom<String> for Run {
 const RUN_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What was spent in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunTally {
     /// The journal position of its first payment: one of an earlier run of the name is not in.
     pub since: u64,
@@ -198,16 +191,19 @@ pub struct RunTally {
     /// When money was last set aside in it (µs since 1970 on disk).
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub last: Timestamp,
+    /// The sums of some of its payments, where there is a cap per run on those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<Dimension, Sums>,
 }
 
 impl RunTally {
     pub(super) fn since(position: u64, at: Timestamp) -> Self {
-        Self { since: position, sums: Sums::default(), last: at }
+        Self { since: position, sums: Sums::default(), last: at, parts: BTreeMap::new() }
     }
 
     /// Whether the run still goes on at `now`.
     pub(super) fn lives(&self, now: Timestamp) -> bool {
-        let holds = !self.sums.held.is_zero() && !planted::is(Bug::RunForgottenWhileHeld);
+        let holds = self.sums.open > 0 && !planted::is(Bug::RunForgottenWhileHeld);
         holds || now.duration_since(self.last) < RUN_KEPT
     }
 }

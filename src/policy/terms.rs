@@ -1,5 +1,6 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
+mod cap;
 mod mandate;
 mod policy;
 mod token;
@@ -14,36 +15,28 @@ use super::{
     answer::{BalanceAnswer, LedgerLine, ServiceName, ServiceView},
     book::{Book, Standing},
     entry::Hash,
-    mandate::{Cap, Funding, LocalUse, Mandate, Service},
+    mandate::{Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
-    names::{Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId},
+    names::{
+        Category, Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId,
+    },
     pace::Rate,
+    rooms::Spender,
     stop::{Burst, Streak},
     via::Via,
-    window::{Period, Zone},
+    window::Zone,
 };
 
+pub use cap::{CapTerms, CapText};
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
 pub use policy::{
-    AgentChange, AgentTerms, CapText, Fault, FaultCode, Place, PolicyAsked, PolicyPlan,
-    PolicyTerms, PresentPolicy, SCHEMA, SchemaVersion, ServiceChange, ServiceTerms, Severity,
+    AgentChange, AgentTerms, Fault, FaultCode, Place, PolicyAsked, PolicyPlan, PolicyTerms,
+    PresentPolicy, SCHEMA, SchemaVersion, ServiceChange, ServiceTerms, Severity,
 };
 pub use token::{
     AgentTokens, NewPassphrase, NewToken, OperatorDoor, PassphraseGiven, Replaced, Rotation,
     Secret, TokenGiven, TokenList, TokenView,
 };
-
-/// A cap as operators write it over the wire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CapTerms {
-    /// The kind of window.
-    pub period: Period,
-    /// The most for one window.
-    #[serde(with = "decimal")]
-    #[schemars(with = "Usd")]
-    pub cap_usd: Usd,
-}
 
 /// The body that creates an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,7 +82,7 @@ pub struct NewAgent {
 impl NewAgent {
     /// The mandate these terms ask for, not yet checked.
     pub fn mandate(&self) -> Mandate {
-        let caps = self.caps.iter().map(|cap| Cap { period: cap.period, amount: cap.cap_usd });
+        let caps = self.caps.iter().map(|CapTerms(cap)| cap.clone());
         Mandate {
             funding: self.funding,
             per_call_limit: self.per_call_limit_usd,
@@ -154,8 +147,9 @@ impl AgentView {
         self.balance.handle.as_deref().unwrap_or_default()
     }
 
-    /// What `book` says at `now`.
-    pub fn of(book: &Book, now: Timestamp) -> Self {
+    /// What `spender` has at `now`.
+    pub fn of(spender: &Spender<'_>, now: Timestamp) -> Self {
+        let book = spender.book;
         let (stopped_at, note) = match &book.standing {
             Standing::Active => (None, None),
             Standing::Frozen { at, note, .. } | Standing::Revoked { at, note, .. } => {
@@ -163,7 +157,7 @@ impl AgentView {
             }
         };
         Self {
-            balance: BalanceAnswer::of(book, None, now),
+            balance: BalanceAnswer::of(spender, None, now),
             funding: book.mandate.funding,
             timezone: book.mandate.zone.clone(),
             allow: book.mandate.allow.clone(),
@@ -266,13 +260,16 @@ pub struct NewService {
     /// Whether it takes the place of one that is there with another payee or price.
     #[serde(default)]
     pub replace: bool,
+    /// What kind of service it is, for caps on such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
 }
 
 impl NewService {
     /// The catalogue entry these terms ask for.
     pub fn service(&self) -> Service {
         let (id, payee, rail) = (self.id.clone(), self.payee.clone(), self.rail.clone());
-        Service { id, payee, price: self.price_usd, rail }
+        Service { id, payee, price: self.price_usd, rail, category: self.category.clone() }
     }
 }
 

@@ -42,7 +42,13 @@ pub(crate) struct Mark {
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub(crate) now: Timestamp,
     sum: Sum,
+    /// What the documents count: a desk that counts less is made anew.
+    #[serde(default)]
+    version: u32,
 }
+
+/// What the documents of this program count. Since 1: how many payments there are, beside how much.
+const VERSION: u32 = 1;
 
 /// What the desk held when it was opened.
 pub(crate) struct Held {
@@ -90,7 +96,7 @@ impl Desk {
             Ok((desk, held)) if held.is_some() || desk.db.is_empty() => {
                 return Ok((Some(desk), held));
             }
-            Ok(_) => "it has no mark".to_owned(),
+            Ok(_) => "it has no mark of this version".to_owned(),
             Err(Odd::InUse) => return Err(StoreError::InUse { path: path.into() }),
             // It is as good as it was: to empty it would only lose what it knows of the journal.
             Err(Odd::Full) => {
@@ -157,7 +163,7 @@ impl Desk {
             }
         }
         let Changes { store, head, now, .. } = changes;
-        let mark = serde_json::to_vec(&Mark { store, head, now, sum });
+        let mark = serde_json::to_vec(&Mark { store, head, now, sum, version: VERSION });
         let mark = mark.map_err(|error| error.to_string())?;
         batch.insert(MARK, [digest(&mark).0.as_slice(), mark.as_slice()].concat());
         self.db.apply_batch(batch).map_err(|error| error.to_string())?;
@@ -189,7 +195,7 @@ fn read(db: &sled::Db) -> Result<Option<Held>, String> {
         }
         sum.change(&key, &value, u64::wrapping_add);
         let document = serde_json::from_slice(&value);
-        documents.push(document.map_err(|error| format!("a document does not read: {error}"))?);
+        documents.push(document.map_err(|error| format!("a document does not read: {error}")));
     }
     let Some(mark) = mark else { return Ok(None) };
     let (hash, text) = mark.split_at_checked(32).ok_or("the mark is cut")?;
@@ -197,10 +203,14 @@ fn read(db: &sled::Db) -> Result<Option<Held>, String> {
         return Err("the mark does not verify".to_owned());
     }
     let mark: Mark = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if mark.version != VERSION {
+        return Ok(None);
+    }
     if mark.sum != sum {
         return Err("the documents do not add up to the mark".to_owned());
     }
-    Ok(Some(Held { mark, documents }))
+    let documents: Result<_, String> = documents.into_iter().collect();
+    Ok(Some(Held { mark, documents: documents? }))
 }
 
 /// What the desk is to be told: the state at one synced record.

@@ -121,7 +121,7 @@ fn is_one_of(alternatives: &str, text: &str) -> bool {
 fn the_schema_takes_the_hours_of_a_cap_that_apply_takes() {
     let schema = Schema::published();
     let pattern = schema.0["$defs"]["Cap"]["pattern"].as_str().unwrap();
-    let hours = pattern.split("(rolling_)?(").nth(1).unwrap().strip_suffix(")h)$").unwrap();
+    let hours = pattern.split("(rolling_)?(").nth(1).unwrap().split(")h)").next().unwrap();
     for n in 0..1_100 {
         let taken = format!("1.00/{n}h").parse::<Cap>().is_ok();
         assert_eq!(is_one_of(hours, &n.to_string()), taken, "{n}h");

@@ -165,7 +165,7 @@ pub(crate) fn decide(
     let until = now.checked_add(SignedDuration::from_hours(30 * 24)).unwrap();
     let binding = key.map(|key| Binding { key, call: None, asked: amount, until });
     let payment = Payment { id, wanted, amount, binding, run: run.clone() };
-    match authorize(book, &payment, now) {
+    match authorize(&state.spender_of(book), &payment, now) {
         Ok(granted) => {
             let fact = if hold { Fact::Held } else { Fact::Paid };
             let draft =
@@ -218,9 +218,9 @@ pub(crate) fn acted(state: &State, op: &Op, now: Timestamp) -> Result<Act, Opera
         Op::Unfreeze { agent: Some(agent) } => operate::unfreeze(state, &handle(*agent), None),
         Op::Unfreeze { agent: None } => all(operate::unfreeze_all(state, None)),
         Op::Revoke { agent } => operate::revoke(state, &handle(*agent), reason(), None),
-        Op::Service { id, price, replace } => {
+        Op::Service { id, service, replace } => {
             let existing = if *replace { Existing::Replace } else { Existing::Keep };
-            operate::set_service(state, words::service(*id, *price), existing)
+            operate::set_service(state, words::service(*id, service), existing)
         }
         Op::Remove { id } => operate::remove_service(state, &words::service_id(*id)),
         other => unreachable!("{other:?} is no act of the operator's"),

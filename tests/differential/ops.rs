@@ -3,15 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::reference::{CALENDAR, Kind, MOST, Measure, Terms};
+use super::caps::caps;
+use crate::reference::{CALENDAR, Kind, MOST, Measure, Service, Terms};
 
 /// The agents: the last is the whale, whose amounts are as large as can be written down.
 pub(crate) const AGENTS: u8 = 5;
 pub(crate) const WHALE: u8 = AGENTS - 1;
 pub(crate) const SERVICES: u8 = 6;
+pub(crate) const KINDS: u8 = 3;
+pub(crate) const PAYEES: u8 = 2;
 const KEYS: u64 = 5;
 const RUNS: u64 = 2;
-const CENT: i128 = 10_000_000;
+pub(super) const CENT: i128 = 10_000_000;
 
 /// How many operations a history has.
 pub(crate) const LENGTH: usize = 400;
@@ -71,7 +74,7 @@ pub(crate) enum Op {
     },
     Service {
         id: u8,
-        price: Option<i128>,
+        service: Service,
         replace: bool,
     },
     Remove {
@@ -112,7 +115,7 @@ impl Op {
 pub(crate) fn tighter(mut terms: Terms, what: u8, now: i64) -> Terms {
     match what {
         0 => terms.limit = Some(terms.limit.map_or(100 * CENT, |limit| (limit - CENT).max(1))),
-        1 => terms.caps.iter_mut().for_each(|(_, cap)| *cap = (*cap - 1).max(1)),
+        1 => terms.caps.iter_mut().for_each(|cap| cap.most = (cap.most - 1).max(1)),
         2 => {
             let (most, done) = terms.denials.unwrap_or((9, Measure::Flag));
             terms.denials = Some(((most - 1).max(2), done));
@@ -223,11 +226,11 @@ impl Dice {
         self.below(many) == 0
     }
 
-    fn byte(&mut self, many: u8) -> u8 {
+    pub(super) fn byte(&mut self, many: u8) -> u8 {
         u8::try_from(self.below(many.into())).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.below(of.len() as u64)).unwrap()]
     }
 
@@ -385,7 +388,7 @@ fn clock(dice: &mut Dice, agent: u8) -> Clock {
     }
 }
 
-fn cents(dice: &mut Dice, low: i64, high: i64) -> i128 {
+pub(super) fn cents(dice: &mut Dice, low: i64, high: i64) -> i128 {
     i128::from(dice.between(low, high)) * CENT
 }
 
@@ -406,30 +409,13 @@ fn service(dice: &mut Dice, id: u8) -> Op {
         5 => Some(cents(dice, 1, 40) + 1),
         _ => None,
     };
-    Op::Service { id, price, replace: !dice.one_in(4) }
+    let category = dice.one_in(2).then(|| dice.byte(KINDS));
+    let service = Service { price, payee: dice.byte(PAYEES), category };
+    Op::Service { id, service, replace: !dice.one_in(4) }
 }
 
 fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
-    let mut caps = Vec::new();
-    let hours = [1, 2, 5, 6, 24, 168, 744];
-    for kind in CALENDAR.into_iter().chain([Kind::Lifetime, Kind::Run]) {
-        if dice.one_in(if kind == Kind::Run { 2 } else { 3 }) {
-            caps.push((kind, cap(dice, kind)));
-        }
-    }
-    while dice.one_in(2) {
-        let kind = Kind::Rolling(dice.pick(&hours));
-        caps.push((kind, cap(dice, kind)));
-    }
-    if agent == WHALE {
-        // Nothing comes back to the whale, so with this cap its sums can be written down.
-        caps.retain(|(kind, _)| *kind != Kind::Lifetime);
-        let most = if dice.one_in(2) { MOST } else { MOST - cents(dice, 0, 20_000) };
-        for (_, cap) in &mut caps {
-            *cap = (*cap * CENT * 50).min(MOST);
-        }
-        caps.push((Kind::Lifetime, most));
-    }
+    let caps = caps(dice, agent);
     let other = dice.pick(&NIGHTS).0;
     let some = |dice: &mut Dice| -> BTreeSet<u8> {
         let often = if dice.one_in(8) { 3 } else { 99 };
@@ -460,16 +446,4 @@ const DONE: [Measure; 5] =
 /// So many in so many seconds.
 fn pace(dice: &mut Dice, low: i64, high: i64) -> (i64, i64) {
     (dice.between(low, high), dice.pick(&[1, 10, 60, 61, 3_600, 7_200, 86_400]))
-}
-
-fn cap(dice: &mut Dice, kind: Kind) -> i128 {
-    if dice.one_in(60) {
-        return 0;
-    }
-    match kind {
-        Kind::Hour | Kind::Rolling(1..3) | Kind::Run => cents(dice, 20, 200),
-        Kind::Day | Kind::Rolling(_) => cents(dice, 50, 400),
-        Kind::Week | Kind::Month => cents(dice, 100, 900),
-        Kind::Lifetime => cents(dice, 1_000, 6_000),
-    }
 }

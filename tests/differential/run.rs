@@ -241,8 +241,8 @@ impl Pair {
     fn with_available(&self, told: Told, agent: u8, run: Option<u8>) -> Told {
         let Told::Granted { hold, .. } = told else { return told };
         let available = self.subject.read(move |state, now| {
-            let book = state.book(&handle(agent));
-            book.map_or(Usd::ZERO, |book| book.available(run.map(words::run).as_ref(), now))
+            let spender = state.spender(&handle(agent));
+            spender.map_or(Usd::ZERO, |from| from.available(run.map(words::run).as_ref(), now))
         });
         Told::Granted { hold, available }
     }
@@ -256,6 +256,9 @@ impl Pair {
         if let Some(kind) = breach.kind {
             let kind = format!("{kind:?}").to_lowercase();
             self.count(&format!("cap {}", kind.split('(').next().unwrap()));
+            let on = format!("{:?}", breach.on.unwrap()).to_lowercase();
+            let what = if breach.counts { "count" } else { "amount" };
+            self.count(&format!("cap {what} on {}", on.split('(').next().unwrap()));
         }
     }
 
@@ -326,8 +329,8 @@ impl Pair {
                 ("unfreeze all", None, Ok(self.model.stand_all(Standing::Active)))
             }
             Op::Revoke { agent } => ("revoke", Some(*agent), self.model.revoke(*agent)),
-            Op::Service { id, price, replace } => {
-                ("service", None, self.model.set_service(*id, *price, *replace))
+            Op::Service { id, service, replace } => {
+                ("service", None, self.model.set_service(*id, *service, *replace))
             }
             Op::Remove { id } => ("remove", None, self.model.remove_service(*id)),
             other => unreachable!("{other:?} is no act of the operator's"),
@@ -453,7 +456,7 @@ impl Pair {
         let expected = View::by(&self.model, agent, run);
         let came = self.subject.read(move |state, now| {
             let run = run.map(words::run);
-            state.book(&handle(agent)).map(|book| View::of(book, run.as_ref(), now))
+            state.spender(&handle(agent)).map(|from| View::of(&from, run.as_ref(), now))
         });
         let caps = &self.model.agents[&agent].terms.caps;
         same(&format!("agent {agent} in run {run:?} with {caps:?}"), &Some(expected), &came)

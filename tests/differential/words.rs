@@ -3,20 +3,22 @@
 use jiff::Timestamp;
 use pettycash::policy::{
     answer::{self, Outcome, PayAnswer},
-    book::{Book, Standing},
+    book::Standing,
     came::Came,
+    cap::{Bound, Cap, Dimension},
     denial::Code,
-    mandate::{Cap, Funding, LocalUse, Mandate, Service},
+    mandate::{Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
     operate::OperateError,
     pace::Rate,
+    rooms::Spender,
     settle::SettleError,
     stop::Burst,
     window::{Hours, Period},
 };
 
-use crate::reference::{self, Breach, Kind, Room, Terms};
+use crate::reference::{self, Breach, Kind, On, Room, Terms};
 
 pub(crate) fn handle(agent: u8) -> Handle {
     format!("agent-{agent}").parse().unwrap()
@@ -54,9 +56,33 @@ pub(crate) fn second(at: i64) -> Timestamp {
     Timestamp::from_second(at).unwrap()
 }
 
-pub(crate) fn service(id: u8, price: Option<i128>) -> Service {
-    let (id, payee) = (service_id(id), "Acme".parse().unwrap());
-    Service { id, payee, price: price.map(usd), rail: RailName::iou() }
+pub(crate) fn service(id: u8, service: &reference::Service) -> Service {
+    let reference::Service { price, payee, category } = *service;
+    let category = category.map(|number| format!("kind-{number}").parse().unwrap());
+    let (id, payee) = (service_id(id), format!("Acme {payee}").parse().unwrap());
+    Service { id, payee, price: price.map(usd), rail: RailName::iou(), category }
+}
+
+fn number(text: &str, before: &str) -> u8 {
+    text.strip_prefix(before).unwrap().parse().unwrap()
+}
+
+fn on(on: On) -> Dimension {
+    match on {
+        On::All => Dimension::Agent,
+        On::Service(id) => Dimension::Service(service_id(id)),
+        On::Category(number) => Dimension::Category(format!("kind-{number}").parse().unwrap()),
+        On::Payee(payee) => Dimension::Payee(format!("Acme {payee}").parse().unwrap()),
+    }
+}
+
+/// What the cap of a breach is on.
+fn was_on(breach: &answer::Breach) -> Option<On> {
+    let service = breach.service_id.as_ref().map(|id| On::Service(number(id.as_str(), "service-")));
+    let category =
+        breach.category.as_ref().map(|name| On::Category(number(name.as_str(), "kind-")));
+    let payee = breach.payee.as_ref().map(|payee| On::Payee(number(payee.as_str(), "Acme ")));
+    breach.period.map(|_| service.or(category).or(payee).unwrap_or(On::All))
 }
 
 fn period(kind: Kind) -> Period {
@@ -88,7 +114,11 @@ fn rate(most: i64, long: i64) -> Rate {
 }
 
 pub(crate) fn mandate(terms: &Terms) -> Mandate {
-    let cap = |(kind, amount): &(Kind, i128)| Cap { period: period(*kind), amount: usd(*amount) };
+    let cap = |cap: &reference::Cap| {
+        let count = || Bound::Count(u32::try_from(cap.most).unwrap());
+        let bound = if cap.counts { count() } else { Bound::Amount(usd(cap.most)) };
+        Cap { period: period(cap.kind), bound, on: on(cap.on) }
+    };
     Mandate {
         funding: if terms.prepaid { Funding::Prepaid } else { Funding::Allowance },
         per_call_limit: terms.limit.map(usd),
@@ -120,13 +150,15 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(book: &Book, of: Option<&RunId>, now: Timestamp) -> Self {
+    pub(crate) fn of(spender: &Spender<'_>, of: Option<&RunId>, now: Timestamp) -> Self {
+        let book = spender.book;
         let nanos = |amount: Usd| i128::from(amount.nanos());
         let rooms = book.mandate.caps.iter().map(|cap| {
-            let room = book.room(*cap, of, now);
+            let room = book.room(cap, of, now);
             let resets = room.resets_at.map(Timestamp::as_second);
             let (used, held) = (nanos(room.used), nanos(room.held));
-            Room { used, held, left: nanos(room.left), resets }
+            let (paid, open) = (i128::from(room.paid), i128::from(room.open));
+            Room { used, held, left: nanos(room.left), resets, paid, open }
         });
         Self {
             standing: match &book.standing {
@@ -136,7 +168,7 @@ impl View {
             },
             balance: book.balance().map(nanos),
             held: nanos(book.held),
-            available: nanos(book.available(of, now)),
+            available: nanos(spender.available(of, now)),
             rooms: rooms.collect(),
         }
     }
@@ -160,7 +192,13 @@ fn paced(breach: &answer::Breach) -> Breach {
     let of = kinds.iter().position(|kind| breach.of.as_deref() == Some(kind)).unwrap();
     let rate = breach.rate.map_or((0, 0), |rate| (rate.count, rate.span.seconds()));
     let numbers = [of as i128, rate.0.into(), rate.1.into(), breach.count.unwrap().into()];
-    Breach { code: breach.code.word(), kind: None, numbers: numbers.to_vec() }
+    Breach {
+        code: breach.code.word(),
+        kind: None,
+        on: None,
+        counts: false,
+        numbers: numbers.to_vec(),
+    }
 }
 
 /// A no, as the model is told it.
@@ -193,8 +231,12 @@ impl No {
                 Code::InsufficientBalance => [breach.funds_usd, breach.asked_usd, None, None],
                 _ => [breach.cap_usd, breach.used_usd, breach.held_usd, breach.asked_usd],
             };
-            let numbers = numbers.into_iter().filter_map(nanos).collect();
-            Breach { code: breach.code.word(), kind: breach.period.map(kind), numbers }
+            let most = breach.cap_count.map(i128::from);
+            let counts = [breach.used_count, breach.held_count].map(|n| n.map(i128::from));
+            let counts = [most].into_iter().chain(counts);
+            let numbers = counts.chain(numbers.map(nanos)).flatten().collect();
+            let (kind, on) = (breach.period.map(kind), was_on(breach));
+            Breach { code: breach.code.word(), kind, on, counts: most.is_some(), numbers }
         });
         let word = |advice| serde_json::to_value(advice).unwrap().as_str().unwrap().to_owned();
         Some(Self {

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod came;
+mod caps;
 mod operator;
 mod stops;
 mod tightening;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use calendar::Calendar;
 pub(crate) use came::{Came, Token};
+pub(crate) use caps::{Cap, On, Room, Service};
 pub(crate) use operator::{Done, Settle};
 pub(crate) use stops::Measure;
 use stops::Refused;
@@ -43,7 +45,7 @@ pub(crate) const CALENDAR: [Kind; 4] = [Kind::Hour, Kind::Day, Kind::Week, Kind:
 pub(crate) struct Terms {
     pub(crate) prepaid: bool,
     pub(crate) limit: Option<i128>,
-    pub(crate) caps: Vec<(Kind, i128)>,
+    pub(crate) caps: Vec<Cap>,
     pub(crate) zone: &'static str,
     pub(crate) allow: BTreeSet<u8>,
     pub(crate) deny: BTreeSet<u8>,
@@ -91,6 +93,8 @@ pub(crate) struct Payment {
     opened: [i64; 4],
     /// The number of the payment that began its run.
     run_began: usize,
+    /// The service as it was then.
+    was: Service,
 }
 
 impl Payment {
@@ -101,10 +105,6 @@ impl Payment {
     fn held(&self) -> i128 {
         if self.is_open() { self.amount } else { 0 }
     }
-
-    fn counts(&self) -> i128 {
-        self.held() + self.taken - self.back
-    }
 }
 
 pub(crate) struct Agent {
@@ -113,8 +113,8 @@ pub(crate) struct Agent {
     credited: i128,
     /// After a change of zone: when the windows began that were open, and until when they stay so.
     kept: Option<[(i64, i64); 4]>,
-    /// How many payments there were when a cap over hours, or per run, was set.
-    since: BTreeMap<Kind, usize>,
+    /// How many payments there were when something began to be counted.
+    since: BTreeMap<(On, Option<Kind>), usize>,
     /// What was refused since something else last happened.
     pub(crate) row: Vec<Refused>,
     /// How many of them there were when something was last done about them.
@@ -145,6 +145,8 @@ pub(crate) struct Asked {
 pub(crate) struct Breach {
     pub(crate) code: &'static str,
     pub(crate) kind: Option<Kind>,
+    pub(crate) on: Option<On>,
+    pub(crate) counts: bool,
     pub(crate) numbers: Vec<i128>,
 }
 
@@ -163,19 +165,11 @@ pub(crate) enum Verdict {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Room {
-    pub(crate) used: i128,
-    pub(crate) held: i128,
-    pub(crate) left: i128,
-    pub(crate) resets: Option<i64>,
-}
-
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) agents: BTreeMap<u8, Agent>,
-    /// The catalogue: prices by service.
-    pub(crate) services: BTreeMap<u8, Option<i128>>,
+    /// The catalogue.
+    pub(crate) services: BTreeMap<u8, Service>,
     pub(crate) payments: Vec<Payment>,
     pub(crate) tokens: Vec<Token>,
     /// What the clock says.
@@ -212,79 +206,6 @@ impl Model {
         }
     }
 
-    /// What counts under a cap of `kind` now, payment by payment.
-    fn counted(&self, agent: u8, kind: Kind, run: Option<u8>) -> Vec<&Payment> {
-        let book = &self.agents[&agent];
-        let all = self.theirs(agent);
-        match kind {
-            Kind::Lifetime => all.map(|(_, payment)| payment).collect(),
-            Kind::Run => {
-                let of_run = self.run(agent, run, self.window(agent, Kind::Day).0);
-                let Some(began) = of_run.filter(|_| book.since.contains_key(&Kind::Run)) else {
-                    return Vec::new();
-                };
-                let same = all.filter(|(_, payment)| payment.run_began == began);
-                same.map(|(_, payment)| payment).collect()
-            }
-            Kind::Rolling(hours) => {
-                let now = bucket(self.now(), hours);
-                let since = book.since[&kind];
-                let recent = |payment: &Payment| bucket(payment.placed, hours) >= now - 60;
-                let those = all.filter(|(number, payment)| *number >= since && recent(payment));
-                those.map(|(_, payment)| payment).collect()
-            }
-            Kind::Hour | Kind::Day | Kind::Week | Kind::Month => {
-                let start = self.window(agent, kind).0;
-                let place = CALENDAR.iter().position(|other| *other == kind).unwrap();
-                let same = all.filter(|(_, payment)| payment.opened[place] == start);
-                same.map(|(_, payment)| payment).collect()
-            }
-        }
-    }
-
-    /// The payment that began the run that still goes on, if one does: without a name, the day's.
-    fn run(&self, agent: u8, run: Option<u8>, day: i64) -> Option<usize> {
-        let since = *self.agents[&agent].since.get(&Kind::Run)?;
-        let in_run = |payment: &Payment| {
-            payment.asked.run == run && (run.is_some() || payment.opened[1] == day)
-        };
-        let mut paid = self.theirs(agent).filter(|(n, p)| *n >= since && in_run(p));
-        let (_, last) = paid.next_back()?;
-        let same: Vec<&Payment> =
-            self.theirs(agent).map(|(_, p)| p).filter(|p| p.run_began == last.run_began).collect();
-        let goes_on = same.iter().any(|p| p.is_open()) || self.now() - last.placed < 30 * DAY;
-        goes_on.then_some(last.run_began)
-    }
-
-    /// What is left under a cap, and when time alone gives more.
-    pub(crate) fn room(&self, agent: u8, (kind, cap): (Kind, i128), run: Option<u8>) -> Room {
-        let counted = self.counted(agent, kind, run);
-        let held: i128 = counted.iter().map(|payment| payment.held()).sum();
-        let used: i128 = counted.iter().map(|payment| payment.taken - payment.back).sum();
-        let resets = match kind {
-            Kind::Lifetime => None,
-            Kind::Run => run.is_none().then(|| self.window(agent, Kind::Day).1),
-            Kind::Rolling(hours) => {
-                let costly = counted.iter().filter(|payment| payment.counts() > 0);
-                costly.map(|payment| leaves(payment, hours)).min()
-            }
-            Kind::Hour | Kind::Day | Kind::Week | Kind::Month => Some(self.window(agent, kind).1),
-        };
-        Room { used, held, left: (cap - used - held).max(0), resets }
-    }
-
-    /// When `asked` fits under a cap that it does not fit under now.
-    fn fits(&self, agent: u8, cap: (Kind, i128), asked: i128, run: Option<u8>) -> Option<i64> {
-        let Kind::Rolling(hours) = cap.0 else { return self.room(agent, cap, run).resets };
-        let counted = self.counted(agent, cap.0, run);
-        let mut moments: Vec<i64> = counted.iter().map(|p| leaves(p, hours)).collect();
-        moments.sort_unstable();
-        moments.into_iter().find(|moment| {
-            let stays = counted.iter().filter(|p| leaves(p, hours) > *moment);
-            stays.map(|p| p.counts()).sum::<i128>() + asked <= cap.1
-        })
-    }
-
     pub(crate) fn balance(&self, agent: u8) -> Option<i128> {
         let book = &self.agents[&agent];
         let spent: i128 = self.theirs(agent).map(|(_, p)| p.taken - p.back).sum();
@@ -309,7 +230,8 @@ impl Model {
         if book.standing != Standing::Active || over {
             return 0;
         }
-        let caps = book.terms.caps.iter().map(|cap| self.room(agent, *cap, run).left);
+        let caps = book.terms.caps.iter().filter(|cap| cap.on == On::All);
+        let caps = caps.map(|cap| self.room(agent, *cap, run).left);
         caps.chain(self.funds(agent)).min().unwrap()
     }
 
@@ -338,7 +260,7 @@ impl Model {
         let verdict = self.weigh(agent, asked);
         self.latest = self.now();
         let Verdict::Granted { payment, amount, .. } = verdict else {
-            let price = self.services.get(&asked.service).copied().flatten();
+            let price = self.services.get(&asked.service).and_then(|service| service.price);
             return self.refused(agent, asked, price.or(asked.amount), verdict);
         };
         self.flag_burst(agent, asked, amount);
@@ -348,7 +270,7 @@ impl Model {
         let run_began = self.run(agent, asked.run, opened[1]).unwrap_or(payment);
         let (fate, taken) = if hold { (Fate::Held, 0) } else { (Fate::Captured, amount) };
         let asked = asked.clone();
-        let run = asked.run;
+        let (run, service) = (asked.run, asked.service);
         self.payments.push(Payment {
             agent,
             asked,
@@ -359,6 +281,7 @@ impl Model {
             placed,
             opened,
             run_began,
+            was: self.services[&service],
         });
         Verdict::Granted { payment, amount, available: self.available(agent, run) }
     }
@@ -372,8 +295,8 @@ impl Model {
             Standing::Frozen => against.push((plain("agent_frozen"), "ask_operator")),
             Standing::Revoked => against.push((plain("agent_revoked"), "stop")),
         }
-        let price = self.services.get(&asked.service);
-        if price == Some(&None) && asked.amount.is_none() {
+        let price = self.services.get(&asked.service).map(|service| service.price);
+        if price == Some(None) && asked.amount.is_none() {
             against.push((plain("invalid_request"), "fix_request"));
             return against;
         }
@@ -387,24 +310,26 @@ impl Model {
             against.push((plain("service_not_allowed"), "ask_operator"));
         }
         if let (Some(Some(price)), Some(most)) = (price, asked.amount)
-            && *price > most
+            && price > most
         {
-            let (code, numbers) = ("price_above_maximum", vec![*price, most]);
-            against.push((Breach { code, kind: None, numbers }, "fix_request"));
+            let numbers = vec![price, most];
+            against.push((Breach { numbers, ..plain("price_above_maximum") }, "fix_request"));
         }
         against
     }
 
     /// Every bound on what may be spent: its code, its cap, what it leaves, and its numbers.
-    fn bounds(&self, agent: u8, run: Option<u8>) -> Vec<Bound> {
+    fn bounds(&self, agent: u8, asked: &Asked) -> Vec<Bound> {
         let terms = &self.agents[&agent].terms;
         let mut bounds = Vec::new();
         if let Some(limit) = terms.limit {
             bounds.push(("per_call_limit_exceeded", None, limit, vec![limit]));
         }
-        for cap in &terms.caps {
-            let Room { used, held, left, .. } = self.room(agent, *cap, run);
-            bounds.push(("cap_exceeded", Some(*cap), left, vec![cap.1, used, held]));
+        let service = &self.services[&asked.service];
+        for cap in terms.caps.iter().filter(|cap| cap.on.covers(asked.service, service)) {
+            let Room { used, held, left, paid, open, .. } = self.room(agent, *cap, asked.run);
+            let (used, held) = if cap.counts { (paid, open) } else { (used, held) };
+            bounds.push(("cap_exceeded", Some(*cap), left, vec![cap.most, used, held]));
         }
         if let Some(funds) = self.funds(agent) {
             bounds.push(("insufficient_balance", None, funds, vec![funds]));
@@ -416,19 +341,19 @@ impl Model {
         let (mut breaches, mut advised): (Vec<_>, Vec<_>) =
             self.outright(agent, asked).into_iter().unzip();
         let cured = breaches.is_empty();
-        let price = self.services.get(&asked.service);
-        let fixed = price.copied().flatten();
+        let price = self.services.get(&asked.service).map(|service| service.price);
+        let fixed = price.flatten();
         let Some(cost) = fixed.or(asked.amount).filter(|_| price.is_some()) else {
             return settled(breaches, &advised, None, None);
         };
-        let bounds = self.bounds(agent, asked.run);
+        let bounds = self.bounds(agent, asked);
         let full = self.full(agent, asked.service, cost);
         let only_money = cured && full.is_empty();
         let affordable = bounds.iter().map(|(_, _, left, _)| *left).min().unwrap_or(0);
         let shrinks = fixed.is_none() && affordable > 0 && only_money;
         let (mut resets, mut time_cures) = (None, cured);
         for (code, cap, _, numbers) in bounds.into_iter().filter(|(_, _, left, _)| cost > *left) {
-            let moment = cap.filter(|cap| cost <= cap.1);
+            let moment = cap.filter(|cap| cap.could_bear(cost));
             let moment = moment.and_then(|cap| self.fits(agent, cap, cost, asked.run));
             time_cures &= moment.is_some();
             resets = resets.max(moment);
@@ -438,7 +363,13 @@ impl Model {
                 None => "ask_operator",
             });
             let numbers = numbers.into_iter().chain([cost]).collect();
-            breaches.push(Breach { code, kind: cap.map(|(kind, _)| kind), numbers });
+            breaches.push(Breach {
+                kind: cap.map(|cap| cap.kind),
+                on: cap.map(|cap| cap.on),
+                counts: cap.is_some_and(|cap| cap.counts),
+                numbers,
+                ..plain(code)
+            });
         }
         for (breach, moment) in full {
             (resets, time_cures) = (resets.max(moment), time_cures && moment.is_some());
@@ -458,10 +389,10 @@ impl Model {
     }
 }
 
-type Bound = (&'static str, Option<(Kind, i128)>, i128, Vec<i128>);
+type Bound = (&'static str, Option<Cap>, i128, Vec<i128>);
 
 fn plain(code: &'static str) -> Breach {
-    Breach { code, kind: None, numbers: Vec::new() }
+    Breach { code, kind: None, on: None, counts: false, numbers: Vec::new() }
 }
 
 fn denied(breaches: Vec<Breach>, advice: &'static str) -> Verdict {
@@ -478,14 +409,4 @@ fn settled(
     let advice = ADVICE.iter().rev().find(|advice| advised.contains(advice)).unwrap();
     let resets = resets.filter(|_| ["wait", "shrink"].contains(advice));
     Verdict::Denied { breaches, advice, affordable, resets }
-}
-
-/// The stretch of a sixtieth of so many hours that a moment lies in.
-fn bucket(at: i64, hours: i64) -> i64 {
-    at.div_euclid(60 * hours)
-}
-
-/// When a payment no longer counts in the last so many hours.
-fn leaves(payment: &Payment, hours: i64) -> i64 {
-    (bucket(payment.placed, hours) + 61) * 60 * hours
 }

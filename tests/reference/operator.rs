@@ -1,7 +1,10 @@
 //! The second opinion on settling, and on the operator's acts. An error is told in a word.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Agent, CALENDAR, Fate, Kind, MOST, Model, Standing, Terms, Token, tightening::loosens,
+    Agent, CALENDAR, Cap, Fate, Kind, MOST, Model, On, Service, Standing, Terms, Token,
+    tightening::loosens,
 };
 
 /// Whether something changed, or why it may not.
@@ -87,19 +90,6 @@ impl Model {
         self.count_anew(agent);
         self.pace_anew(agent, None);
         Ok(self.done())
-    }
-
-    /// Caps over hours and per run count from the moment they are set.
-    fn count_anew(&mut self, agent: u8) {
-        let payments = self.payments.len();
-        let book = self.agents.get_mut(&agent).unwrap();
-        let from_now = |kind: &Kind| matches!(kind, Kind::Run | Kind::Rolling(_));
-        let kinds: Vec<Kind> =
-            book.terms.caps.iter().map(|(kind, _)| *kind).filter(from_now).collect();
-        book.since.retain(|kind, _| kinds.contains(kind));
-        for kind in kinds {
-            book.since.entry(kind).or_insert(payments);
-        }
     }
 
     fn living(&self, agent: u8) -> Result<Standing, &'static str> {
@@ -247,14 +237,14 @@ impl Model {
         }
     }
 
-    pub(crate) fn set_service(&mut self, id: u8, price: Option<i128>, replace: bool) -> Done {
-        if price == Some(0) {
+    pub(crate) fn set_service(&mut self, id: u8, service: Service, replace: bool) -> Done {
+        if service.price == Some(0) {
             return Err("zero");
         }
         match self.services.get(&id) {
-            Some(present) if *present == price => return Ok(false),
+            Some(present) if *present == service => return Ok(false),
             Some(_) if !replace => return Err("taken"),
-            Some(_) | None => self.services.insert(id, price),
+            Some(_) | None => self.services.insert(id, service),
         };
         Ok(self.done())
     }
@@ -267,13 +257,16 @@ impl Model {
 
 /// What no mandate may be.
 fn check(terms: &Terms) -> Result<(), &'static str> {
-    let kinds = || terms.caps.iter().map(|(kind, _)| *kind);
-    let twice = kinds().enumerate().any(|(n, kind)| kinds().skip(n + 1).any(|k| k == kind));
-    let bounded = terms.prepaid || kinds().any(|kind| kind != Kind::Run);
-    let rolling = kinds().filter(|kind| matches!(kind, Kind::Rolling(_))).count();
-    let zero = terms.limit == Some(0) || terms.caps.iter().any(|(_, cap)| *cap == 0);
+    let caps = || terms.caps.iter();
+    let twice =
+        caps().enumerate().any(|(n, cap)| caps().skip(n + 1).any(|other| other.key() == cap.key()));
+    let bounds = |cap: &Cap| cap.kind != Kind::Run && cap.on == On::All && !cap.counts;
+    let bounded = terms.prepaid || caps().any(bounds);
+    let rolling = caps().filter(|cap| matches!(cap.kind, Kind::Rolling(_)));
+    let rolling: BTreeSet<(Kind, On)> = rolling.map(|cap| (cap.kind, cap.on)).collect();
+    let zero = terms.limit == Some(0) || caps().any(|cap| cap.most == 0);
     let spans = || terms.rates.iter().map(|(_, long)| *long);
     let twice =
         twice || spans().enumerate().any(|(n, long)| spans().skip(n + 1).any(|l| l == long));
-    if bounded && rolling <= 2 && !zero && !twice { Ok(()) } else { Err("mandate") }
+    if bounded && rolling.len() <= 2 && !zero && !twice { Ok(()) } else { Err("mandate") }
 }

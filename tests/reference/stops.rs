@@ -52,7 +52,7 @@ fn room_at(recent: &[i64], most: i64, long: i64) -> i64 {
 }
 
 fn limited(numbers: Vec<i128>) -> Breach {
-    Breach { code: "rate_limited", kind: None, numbers }
+    Breach { numbers, ..plain("rate_limited") }
 }
 
 /// A pace that has no room for one more, and when it has.

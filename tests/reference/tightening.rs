@@ -1,15 +1,15 @@
 //! The second opinion on what gives an agent more.
 
-use super::{Kind, Terms};
+use super::{Cap, Terms};
 
 /// A service that no terms name.
 const ANOTHER: u8 = u8::MAX;
 
 /// Whether `to` lets an agent do anything that `from` does not.
 pub(super) fn loosens(from: &Terms, to: &Terms) -> bool {
-    let kinds = || from.caps.iter().chain(&to.caps).map(|(kind, _)| *kind);
-    let cap = |terms: &Terms, kind: Kind| {
-        terms.caps.iter().find(|(other, _)| *other == kind).map(|(_, cap)| *cap)
+    let caps = || from.caps.iter().chain(&to.caps);
+    let most = |terms: &Terms, like: &Cap| {
+        terms.caps.iter().find(|cap| cap.key() == like.key()).map(|cap| cap.most)
     };
     let spans = || from.rates.iter().chain(&to.rates).map(|(_, long)| *long);
     let rate = |terms: &Terms, long: i64| {
@@ -22,7 +22,7 @@ pub(super) fn loosens(from: &Terms, to: &Terms) -> bool {
     let services = 0..=ANOTHER;
     from.zone != to.zone
         || higher(from.limit, to.limit)
-        || kinds().any(|kind| higher(cap(from, kind), cap(to, kind)))
+        || caps().any(|cap| higher(most(from, cap), most(to, cap)))
         || spans().any(|long| higher(rate(from, long), rate(to, long)))
         || services.into_iter().any(|service| pays(to, service) && !pays(from, service))
         || higher(from.expires.map(i128::from), to.expires.map(i128::from))

@@ -180,6 +180,7 @@ fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draf
         binding: Some(binding),
         run: None,
         via: None,
+        category: None,
     };
     Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
 }
@@ -256,6 +257,7 @@ async fn pay_in(store: &Store, run: &str) {
             binding: None,
             run,
             via: None,
+            category: None,
         };
         let agent = Some(handle("scout"));
         let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];
@@ -282,7 +284,7 @@ fn runs_that_ended_are_let_go_of_on_the_desk_too() {
     block_on(async {
         let mut scout = opened("scout");
         if let Fact::Opened { mandate } = &mut scout.fact {
-            mandate.caps = vec![Cap { period: Period::Run, amount: "1.00".parse().unwrap() }];
+            mandate.caps = vec![Cap::of(Period::Run, "1.00".parse().unwrap())];
         }
         let store = open();
         commit(&store, vec![scout, credit("scout", 500)]).await.unwrap();

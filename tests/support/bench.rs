@@ -114,11 +114,11 @@ impl Bench {
         payment: &Payment,
         fact: fn(Hold) -> Fact,
     ) -> Result<Hold, Refusal> {
-        let book = self.state.book(agent).expect("an agent");
-        let decided = authorize(book, payment, self.engine_now());
+        let spender = self.state.spender(agent).expect("an agent");
+        let decided = authorize(&spender, payment, self.engine_now());
         match decided {
             Ok(hold) => {
-                let flagged = stop::flag(book, &hold, self.engine_now());
+                let flagged = stop::flag(spender.book, &hold, self.engine_now());
                 let (by, fact) = (By::Agent, fact(hold.clone()));
                 let paid = Draft { agent: Some(agent.clone()), by, fact };
                 self.write(std::iter::once(paid).chain(flagged).collect());
@@ -173,8 +173,8 @@ impl Bench {
         agent: &Handle,
         payment: &Payment,
     ) -> Result<(), Refusal> {
-        let book = self.state.book(agent).expect("an agent");
-        let Err(refusal) = authorize(book, payment, self.engine_now()) else { return Ok(()) };
+        let spender = self.state.spender(agent).expect("an agent");
+        let Err(refusal) = authorize(&spender, payment, self.engine_now()) else { return Ok(()) };
         let service = Some(payment.service().clone());
         let denied = Denied {
             payment: payment.id,
@@ -185,7 +185,7 @@ impl Bench {
             via: None,
             call: None,
         };
-        match tell(&self.state, book, By::Agent, denied, self.engine_now()) {
+        match tell(&self.state, spender.book, By::Agent, denied, self.engine_now()) {
             Told::Written(denied, drafts) => {
                 self.write(drafts);
                 Err(denied.refusal)

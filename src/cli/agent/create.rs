@@ -28,6 +28,8 @@ Examples:
   pettycash agent create batch --cap 20.00/24h --cap 1.00/run --funding allowance
   pettycash agent create eager --cap 5.00/day --funding allowance --rate 20/min \\
       --burst 5/min:freeze --denials 10:throttle
+  pettycash agent create prober --cap 5.00/day --cap 20x/hour --cap '1.00/day service=search' \\
+      --funding allowance
   pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +37,8 @@ pub(super) struct Create {
     /// Its name: a-z, 0-9, `-` and `_`, at most 63; never given twice
     handle: Handle,
     /// A bound on the sum of a period: 5.00/day (or hour, week, month, lifetime), 5.00/24h (any 24
-    /// hours in a row), 1.00/run (see `pettycash mcp --run`); repeatable
+    /// hours in a row), 1.00/run (see `pettycash mcp --run`); on how many: 100x/day; on some:
+    /// `1.00/day service=search`, `20x/hour category=llm`, `9.00/month payee=Acme`; repeatable
     #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
     caps: Vec<Cap>,
     /// The most for one payment, in dollars
@@ -76,7 +79,7 @@ pub(super) struct Create {
 pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
     let expires_at =
         create.expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
-    let caps = create.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+    let caps = create.caps.into_iter().map(CapTerms);
     let new = NewAgent {
         handle: create.handle,
         funding: create.funding,

@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         output::table,
-        words::{amount, bounds, short, stops, time},
+        words::{amount, bounds, stops, time},
     },
     policy::{answer::CapView, names::ServiceId, terms::AgentView, window::Period},
 };
@@ -65,7 +65,12 @@ fn standing(view: &AgentView) -> String {
 }
 
 fn cap(cap: &CapView) -> String {
-    let (used, held) = (cap.used_usd, cap.held_usd);
+    let count = |number: Option<u64>| number.unwrap_or_default().to_string();
+    let (used, held) = if cap.cap_count.is_some() {
+        (count(cap.used_count), count(cap.held_count))
+    } else {
+        (amount(cap.used_usd), amount(cap.held_usd))
+    };
     let until = cap.resets_at.map(|at| match cap.period {
         Period::Rolling(_) => format!(", some of it until {}", time(at)),
         // Named runs have sums of their own, which are nobody's who asks without a name.
@@ -75,7 +80,8 @@ fn cap(cap: &CapView) -> String {
         }
     });
     let until = until.unwrap_or_default();
-    format!("{}: {used} used, {held} held{until}", short(cap.cap_usd, cap.period))
+    let bound = cap.cap().map(|cap| cap.in_words()).unwrap_or_default();
+    format!("{bound}: {used} used, {held} held{until}")
 }
 
 fn services(view: &AgentView) -> String {

@@ -76,12 +76,13 @@ fn service(change: &ServiceChange) -> String {
 }
 
 fn paid(terms: &ServiceTerms) -> String {
-    let ServiceTerms { payee, price, rail } = terms;
+    let ServiceTerms { payee, price, rail, category } = terms;
     let price = match price {
         Some(price) => format!("{} a call", amount(Some(price.0))),
         None => "at the price the caller names".to_owned(),
     };
-    plain(&format!("{payee}, {price}, by {rail}"))
+    let kind = category.as_ref().map(|category| format!(", category {category}"));
+    plain(&format!("{payee}, {price}, by {rail}{}", kind.unwrap_or_default()))
 }
 
 fn agent(change: &AgentChange) -> String {

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Refused, ServiceName};
 use crate::policy::{
+    cap::Bound,
     denial::{Advice, Code, Denial, Refusal},
     entry::{Fact, Hold, VoidCause},
     money::{Usd, decimal},
-    names::{PaymentId, ServiceId},
+    names::{Category, Payee, PaymentId, ServiceId},
     pace::Rate,
-    stop::Bound,
+    stop,
     window::Period,
 };
 
@@ -69,6 +70,30 @@ pub struct Breach {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub count: Option<u32>,
+    /// The cap on how many payments there are in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub cap_count: Option<u32>,
+    /// How many were captured in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub used_count: Option<u64>,
+    /// How many are held in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub held_count: Option<u64>,
+    /// The service the cap is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub service_id: Option<ServiceId>,
+    /// The category the cap is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub category: Option<Category>,
+    /// The payee the cap is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub payee: Option<Payee>,
 }
 
 /// A service that could be paid instead.
@@ -250,21 +275,38 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         of: None,
         rate: None,
         count: None,
+        cap_count: None,
+        used_count: None,
+        held_count: None,
+        service_id: None,
+        category: None,
+        payee: None,
     };
     let (scope, asked) = (Some("agent".to_owned()), Some(refusal.asked));
     match denial {
         Denial::PerCallLimitExceeded { limit } => {
             Some(Breach { scope, limit_usd: Some(*limit), asked_usd: asked, ..none })
         }
-        Denial::CapExceeded { cap, used, held, .. } => Some(Breach {
-            scope,
-            period: Some(cap.period),
-            cap_usd: Some(cap.amount),
-            used_usd: Some(*used),
-            held_usd: Some(*held),
-            asked_usd: asked,
-            ..none
-        }),
+        Denial::CapExceeded { cap, used, held, count, .. } => {
+            let (service_id, category, payee) = cap.on.fields();
+            let of_money = cap.amount().is_some();
+            let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };
+            Some(Breach {
+                scope,
+                period: Some(cap.period),
+                cap_usd: cap.amount(),
+                used_usd: of_money.then_some(*used),
+                held_usd: of_money.then_some(*held),
+                asked_usd: asked,
+                cap_count,
+                used_count: count.map(|count| count.used),
+                held_count: count.map(|count| count.held),
+                service_id,
+                category,
+                payee,
+                ..none
+            })
+        }
         Denial::InsufficientBalance { funds } => {
             Some(Breach { scope, funds_usd: Some(*funds), asked_usd: asked, ..none })
         }
@@ -274,9 +316,9 @@ fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         Denial::LoopDetected => None,
         Denial::RateLimited { bound, count, .. } => {
             let (of, rate) = match bound {
-                Bound::Payments(rate) => ("payments", Some(*rate)),
-                Bound::EqualPayments(rate) => ("equal_payments", Some(*rate)),
-                Bound::Denials(_) => ("denials", None),
+                stop::Bound::Payments(rate) => ("payments", Some(*rate)),
+                stop::Bound::EqualPayments(rate) => ("equal_payments", Some(*rate)),
+                stop::Bound::Denials(_) => ("denials", None),
             };
             Some(Breach { scope, of: Some(of.to_owned()), rate, count: Some(*count), ..none })
         }

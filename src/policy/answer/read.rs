@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Refused, ServiceName};
 use crate::policy::{
-    book::{Book, Standing},
+    book::Standing,
+    cap::{Bound, Cap, Dimension, one_bound},
     mandate::Service,
     money::{Usd, decimal},
-    names::{PaymentId, RunId},
+    names::{Category, Payee, PaymentId, RunId, ServiceId},
+    rooms::{Bearing, Spender},
     window::Period,
 };
 
@@ -22,21 +24,77 @@ pub struct CapView {
     /// The kind of window.
     pub period: Period,
     /// The most for one window.
-    #[serde(with = "decimal")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
-    pub cap_usd: Usd,
+    pub cap_usd: Option<Usd>,
     /// Captured in the window.
-    #[serde(with = "decimal")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
-    pub used_usd: Usd,
+    pub used_usd: Option<Usd>,
     /// Held in the window.
-    #[serde(with = "decimal")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
-    pub held_usd: Usd,
+    pub held_usd: Option<Usd>,
     /// When the window ends, or something leaves a rolling one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub resets_at: Option<Timestamp>,
+    /// The most payments for one window, where it is a cap on how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub cap_count: Option<u32>,
+    /// How many were captured in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub used_count: Option<u64>,
+    /// How many are held in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub held_count: Option<u64>,
+    /// The service it is on; without one, a category or a payee it is on every payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub service_id: Option<ServiceId>,
+    /// The category it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub category: Option<Category>,
+    /// The payee it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub payee: Option<Payee>,
+}
+
+impl CapView {
+    /// A cap with the room it leaves.
+    pub fn of(bearing: &Bearing<'_>) -> Self {
+        let (cap, room) = (bearing.cap, &bearing.room);
+        let (service_id, category, payee) = cap.on.fields();
+        let of_money = |amount| cap.amount().map(|_| amount);
+        let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };
+        Self {
+            scope: bearing.scope(),
+            period: cap.period,
+            cap_usd: cap.amount(),
+            used_usd: of_money(room.used),
+            held_usd: of_money(room.held),
+            resets_at: room.resets_at,
+            cap_count,
+            used_count: cap_count.map(|_| room.paid),
+            held_count: cap_count.map(|_| room.open),
+            service_id,
+            category,
+            payee,
+        }
+    }
+
+    /// The cap itself; nothing where it says neither how much nor how many.
+    pub fn cap(&self) -> Option<Cap> {
+        let Self { service_id, category, payee, .. } = self.clone();
+        let on = Dimension::of_fields(service_id, category, payee).ok()?;
+        let bound = one_bound(self.cap_usd, self.cap_count).ok()?;
+        Some(Cap { period: self.period, bound, on })
+    }
 }
 
 /// The answer of `get_balance`.
@@ -57,7 +115,7 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub reason: Option<String>,
-    /// What can be spent now, balance and every cap considered.
+    /// What can be spent now, balance and every cap on all payments considered.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub available_usd: Option<Usd>,
@@ -84,20 +142,11 @@ pub struct BalanceAnswer {
 }
 
 impl BalanceAnswer {
-    /// What `book` holds at `now`, for a caller in `run`.
-    pub fn of(book: &Book, run: Option<&RunId>, now: Timestamp) -> Self {
+    /// What `spender` has at `now`, for a caller in `run`.
+    pub fn of(spender: &Spender<'_>, run: Option<&RunId>, now: Timestamp) -> Self {
+        let book = spender.book;
         let mandate = &book.mandate;
-        let caps = mandate.caps.iter().map(|cap| {
-            let room = book.room(*cap, run, now);
-            CapView {
-                scope: "agent".to_owned(),
-                period: cap.period,
-                cap_usd: cap.amount,
-                used_usd: room.used,
-                held_usd: room.held,
-                resets_at: room.resets_at,
-            }
-        });
+        let caps: Vec<CapView> = spender.caps(run, now).iter().map(CapView::of).collect();
         let (standing, reason) = match &book.standing {
             Standing::Active => ("active", None),
             Standing::Frozen { reason, .. } => ("frozen", Some(reason.to_string())),
@@ -108,11 +157,11 @@ impl BalanceAnswer {
             handle: Some(book.handle.to_string()),
             standing: Some(standing.to_owned()),
             reason,
-            available_usd: Some(book.available(run, now)),
+            available_usd: Some(spender.available(run, now)),
             balance_usd: book.balance(),
             held_usd: Some(book.held),
             per_call_limit_usd: mandate.per_call_limit,
-            caps: Some(caps.collect()),
+            caps: Some(caps),
             expires_at: mandate.expires_at,
         }
     }
@@ -193,6 +242,10 @@ pub struct ServiceView {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub price_usd: Option<Usd>,
+    /// What kind of service it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub category: Option<Category>,
 }
 
 impl From<&Service> for ServiceView {
@@ -201,6 +254,7 @@ impl From<&Service> for ServiceView {
             service_id: ServiceName(service.id.clone()),
             payee: service.payee.to_string(),
             price_usd: service.price,
+            category: service.category.clone(),
         }
     }
 }

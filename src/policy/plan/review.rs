@@ -3,6 +3,8 @@
 //! What an agent has already is never refused: then it is only said. So whatever is exported can
 //! be applied.
 
+mod caps;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -10,12 +12,11 @@ use jiff::Timestamp;
 use super::{Around, settled};
 use crate::policy::{
     book::Book,
-    mandate::{Cap, MAX_RATES, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
+    mandate::{Cap, CapKey, MAX_CAPS, MAX_RATES, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
     names::{Handle, ServiceId},
     pace::Rate,
     state::State,
     terms::{AgentTerms, CapText, Fault, FaultCode, Place, PolicyTerms, ServiceTerms, Severity},
-    window::Period,
 };
 
 /// How many errors, and how many warnings, are told.
@@ -166,12 +167,13 @@ impl<'a> Review<'a> {
             });
         }
         if let Err(wrong) = mandate.check() {
-            let (code, hint, at) = agent.contradicts(wrong);
+            let (code, hint, at) = agent.contradicts(wrong.clone());
             let words = |_: &Self| (format!("`{handle}`: {wrong}"), hint);
             self.tell(Severity::Error, code, at, words);
         }
         self.limits(&agent);
         self.burst(&agent);
+        self.caps(&agent);
         self.services(&agent);
         if mandate.expires_at.is_some_and(|at| at <= self.now) {
             let at = vec![agent.place("expires", None)];
@@ -185,12 +187,14 @@ impl<'a> Review<'a> {
     /// A limit that no payment gets to, for a cap stands before it.
     fn limits(&mut self, agent: &Agent<'_>) {
         let Some(limit) = agent.mandate.per_call_limit else { return };
-        let tightest = agent.mandate.caps.iter().min_by_key(|cap| cap.amount);
-        let Some(cap) = tightest.filter(|cap| cap.amount < limit) else { return };
-        let least = format!("no payment above {} is ever made", cap.amount);
+        let caps = agent.mandate.caps.iter().filter(|cap| cap.on.is_all());
+        let caps = caps.filter_map(|cap| Some((cap.amount()?, cap)));
+        let tightest = caps.min_by_key(|(amount, _)| *amount);
+        let Some((most, cap)) = tightest.filter(|(amount, _)| *amount < limit) else { return };
+        let least = format!("no payment above {most} is ever made");
         let at = vec![agent.place("per_call", Some(least)), agent.cap(cap, "the cap")];
         self.tell(Severity::Warning, FaultCode::LimitAboveCap, at, |_| {
-            let (handle, most, during) = (agent.handle, cap.amount, cap.period.during());
+            let (handle, during) = (agent.handle, cap.period.during());
             let message = format!(
                 "the limit of {limit} for one payment of `{handle}` is above its cap of {most} \
                  {during}"
@@ -333,20 +337,20 @@ impl Agent<'_> {
     /// What a contradiction is, what to do about it, and where it is.
     fn contradicts(&self, wrong: MandateError) -> (FaultCode, String, Vec<Place>) {
         let caps = || self.caps().iter().enumerate();
-        let of = |period: Period| caps().filter(move |(_, cap)| cap.0.period == period);
+        let of = |key: CapKey| caps().filter(move |(_, cap)| cap.0.key() == key);
         match wrong {
             MandateError::AllowanceWithoutCap => (
                 FaultCode::AllowanceWithoutCap,
                 "give it one: `caps = [\"5.00/day\"]`".to_owned(),
                 vec![self.place("funding", None)],
             ),
-            MandateError::CapTwice(period) => (
+            MandateError::CapTwice(key) => (
                 FaultCode::CapTwice,
                 "keep one of the two".to_owned(),
-                of(period).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
+                of(key).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
             ),
             MandateError::Zero(_) => {
-                let zero = caps().find(|(_, cap)| cap.0.amount.is_zero());
+                let zero = caps().find(|(_, cap)| cap.0.bound.is_zero());
                 let at = match zero {
                     Some((index, _)) => self.item("caps", Some(index), "nothing could be paid"),
                     None => self.place("per_call", Some("nothing could be paid".to_owned())),
@@ -375,6 +379,11 @@ impl Agent<'_> {
             MandateError::TooManyRolling => (
                 FaultCode::TooManyRolling,
                 format!("keep {MAX_ROLLING} of those that count any hours in a row"),
+                vec![self.place("caps", None)],
+            ),
+            MandateError::TooManyCaps => (
+                FaultCode::TooManyCaps,
+                format!("keep {MAX_CAPS} of them"),
                 vec![self.place("caps", None)],
             ),
         }

@@ -8,14 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AgentView, CapTerms};
 use crate::policy::{
+    cap::Aim,
     change::Change,
-    mandate::{Cap, Funding, LocalUse, Mandate, MandateError},
+    mandate::{Cap, CapKey, Dimension, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
     names::{Handle, ServiceId},
     pace::{Rate, Span},
     state::State,
     stop::{Burst, Streak},
-    window::{Period, Zone},
+    window::Zone,
 };
 
 /// A mandate as operators read it; with it another agent can be created.
@@ -59,8 +60,7 @@ pub struct MandateView {
 impl MandateView {
     /// The mandate of `handle`.
     pub fn of(handle: &Handle, mandate: &Mandate) -> Self {
-        let caps =
-            mandate.caps.iter().map(|cap| CapTerms { period: cap.period, cap_usd: cap.amount });
+        let caps = mandate.caps.iter().cloned().map(CapTerms);
         Self {
             handle: handle.clone(),
             funding: mandate.funding,
@@ -140,12 +140,12 @@ pub struct MandatePatch {
     #[serde(skip_serializing_if = "Edit::keeps")]
     #[schemars(with = "Option<Amount>")]
     pub per_call_limit_usd: Edit<Amount>,
-    /// Caps to set, each in place of the one of its period.
+    /// Caps to set, each in place of the one of its period that counts the same payments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<CapTerms>,
-    /// Periods that shall have no cap.
+    /// Caps that shall not be, by their period and what they count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub no_caps: Vec<Period>,
+    pub no_caps: Vec<CapKey>,
     /// The zone whose days the caps mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Zone>,
@@ -200,8 +200,8 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
     /// Both: which one holds?
-    #[error("the cap per {0} is set and taken away at once")]
-    CapBothWays(Period),
+    #[error("the {} is set and taken away at once", .0.named())]
+    CapBothWays(CapKey),
     /// Both: which one holds?
     #[error("the rate per {0} is set and taken away at once")]
     RateBothWays(Span),
@@ -264,20 +264,20 @@ impl MandatePatch {
 
     fn caps_of(&self, present: &[Cap]) -> Result<Vec<Cap>, PatchError> {
         let mut caps: Vec<Cap> = present.to_vec();
-        for (position, CapTerms { period, cap_usd }) in self.caps.iter().enumerate() {
-            if self.no_caps.contains(period) {
-                return Err(PatchError::CapBothWays(*period));
+        for (position, CapTerms(cap)) in self.caps.iter().enumerate() {
+            let key = cap.key();
+            if self.no_caps.contains(&key) {
+                return Err(PatchError::CapBothWays(key));
             }
-            if self.caps.iter().skip(position).skip(1).any(|other| other.period == *period) {
-                return Err(MandateError::CapTwice(*period).into());
+            if self.caps.iter().skip(position).skip(1).any(|CapTerms(other)| other.key() == key) {
+                return Err(MandateError::CapTwice(key).into());
             }
-            let cap = Cap { period: *period, amount: *cap_usd };
-            match caps.iter_mut().find(|cap| cap.period == *period) {
-                Some(present) => *present = cap,
-                None => caps.push(cap),
+            match caps.iter_mut().find(|cap| cap.key() == key) {
+                Some(present) => *present = cap.clone(),
+                None => caps.push(cap.clone()),
             }
         }
-        caps.retain(|cap| !self.no_caps.contains(&cap.period));
+        caps.retain(|cap| !self.no_caps.contains(&cap.key()));
         Ok(caps)
     }
 
@@ -307,7 +307,11 @@ impl MandatePatch {
         let named = self.allow.union(&self.deny);
         let unknown = named.filter(|id| state.service(id).is_none());
         let unknown = unknown.map(|id| format!("the catalogue has no service `{id}`"));
-        still_denied.chain(unknown).collect()
+        let nowhere = |on: &Dimension| !state.services().any(|one| on.covers(&Aim::from(one)));
+        let set = self.caps.iter().map(|CapTerms(cap)| &cap.on).collect::<BTreeSet<_>>();
+        let idle = set.into_iter().filter(|on| !on.is_all() && nowhere(on));
+        let idle = idle.map(|on| format!("the catalogue has nothing that is `{on}`"));
+        still_denied.chain(unknown).chain(idle).collect()
     }
 }
 

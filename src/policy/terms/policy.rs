@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::{Amount, CapText};
 use crate::policy::{
     change::Change,
-    mandate::{Cap, Funding, LocalUse, Mandate, Service},
-    names::{Handle, Note, Payee, RailName, ServiceId},
+    mandate::{Funding, LocalUse, Mandate, Service},
+    names::{Category, Handle, Note, Payee, RailName, ServiceId},
     pace::Rate,
     stop::{Burst, Streak},
     window::Zone,
@@ -74,42 +74,6 @@ impl JsonSchema for SchemaVersion {
     }
 }
 
-/// A cap as it is written: `5.00/day`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CapText(pub Cap);
-
-impl TryFrom<String> for CapText {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-impl From<CapText> for String {
-    fn from(cap: CapText) -> Self {
-        cap.0.to_string()
-    }
-}
-
-impl JsonSchema for CapText {
-    fn schema_name() -> Cow<'static, str> {
-        "Cap".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[0-9]+(\\.[0-9]{1,9})?/\
-                        (hour|day|week|month|lifetime|run|\
-                        (rolling_)?([1-9][0-9]?|[1-6][0-9]{2}|7[0-3][0-9]|74[0-4])h)$",
-            "description": "the most for one window, such as 5.00/day, 20.00/month, 5.00/24h (any \
-                            24 hours in a row) or 1.00/run"
-        })
-    }
-}
-
 /// What a document says of one agent, or of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -122,7 +86,7 @@ pub struct AgentTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Amount")]
     pub per_call: Option<Amount>,
-    /// Bounds on sums, at most one for each period; none unless said.
+    /// Bounds on sums and on how many, at most one of each kind; none unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<CapText>")]
     pub caps: Option<Vec<CapText>>,
@@ -171,7 +135,7 @@ impl AgentTerms {
         let list = |ids: &std::collections::BTreeSet<ServiceId>| {
             (!ids.is_empty()).then(|| ids.iter().cloned().collect())
         };
-        let caps = mandate.caps.iter().copied().map(CapText).collect::<Vec<_>>();
+        let caps = mandate.caps.iter().cloned().map(CapText).collect::<Vec<_>>();
         Self {
             funding: Some(mandate.funding),
             per_call: mandate.per_call_limit.map(Amount),
@@ -198,7 +162,7 @@ impl AgentTerms {
         Mandate {
             funding: self.funding.or(defaults.funding).unwrap_or(Funding::Prepaid),
             per_call_limit: limit.map(|Amount(limit)| limit),
-            caps: caps.into_iter().flatten().map(|cap| cap.0).collect(),
+            caps: caps.into_iter().flatten().map(|cap| cap.0.clone()).collect(),
             zone: zone.cloned().unwrap_or_else(Zone::utc),
             allow: list(&self.allow, &defaults.allow),
             deny: list(&self.deny, &defaults.deny),
@@ -224,19 +188,24 @@ pub struct ServiceTerms {
     /// How the money reaches the payee; as a debt that is written down unless said.
     #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
     pub rail: RailName,
+    /// What kind of service it is, for caps on such; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Category")]
+    pub category: Option<Category>,
 }
 
 impl ServiceTerms {
     /// What a catalogue entry is.
     pub fn of(service: &Service) -> Self {
         let (payee, rail) = (service.payee.clone(), service.rail.clone());
-        Self { payee, price: service.price.map(Amount), rail }
+        Self { payee, price: service.price.map(Amount), rail, category: service.category.clone() }
     }
 
     /// The catalogue entry.
     pub fn service(&self, id: &ServiceId) -> Service {
         let (id, payee, rail) = (id.clone(), self.payee.clone(), self.rail.clone());
-        Service { id, payee, price: self.price.map(|Amount(price)| price), rail }
+        let category = self.category.clone();
+        Service { id, payee, price: self.price.map(|Amount(price)| price), rail, category }
     }
 }
 
@@ -414,7 +383,7 @@ codes! {
     AgentRevoked,
     /// Nothing would bound what is spent.
     AllowanceWithoutCap,
-    /// Two caps for one period.
+    /// Two caps of one kind.
     CapTwice,
     /// A list of what is allowed that names nothing, which would allow everything.
     AllowEmpty,
@@ -444,4 +413,12 @@ codes! {
     Zero,
     /// A burst that a rate never lets come about.
     BurstUnreachable,
+    /// A cap on some payments is above the one on all of them.
+    CapNeverBinds,
+    /// No service that is known is of the category.
+    CategoryUnknown,
+    /// No service that is known pays the payee.
+    PayeeUnknown,
+    /// More caps than anybody looks after.
+    TooManyCaps,
 }

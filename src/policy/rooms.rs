@@ -1,0 +1,254 @@
+//! Rooms: what is used, held and left under each cap, and so what can be spent.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{
+    book::{Book, Standing, named},
+    cap::{Aim, Bound, Cap, Unit},
+    counter::{Tallies, spent_in},
+    mandate::Service,
+    money::Usd,
+    names::{Handle, RunId},
+    planted::{self, Bug},
+    state::State,
+    tally::{Rolling, Sums, nanos},
+    window::{Hours, Period, Window},
+};
+
+/// Room under one cap at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Captured in the current window.
+    pub used: Usd,
+    /// Held in the current window.
+    pub held: Usd,
+    /// What is left; under a cap on how many, everything or nothing.
+    pub left: Usd,
+    /// When the window ends; of a rolling one, when something leaves it.
+    pub resets_at: Option<Timestamp>,
+    /// How many payments were captured in the current window.
+    pub paid: u64,
+    /// How many are held in it.
+    pub open: u64,
+}
+
+impl Room {
+    pub(super) fn under(cap: &Cap, sums: Sums, resets_at: Option<Timestamp>) -> Self {
+        let Sums { used, held, paid, open } = sums;
+        let left = match cap.bound {
+            Bound::Amount(most) => {
+                let counted = if planted::is(Bug::HoldNotCounted) { Usd::ZERO } else { held };
+                most.less(used.saturating_plus(counted))
+            }
+            Bound::Count(most) => {
+                let counted = if planted::is(Bug::CountForgetsHeld) { 0 } else { open };
+                let fits = paid.saturating_add(counted) < u64::from(most);
+                if fits { Usd::MAX } else { Usd::ZERO }
+            }
+        };
+        Self { used, held, left, resets_at, paid, open }
+    }
+}
+
+/// What counts under a cap that is not on runs, and when that changes by time alone.
+pub(super) fn spent_under(
+    (tallies, rolling): (&Tallies, &BTreeMap<Hours, Rolling>),
+    cap: &Cap,
+    window: impl FnOnce() -> Window,
+    now: Timestamp,
+) -> (Sums, Option<Timestamp>) {
+    let Period::Rolling(hours) = cap.period else {
+        let window = window();
+        return (spent_in(tallies, cap.period, window.id()), window.end);
+    };
+    let rolling = rolling.get(&hours);
+    let sums = rolling.map(|rolling| rolling.sums(hours, now)).unwrap_or_default();
+    let unit = cap.bound.unit();
+    let less = sums.spent(unit).checked_sub(1);
+    let frees = less.and_then(|less| rolling?.frees(hours, (less, unit), now));
+    (sums, frees)
+}
+
+/// How much may still count in a rolling window so that a payment of `asked` fits beside it.
+pub(super) fn bearable(cap: &Cap, asked: Usd) -> Option<(u64, Unit)> {
+    match cap.bound {
+        Bound::Amount(most) => most.minus(asked).map(|left| (nanos(left), Unit::Amount)),
+        Bound::Count(most) => u64::from(most).checked_sub(1).map(|left| (left, Unit::Count)),
+    }
+}
+
+impl Book {
+    /// What is used, held and left under `cap` at `now`.
+    pub fn room(&self, cap: &Cap, run: Option<&RunId>, now: Timestamp) -> Room {
+        let (sums, resets_at) = self.spent_under(cap, run, now);
+        Room::under(cap, sums, resets_at)
+    }
+
+    /// When `asked` would have room under `cap`, as far as time alone brings that about.
+    pub fn frees(
+        &self,
+        cap: &Cap,
+        asked: Usd,
+        run: Option<&RunId>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let Period::Rolling(hours) = cap.period else {
+            return self.room(cap, run, now).resets_at;
+        };
+        let rolling =
+            if cap.on.is_all() { &self.rolling } else { &self.parts.get(&cap.on)?.rolling };
+        rolling.get(&hours)?.frees(hours, bearable(cap, asked)?, now)
+    }
+
+    /// What counts under `cap`, and when that changes by time alone.
+    fn spent_under(
+        &self,
+        cap: &Cap,
+        run: Option<&RunId>,
+        now: Timestamp,
+    ) -> (Sums, Option<Timestamp>) {
+        let window = || self.window(cap.period, now);
+        if cap.period == Period::Run {
+            let today = self.window(Period::Day, now);
+            let tally = self.runs.get(&named(run, today.id()));
+            let tally = tally.filter(|tally| tally.lives(now));
+            let sums = tally.and_then(|tally| {
+                if cap.on.is_all() { Some(tally.sums) } else { tally.parts.get(&cap.on).copied() }
+            });
+            return (sums.unwrap_or_default(), if run.is_none() { today.end } else { None });
+        }
+        if cap.on.is_all() {
+            return spent_under((&self.tallies, &self.rolling), cap, window, now);
+        }
+        if let Some(part) = self.parts.get(&cap.on) {
+            return spent_under((&part.tallies, &part.rolling), cap, window, now);
+        }
+        let rolls = matches!(cap.period, Period::Rolling(_));
+        (Sums::default(), if rolls { None } else { window().end })
+    }
+}
+
+/// Who pays: an agent's book.
+#[derive(Clone, Debug)]
+pub struct Spender<'s> {
+    /// The book.
+    pub book: &'s Book,
+}
+
+/// One cap with its room at one moment.
+#[derive(Clone, Debug)]
+pub struct Bearing<'s> {
+    /// The cap.
+    pub cap: &'s Cap,
+    /// What is used, held and left.
+    pub room: Room,
+    book: &'s Book,
+    run: Option<&'s RunId>,
+    now: Timestamp,
+}
+
+impl State {
+    /// An agent as one who pays.
+    pub fn spender(&self, handle: &Handle) -> Option<Spender<'_>> {
+        self.book(handle).map(|book| self.spender_of(book))
+    }
+
+    /// The same of a book that is at hand.
+    pub fn spender_of<'s>(&'s self, book: &'s Book) -> Spender<'s> {
+        Spender { book }
+    }
+}
+
+impl Spender<'_> {
+    /// Every cap, whatever it counts.
+    pub fn caps<'r>(&'r self, run: Option<&'r RunId>, now: Timestamp) -> Vec<Bearing<'r>> {
+        self.each(run, now, |_| true).collect()
+    }
+
+    /// Those that a payment for `service` counts under.
+    pub fn bearing<'r>(
+        &'r self,
+        service: &Service,
+        run: Option<&'r RunId>,
+        now: Timestamp,
+    ) -> Vec<Bearing<'r>> {
+        let aim = Aim::from(service);
+        self.each(run, now, |cap| cap.on.covers(&aim)).collect()
+    }
+
+    pub(super) fn each<'r>(
+        &'r self,
+        run: Option<&'r RunId>,
+        now: Timestamp,
+        which: impl Fn(&Cap) -> bool,
+    ) -> impl Iterator<Item = Bearing<'r>> {
+        let book = self.book;
+        let caps = book.mandate.caps.iter().filter(move |cap| which(cap));
+        caps.map(move |cap| Bearing { cap, room: book.room(cap, run, now), book, run, now })
+    }
+
+    /// What can be spent now in `run`: the balance, and every cap on all that the agent spends.
+    ///
+    /// A cap on one service, category or payee leaves the others, so it does not lower this; a
+    /// payment that it bears on may be denied with more than its amount available.
+    pub fn available(&self, run: Option<&RunId>, now: Timestamp) -> Usd {
+        let book = self.book;
+        let caps = self.each(run, now, |cap| cap.on.is_all()).map(|bearing| bearing.room.left);
+        let least = caps.chain(book.funds()).min().unwrap_or(Usd::ZERO);
+        let expired = book.mandate.expires_at.is_some_and(|at| now >= at);
+        let expired = expired && !planted::is(Bug::AvailableAfterExpiry);
+        match book.standing {
+            Standing::Active if !expired => least,
+            Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
+        }
+    }
+}
+
+impl Bearing<'_> {
+    /// Whose cap it is, as answers say it.
+    pub fn scope(&self) -> String {
+        "agent".to_owned()
+    }
+
+    /// Whether one payment of `asked` fits now.
+    pub fn fits(&self, asked: Usd) -> bool {
+        match self.cap.bound {
+            Bound::Amount(_) => asked <= self.room.left,
+            Bound::Count(_) => !self.room.left.is_zero(),
+        }
+    }
+
+    /// How many payments of `asked` fit now, one after the other.
+    pub fn calls(&self, asked: Usd) -> u64 {
+        match self.cap.bound {
+            Bound::Amount(_) => nanos(self.room.left).checked_div(nanos(asked)).unwrap_or(u64::MAX),
+            Bound::Count(most) => {
+                u64::from(most).saturating_sub(self.room.paid).saturating_sub(self.room.open)
+            }
+        }
+    }
+
+    /// When one payment of `asked` fits, as far as time alone brings that about.
+    pub fn frees(&self, asked: Usd) -> Option<Timestamp> {
+        self.book.frees(self.cap, asked, self.run, self.now)
+    }
+
+    /// How much of the cap is used and held, in percent, rounded up; at most 100.
+    pub fn share(&self) -> u8 {
+        let Room { used, held, paid, open, .. } = self.room;
+        let (spent, most) = match self.cap.bound {
+            Bound::Amount(most) => (used.saturating_plus(held).nanos(), most.nanos()),
+            Bound::Count(most) => {
+                let spent = i64::try_from(paid.saturating_add(open)).unwrap_or(i64::MAX);
+                (spent, i64::from(most))
+            }
+        };
+        let hundredfold = i128::from(spent).saturating_mul(100);
+        let most = i128::from(most);
+        let up = hundredfold.saturating_add(most.saturating_sub(1));
+        let share = up.checked_div(most).unwrap_or(100);
+        u8::try_from(share.clamp(0, 100)).unwrap_or(100)
+    }
+}

@@ -1,0 +1,78 @@
+//! The caps of a mandate, drawn from a seed.
+
+use super::ops::{CENT, Dice, KINDS, PAYEES, SERVICES, WHALE, cents};
+use crate::reference::{CALENDAR, Cap, Kind, MOST, On};
+
+/// Some caps, mostly on all payments; now and then of one kind twice.
+pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
+    let mut caps = Vec::new();
+    let hours = [1, 2, 5, 6, 24, 168, 744];
+    for kind in CALENDAR.into_iter().chain([Kind::Lifetime, Kind::Run]) {
+        if dice.one_in(if kind == Kind::Run { 2 } else { 3 }) {
+            caps.push(amount(dice, kind, On::All));
+        }
+    }
+    while dice.one_in(2) {
+        let kind = Kind::Rolling(dice.pick(&hours));
+        caps.push(amount(dice, kind, On::All));
+    }
+    if agent == WHALE {
+        // Nothing comes back to the whale, so with this cap its sums can be written down.
+        caps.retain(|cap| cap.kind != Kind::Lifetime);
+        let most = if dice.one_in(2) { MOST } else { MOST - cents(dice, 0, 20_000) };
+        for cap in &mut caps {
+            cap.most = (cap.most * CENT * 50).min(MOST);
+        }
+        caps.push(Cap { kind: Kind::Lifetime, on: On::All, counts: false, most });
+        return caps;
+    }
+    let kinds = CALENDAR.into_iter().chain([Kind::Lifetime, Kind::Run]);
+    let kinds: Vec<Kind> = kinds.chain(hours.map(Kind::Rolling)).collect();
+    while dice.below(5) < 3 {
+        let (kind, on) = (dice.pick(&kinds), some(dice));
+        // Where there are two on the hours before now already, a third would only be refused.
+        let rolls = |cap: &&Cap| matches!(cap.kind, Kind::Rolling(_));
+        let many = caps.iter().filter(rolls).count() > 1;
+        if many && matches!(kind, Kind::Rolling(_)) && !dice.one_in(20) {
+            continue;
+        }
+        let cap = if dice.one_in(2) {
+            count(dice, kind, on)
+        } else {
+            // Little, for only some of the payments count.
+            Cap { most: cents(dice, 15, 120), ..amount(dice, kind, on) }
+        };
+        if caps.iter().all(|other| other.key() != cap.key()) || dice.one_in(20) {
+            caps.push(cap);
+        }
+    }
+    caps
+}
+
+fn some(dice: &mut Dice) -> On {
+    match dice.below(9) {
+        0 => On::All,
+        1..4 => On::Service(dice.byte(SERVICES)),
+        4..7 => On::Category(dice.byte(KINDS)),
+        _ => On::Payee(dice.byte(PAYEES)),
+    }
+}
+
+fn count(dice: &mut Dice, kind: Kind, on: On) -> Cap {
+    let most = match kind {
+        Kind::Lifetime | Kind::Month => 20 + i128::from(dice.byte(40)),
+        _ => i128::from(dice.byte(8)) + i128::from(!dice.one_in(20)),
+    };
+    Cap { kind, on, counts: true, most }
+}
+
+fn amount(dice: &mut Dice, kind: Kind, on: On) -> Cap {
+    let most = match kind {
+        _ if dice.one_in(60) => 0,
+        Kind::Hour | Kind::Rolling(1..3) | Kind::Run => cents(dice, 20, 200),
+        Kind::Day | Kind::Rolling(_) => cents(dice, 50, 400),
+        Kind::Week | Kind::Month => cents(dice, 100, 900),
+        Kind::Lifetime => cents(dice, 1_000, 6_000),
+    };
+    Cap { kind, on, counts: false, most }
+}
