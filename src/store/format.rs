@@ -12,8 +12,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::policy::entry::Hash;
 pub use crate::policy::terms::Head;
+use crate::policy::{entry::Hash, plan::MAX_WEIGHT};
 
 /// The header of a segment.
 pub(crate) const SEGMENT_HEADER: usize = 128;
@@ -21,6 +21,8 @@ pub(crate) const SEGMENT_HEADER: usize = 128;
 pub(crate) const RECORD_HEADER: usize = 68;
 /// The largest body of a record: a policy of ten thousand agents, set in one step.
 pub(crate) const MAX_BODY: usize = 8 * 1024 * 1024;
+// What passes as light enough must not be refused by its weight only once it is to be written.
+const _: () = assert!(MAX_WEIGHT <= MAX_BODY, "a record holds a policy of the greatest weight");
 /// The largest body that there is always room for; a larger one makes its own.
 pub(crate) const EVERYDAY_BODY: usize = 256 * 1024;
 /// A record of entries; the only kind so far.
