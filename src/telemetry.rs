@@ -18,6 +18,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::policy::names::unhidden;
+
 /// The environment's name for how much is told: `trace` to `error`, or a filter by target.
 pub const FILTER_VARIABLE: &str = "PETTYCASH_LOG";
 /// The environment's name for how it is told: `json`, or else lines for people.
@@ -111,7 +113,7 @@ const COLOURS: [&str; 10] = [
     "\u{1b}[36m",
 ];
 
-/// Writes one line, whatever is in it: a control character is told as `\u001b`, as JSON has it.
+/// Writes one line, whatever is in it: a hidden character is told as `\u001b`, as JSON has it.
 ///
 /// Fields carry what others say, our libraries' too, and none of them may begin a line of its own
 /// or tell the operator's terminal what to do.
@@ -142,24 +144,19 @@ impl<W: Write> Write for Plain<W> {
 
 /// A line as it may be written, its end as it is.
 fn plain(line: &str, colours: bool) -> String {
-    let (mut rest, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
-    let mut plain = String::with_capacity(line.len());
-    while let Some(at) = rest.find(char::is_control) {
-        let (before, odd) = rest.split_at(at);
-        plain.push_str(before);
-        let colour = COLOURS.into_iter().find(|colour| colours && odd.starts_with(colour));
-        let length = if let Some(colour) = colour {
+    let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+    let plain = unhidden(text, |rest, hidden, plain| {
+        if let Some(colour) = COLOURS.into_iter().find(|one| colours && rest.starts_with(one)) {
             plain.push_str(colour);
-            colour.len()
-        } else {
-            let control = odd.chars().next().unwrap_or_default();
+            return colour.len();
+        }
+        for unit in hidden.encode_utf16(&mut [0; 2]) {
             // Writing to a text does not fail.
-            let _ = write!(plain, "\\u{:04x}", u32::from(control));
-            control.len_utf8()
-        };
-        rest = odd.get(length..).unwrap_or_default();
-    }
-    plain + rest + end
+            let _ = write!(plain, "\\u{unit:04x}");
+        }
+        hidden.len_utf8()
+    });
+    plain + end
 }
 
 /// A log file that others append to as well, so that it is truncated in place, never replaced.
@@ -202,6 +199,7 @@ mod tests {
     use tracing::Level;
 
     use super::{Plain, plain, targets};
+    use crate::policy::names::is_hidden;
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -234,14 +232,15 @@ mod tests {
 
     #[test]
     fn no_field_begins_a_line_or_speaks_to_a_terminal() {
-        for said in ["7\n2026 ERROR forged", "\u{1b}]0;x\u{7}", "\u{9b}2J", "a\rb\u{7f}\u{0}"] {
+        let odd = ["\u{1b}]0;x\u{7}", "\u{9b}2J", "a\rb\u{7f}\u{0}", "\u{202e}gnp.exe \u{e0041}"];
+        for said in ["7\n2026 ERROR forged"].into_iter().chain(odd) {
             for (colours, json) in [(false, false), (false, true), (true, false)] {
                 let line = logged(said, colours, json);
                 let line = line.strip_suffix('\n').unwrap();
                 assert_eq!(line.contains("\u{1b}[33m"), colours, "{line:?}");
                 // Each colour begins with ESC and `[`; nothing else that is a control is there.
                 let uncoloured = line.replace("\u{1b}[", "");
-                assert!(!uncoloured.contains(char::is_control), "{said:?}: {line:?}");
+                assert!(!uncoloured.contains(is_hidden), "{said:?}: {line:?}");
                 if json {
                     let read: serde_json::Value = serde_json::from_str(line).unwrap();
                     assert_eq!(read["fields"]["id"], said, "{line:?}");

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rails", &["rails", "policy"]),
     ("engine", &["engine", "policy", "store", "rails", "clock"]),
     ("home", &["home", "policy", "store"]),
-    ("telemetry", &["telemetry", "clock"]),
+    ("telemetry", &["telemetry", "policy", "clock"]),
     ("client", &["client", "policy", "home", "clock"]),
     ("mcp", &["mcp", "client", "engine", "policy"]),
     ("http", &["http", "mcp", "engine", "policy", "clock"]),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::owner;
 use crate::{
     client::ClientError,
-    policy::names::is_invisible,
+    policy::names::unhidden,
     serve::{ServeError, outlive_limits},
 };
 
@@ -152,9 +152,10 @@ fn laid_out(mut table: Table, width: Option<u16>) -> String {
 
 /// A text that came from somebody, without anything that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    unhidden(text, |_, hidden, told| {
+        told.push(char::REPLACEMENT_CHARACTER);
+        hidden.len_utf8()
+    })
 }
 
 /// Says on stderr what went wrong, why, and what to do about it.

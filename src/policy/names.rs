@@ -40,13 +40,32 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Whether `text` is short enough and shows what it is: what operators may write.
 fn is_line(text: &str, max: usize) -> bool {
-    let hidden = |c: char| c.is_control() || is_invisible(c);
-    !text.trim().is_empty() && text.len() <= max && !text.chars().any(hidden)
+    !text.trim().is_empty() && text.len() <= max && !text.chars().any(is_hidden)
+}
+
+/// Whether a character is one that a terminal obeys, or shows nothing of.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control() || is_invisible(c)
+}
+
+/// A text that came from somebody, with what is hidden in it told in another way: `tell` gets the
+/// text from such a character on, and the character, writes what stands for it, and says how many
+/// bytes that was for.
+pub fn unhidden(text: &str, mut tell: impl FnMut(&str, char, &mut String) -> usize) -> String {
+    let (mut told, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(is_hidden) {
+        let (before, odd) = rest.split_at(at);
+        told.push_str(before);
+        let hidden = odd.chars().next().unwrap_or_default();
+        let bytes = tell(odd, hidden, &mut told).max(hidden.len_utf8());
+        rest = odd.get(bytes..).unwrap_or_default();
+    }
+    told + rest
 }
 
 /// Whether a character shows nothing of itself or turns the text around it: format characters,
 /// separators of lines, fillers and tags (Unicode 16, general category Cf, Zl and Zp among them).
-pub fn is_invisible(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}')
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}')

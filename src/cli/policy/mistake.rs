@@ -10,7 +10,7 @@ use super::MAX_FILE;
 use crate::{
     cli::output::{Failure, plain},
     policy::{
-        names::is_invisible,
+        names::{is_hidden, unhidden},
         terms::{Fault, FaultCode, Severity},
     },
 };
@@ -291,17 +291,18 @@ impl Source {
 /// A text without what a terminal would obey or not show, of the same length, so that places in it
 /// stay right. What is one byte long is replaced where it is drawn.
 fn as_wide(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: &char| c.len_utf8() > 1 && (c.is_control() || is_invisible(*c));
-    if !text.chars().any(|c| is_hidden(&c)) {
+    if !text.chars().any(|c| c.len_utf8() > 1 && is_hidden(c)) {
         return Cow::Borrowed(text);
     }
-    let shown = |c: char| match c.len_utf8() {
-        _ if !is_hidden(&c) => c.to_string(),
-        2 => "·".to_owned(),
-        3 => char::REPLACEMENT_CHARACTER.to_string(),
-        _ => "··".to_owned(),
-    };
-    Cow::Owned(text.chars().map(shown).collect())
+    Cow::Owned(unhidden(text, |_, hidden, shown| {
+        match hidden.len_utf8() {
+            1 => shown.push(hidden),
+            2 => shown.push('·'),
+            3 => shown.push(char::REPLACEMENT_CHARACTER),
+            _ => shown.push_str("··"),
+        }
+        hidden.len_utf8()
+    }))
 }
 
 type Annotated<'a> = annotate_snippets::Annotation<'a>;
