@@ -1,6 +1,7 @@
 //! What pettycash claims about speed and size, each beside the floor it is compared to, measured
 //! in the same run. `benches/run` says how.
 
+mod apply;
 mod client;
 mod denials;
 mod felt;
@@ -43,6 +44,8 @@ struct Scale {
     ledgers: Vec<u64>,
     /// How many calls are denied.
     denials: u64,
+    /// How many agents a policy names.
+    policed: usize,
 }
 
 impl Scale {
@@ -56,6 +59,7 @@ impl Scale {
             starts: 20,
             ledgers: vec![0, 100_000, 1_000_000],
             denials: 1_000_000,
+            policed: 10_000,
         }
     }
 
@@ -69,11 +73,13 @@ impl Scale {
             starts: 3,
             ledgers: vec![0, 5_000],
             denials: 5_000,
+            policed: 500,
         }
     }
 }
 
-const PARTS: [&str; 6] = ["payments", "stdio", "http", "flood", "opening", "denials"];
+const PARTS: [&str; 7] =
+    ["payments", "stdio", "http", "flood", "opening", "apply", "denials"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -107,6 +113,7 @@ async fn main() -> Result<()> {
             "http" => http::run(&scale, &mut table).await,
             "flood" => flood::run(&scale, &mut table).await,
             "opening" => opening::run(&scale, &mut table),
+            "apply" => apply::run(&scale, &mut table).await,
             _ => denials::run(&scale, &mut table).await,
         }
         .context(part)?;

@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Engine, EngineError, Proof, store_code};
 use crate::{
     policy::{
         entry::{Applied, By, Draft, Fact, Hash},
-        names::TokenId,
+        names::{Note, TokenId},
         operate::Act,
-        plan::{Around, MAX_NAMED, MAX_WEIGHT, Planned, plan, weight},
+        plan::{Around, Ground, MAX_NAMED, MAX_WEIGHT, Planned, retimed, weight},
         proof::Proven,
         state::State,
         terms::{
@@ -59,13 +58,16 @@ fn more(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} more)") }
 }
 
-/// Which policy is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Only {
-    /// One that gives nobody more than he has by now; any other is left.
-    WhatTightens,
-    /// Whatever is asked.
-    AsAsked,
+/// How often a policy is planned anew because something was changed while it was.
+const MAX_PLANS: usize = 8;
+
+/// A policy that was planned, to be written down as long as nothing changed.
+struct Prepared {
+    plan: PolicyPlan,
+    drafts: Vec<Draft>,
+    digest: Hash,
+    edition: u64,
+    note: Option<Note>,
 }
 
 impl Engine {
@@ -78,7 +80,8 @@ impl Engine {
     }
 
     /// Applies a policy in one step, or says what that would change. One that only tightens
-    /// takes no proof; any other takes an operator's. None is in force before it is recorded.
+    /// takes no proof; any other takes an operator's. None is in force before it is recorded, and
+    /// whoever is told so is told once the head anchor names it.
     ///
     /// # Errors
     /// If something is wrong with it, it would change something else than was shown, the proof
@@ -91,56 +94,68 @@ impl Engine {
         // Nobody who pays waits for what is too large.
         check_size(&asked.policy)?;
         let asked = Arc::new(asked);
-        let around = Arc::new(Around {
-            rails: self.rails.names().cloned().collect(),
-            distance: strsim::damerau_levenshtein,
-        });
-        let (looking, by) = ((Arc::clone(&asked), Arc::clone(&around)), None);
-        let look = move |state: &State, now| propose(state, &looking.0, &looking.1, by, now);
-        let (act, looked) = self.look(look).await??;
-        if act == Act::Nothing {
-            return Ok(looked);
-        }
-        if looked.only_tightens() {
-            let lowered = self.commit_policy(&asked, &around, Only::WhatTightens).await?;
-            if let Some(lowered) = lowered {
-                return Ok(lowered);
+        let (mut proof, mut proven) = (Some(proof), None);
+        for _ in 0..MAX_PLANS {
+            let prepared = self.prepare(&asked).await?;
+            if asked.dry_run || prepared.drafts.is_empty() {
+                return Ok(prepared.plan);
+            }
+            let tightens = prepared.plan.only_tightens();
+            if let Some(proof) = proof.take_if(|_| !tightens) {
+                proven = Some(self.prove(proof).await?);
+            }
+            let engine = if tightens { self } else { proven.as_ref().unwrap_or(self) };
+            if let Some(plan) = engine.commit_policy(prepared).await? {
+                return Ok(plan);
             }
         }
-        let proven = self.prove(proof).await?;
-        let applied = proven.commit_policy(&asked, &around, Only::AsAsked).await?;
-        Ok(applied.ok_or(PolicyError::ChangedMeanwhile)?)
+        Err(PolicyError::ChangedMeanwhile.into())
     }
 
-    async fn commit_policy(
-        &self,
-        asked: &Arc<PolicyAsked>,
-        around: &Arc<Around>,
-        only: Only,
-    ) -> Result<Option<PolicyPlan>, EngineError> {
-        let (asked, around) = (Arc::clone(asked), Arc::clone(around));
-        let by = match &self.proven {
+    /// Works out what a policy comes to, away from where payments are decided: there only as much
+    /// of the state is copied as that takes.
+    async fn prepare(&self, asked: &Arc<PolicyAsked>) -> Result<Prepared, EngineError> {
+        let looking = Arc::clone(asked);
+        let look = move |state: &State, now| Ground::of(state, &looking.policy, now);
+        let ground = self.look(look).await?;
+        let around = Around {
+            rails: self.rails.names().cloned().collect(),
+            distance: strsim::damerau_levenshtein,
+        };
+        let asked = Arc::clone(asked);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&ground, &asked, &around));
+        prepared.await.map_err(|_| StoreError::Panicked)?
+    }
+
+    /// Writes down what was planned; nothing where something that it rests on has changed.
+    async fn commit_policy(&self, prepared: Prepared) -> Result<Option<PolicyPlan>, EngineError> {
+        let token = match &self.proven {
             Some(Proven::Token(token)) => Some(token.clone()),
             Some(Proven::Unasked | Proven::Passphrase(_)) | None => None,
         };
         let decide = move |state: &State, now| {
-            let (act, plan) = propose(state, &asked, &around, by, now)?;
-            // Somebody may have changed something since it was looked at.
-            if only == Only::WhatTightens && !plan.only_tightens() {
-                return Ok((Act::Nothing, None));
+            if state.edition() != prepared.edition {
+                return Ok::<_, EngineError>((Act::Nothing, None));
             }
-            Ok::<_, EngineError>((act, Some(plan)))
+            let told = told(&prepared, token);
+            let drafts = retimed(state, prepared.drafts, now);
+            let drafts = std::iter::once(told).chain(drafts).collect();
+            Ok((Act::Write(drafts), Some(PolicyPlan { applied: true, ..prepared.plan })))
         };
         // Never in memory only: it is all of it with its entry, or nothing.
-        let applied = self.act(Purpose::Record, decide, |_, _, plan| plan).await;
+        let applied = self.act(Purpose::Anchored, decide, |_, _, plan| plan).await;
         let applied = applied.map_err(|error| match error {
             EngineError::Store(StoreError::TooLarge { bytes }) => {
                 PolicyError::TooLarge { bytes }.into()
             }
             EngineError::Store(StoreError::Full) => PolicyError::NoRoom.into(),
+            // It was to be written down, and its sync failed.
+            EngineError::Store(StoreError::InMemory { cause }) => {
+                StoreError::Uncertain { cause }.into()
+            }
             other => other,
         })?;
-        if let Some(plan) = applied.as_ref().filter(|plan| plan.applied) {
+        if let Some(plan) = &applied {
             let (agents, services) = (plan.agents.len(), plan.services.len());
             tracing::info!(agents, services, "policy applied");
         }
@@ -159,44 +174,36 @@ fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
     if bytes > MAX_WEIGHT { Err(PolicyError::TooLarge { bytes }) } else { Ok(()) }
 }
 
-/// What a policy comes to on the state as it is.
-fn propose(
-    state: &State,
-    asked: &PolicyAsked,
-    around: &Around,
-    token: Option<TokenId>,
-    now: Timestamp,
-) -> Result<(Act, PolicyPlan), EngineError> {
-    let Planned { mut plan, drafts, basis } = plan(state, &asked.policy, around, now);
+/// What a policy comes to, if it may be applied.
+fn prepare(ground: &Ground, asked: &PolicyAsked, around: &Around) -> Result<Prepared, EngineError> {
+    let Planned { mut plan, drafts, basis } = ground.plan(&asked.policy, around);
     let basis = serde_json::to_vec(&basis).map_err(|_| StoreError::Panicked)?;
     let digest = Hash(Sha256::digest(&basis).into());
     plan.plan = digest.to_string();
-    if asked.dry_run {
-        return Ok((Act::Nothing, plan));
-    }
-    if plan.is_refused() {
+    if !asked.dry_run && plan.is_refused() {
         return Err(refused(&plan).into());
     }
-    if asked.plan.as_ref().is_some_and(|shown| *shown != plan.plan) {
+    if !asked.dry_run && asked.plan.as_ref().is_some_and(|shown| *shown != plan.plan) {
         return Err(PolicyError::ChangedMeanwhile.into());
     }
-    if drafts.is_empty() {
-        return Ok((Act::Nothing, plan));
-    }
-    plan.applied = true;
+    let (edition, note) = (ground.edition(), asked.note.clone());
+    Ok(Prepared { plan, drafts, digest, edition, note })
+}
+
+/// The entry that stands before all that a policy changes.
+fn told(prepared: &Prepared, token: Option<TokenId>) -> Draft {
+    let Prepared { plan, digest, note, .. } = prepared;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let created = plan.agents.iter().filter(|agent| agent.created).count();
     let applied = Applied {
         services: count(plan.services.len()),
         created: count(created),
         changed: count(plan.agents.len() - created),
-        plan: digest,
+        plan: *digest,
         token,
-        note: asked.note.clone(),
+        note: note.clone(),
     };
-    let told = Draft { agent: None, by: By::Operator, fact: Fact::PolicyApplied(applied) };
-    let drafts = std::iter::once(told).chain(drafts).collect();
-    Ok((Act::Write(drafts), plan))
+    Draft { agent: None, by: By::Operator, fact: Fact::PolicyApplied(applied) }
 }
 
 fn refused(plan: &PolicyPlan) -> PolicyError {

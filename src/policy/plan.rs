@@ -3,6 +3,7 @@
 //! The document says what each agent that it names shall have, all of it: what it leaves out is
 //! what a new agent has. Agents and services that it does not name are left alone.
 
+mod ground;
 mod review;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use super::{
         AgentChange, AgentTerms, CapText, PolicyPlan, PolicyTerms, ServiceChange, ServiceTerms,
     },
 };
+pub use ground::{Ground, retimed};
 use review::Review;
 
 /// The most agents, and the most services, that one policy names.

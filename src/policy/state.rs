@@ -57,6 +57,8 @@ pub struct State {
     pub(super) repeats: BTreeMap<Handle, Repeats>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
+    /// How often a mandate, who there is, or the catalogue changed since this was begun.
+    edition: u64,
 }
 
 /// States are equal that decide alike: what the desk has of them, and whether keys whose time is up
@@ -137,6 +139,7 @@ impl State {
 
     /// Folds in one entry whose record stands at `position` of the journal.
     pub fn apply(&mut self, entry: &Entry, position: u64, hash: Hash) {
+        self.turn_edition(&entry.fact);
         if !planted::is(Bug::TimeGoesBack) || !matches!(entry.fact, Fact::Denied(_)) {
             self.now = self.now.max(entry.at);
         }
@@ -145,6 +148,24 @@ impl State {
             Some(agent) => self.apply_to(agent, entry, position, hash),
             None => self.apply_to_catalogue(&entry.fact),
         }
+    }
+
+    /// A number that another takes the place of whenever a mandate, who there is, or the catalogue
+    /// changes. It is this process's own, and means nothing to another.
+    pub fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    fn turn_edition(&mut self, fact: &Fact) {
+        let turns = matches!(
+            fact,
+            Fact::Opened { .. }
+                | Fact::MandateSet { .. }
+                | Fact::Revoked { .. }
+                | Fact::ServiceSet(_)
+                | Fact::ServiceRemoved { .. }
+        );
+        self.edition = self.edition.saturating_add(u64::from(turns));
     }
 
     fn apply_to_catalogue(&mut self, fact: &Fact) {
@@ -291,6 +312,7 @@ impl State {
     /// Does in memory what could not be written down, where that takes power from an agent: no
     /// entry says it, and the agent's chain is as it was.
     pub fn lower_in_memory(&mut self, draft: &Draft, at: Timestamp) {
+        self.turn_edition(&draft.fact);
         self.fold_tokens(draft.agent.as_ref(), &draft.fact, at);
         let Some(book) = draft.agent.as_ref().and_then(|agent| self.books.get_mut(agent)) else {
             return;

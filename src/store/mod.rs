@@ -134,6 +134,16 @@ pub enum Purpose {
     Record,
     /// It narrows what an agent may do: a freeze, a revocation, a tighter mandate.
     Lower,
+    /// It may narrow what agents may do, and is recorded or not done: a policy.
+    Anchored,
+}
+
+impl Purpose {
+    /// Whether it is answered once the head anchor names it, so that no older copy of the record
+    /// passes for the present and gives back what it took.
+    fn is_anchored(self) -> bool {
+        matches!(self, Self::Lower | Self::Anchored)
+    }
 }
 
 /// Makes the answer to a commit from the state with its facts folded in.

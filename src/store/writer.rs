@@ -228,7 +228,7 @@ impl Writer {
     fn take_step(&mut self, purpose: Purpose, step: Step, now: Timestamp) {
         match step {
             // It may say that what was lowered just before is in force.
-            Step::Answer(reply) if purpose == Purpose::Lower => self.after_anchor.push(reply),
+            Step::Answer(reply) if purpose.is_anchored() => self.after_anchor.push(reply),
             Step::Answer(reply) => self.reply_when_covered(reply),
             Step::Repeat { agent, repeat, reply } => {
                 self.state.repeat(&agent, repeat);
@@ -238,11 +238,11 @@ impl Writer {
             Step::Commit { drafts, durable, answer } => {
                 // An agent that a stop freezes is frozen as by the operator's own hand.
                 let freezes = drafts.iter().any(|draft| matches!(draft.fact, Fact::Frozen { .. }));
-                let lowers = purpose == Purpose::Lower || freezes;
+                let anchored = purpose.is_anchored() || freezes;
                 match self.record_all(drafts, now) {
                     Ok(()) => {
                         let reply = answer(Ok(&self.state));
-                        let waits = match (lowers, durable) {
+                        let waits = match (anchored, durable) {
                             (true, _) => &mut self.after_anchor,
                             (false, true) => &mut self.after_sync,
                             (false, false) => &mut self.after_write,

@@ -4,14 +4,16 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use jiff::SignedDuration;
 use pettycash::{
-    engine::{EngineError, Proof},
+    clock::Clock,
+    engine::{Engine, EngineError, Proof},
     policy::terms::{FaultCode, PolicyAsked, PolicyPlan},
     rails::Rails,
+    store::{Options, Recording, Store},
 };
 use serde_json::{Value, json};
 
 use super::rails::house_on;
-use crate::support::{dice::Dice, house::House, sim_disk::SimDisk};
+use crate::support::{dice::Dice, house::House, private_dir, sim_disk::SimDisk};
 
 fn asked(policy: &Value, more: &Value) -> PolicyAsked {
     let mut asked = json!({"policy": policy});
@@ -345,4 +347,71 @@ async fn a_policy_of_thousands_is_one_step_and_one_of_too_many_is_none() {
     let house = house.reopened().await;
     assert_eq!(house.engine.agents().await.unwrap().agents.len(), 2_500);
     assert_eq!(house.outcomes("agent-7").await, ["created"]);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_applied_is_named_by_the_anchor_when_it_is_answered() {
+    let (disk, anchors) = (SimDisk::default(), SimDisk::default());
+    let clock = Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap());
+    let bare = Options::bare(clock.clone());
+    let options = || Options { anchor: Some(anchors.port()), ..bare.clone() };
+    let store = Store::open(disk.port(), options()).unwrap();
+    let engine = Engine::open(store, Rails::default(), clock.clone()).await.unwrap();
+    let house = House { dir: private_dir(), clock, engine };
+    let mut older = disk.copy();
+    for cap in ["5.00/day", "4.00/day"] {
+        let scout = json!({"funding": "allowance", "caps": [cap]});
+        let policy = json!({"schema": 1, "agents": {"scout": scout}});
+        assert!(house.apply(&policy).await.unwrap().applied);
+        let known = Options { anchor: Some(anchors.copy().port()), ..bare.clone() };
+        let store = Store::open(older.copy().port(), known).unwrap();
+        let recording = store.condition().recording;
+        assert!(matches!(recording, Recording::Sealed(_)), "{cap}: {recording:?}");
+        store.close().await;
+        older = disk.copy();
+    }
+    house.engine.close().await;
+}
+
+#[tokio::test]
+async fn what_is_changed_while_a_policy_is_planned_is_not_undone_by_it() {
+    let house = House::new().await;
+    house.scout().await;
+    house.engine.set_passphrase("correct horse battery".into(), None).await.unwrap();
+    let policy = |cents: u32| {
+        let caps = [format!("{}.{:02}/day", cents / 100, cents % 100)];
+        let scout = json!({"funding": "allowance", "per_call": "0.25", "caps": caps});
+        json!({"schema": 1, "agents": {"scout": scout}})
+    };
+    // Each tightens what there is at first; by when it is written down it may give more, and
+    // nobody proves that he may do that.
+    let all = (100..140).map(|cents| {
+        let engine = house.engine.clone();
+        let asked = asked(&policy(cents), &json!({}));
+        tokio::spawn(async move { (cents, engine.apply_policy(asked, None).await) })
+    });
+    let (mut least, mut refused) = (500, 0);
+    for one in all.collect::<Vec<_>>() {
+        match one.await.unwrap() {
+            (cents, Ok(_)) => least = cents.min(least),
+            (_, Err(error)) => {
+                refused += 1;
+                let code = code(&error);
+                assert!(["operator_proof_required", "policy_changed"].contains(&&*code), "{code}");
+            }
+        }
+    }
+    assert_eq!(house.dry(&policy(least)).await.unchanged, 1, "the tightest that was told applied");
+    assert!(refused < 40);
+    let mandates = house.lines("scout").await;
+    let caps: Vec<u32> = mandates
+        .iter()
+        .filter(|line| line["outcome"] == "mandate_set")
+        .map(|line| {
+            let words = line["detail"].as_str().unwrap();
+            let cap = words.split(", ").find(|word| word.ends_with("/day")).unwrap();
+            cap.trim_end_matches("/day").replace('.', "").parse().unwrap()
+        })
+        .collect();
+    assert!(caps.is_sorted(), "newest first, and none gave more: {caps:?}");
 }
