@@ -9,6 +9,7 @@ mod mandates;
 mod paying;
 mod policies;
 mod proving;
+mod reading;
 mod recovering;
 mod schema;
 mod shell;

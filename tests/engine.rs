@@ -3,6 +3,7 @@
 mod caps;
 mod coming;
 mod damage;
+mod ledger;
 mod operating;
 mod pacing;
 mod pay;

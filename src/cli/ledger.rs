@@ -11,8 +11,9 @@ use crate::{
     client::Operator,
     home::Home,
     policy::{
-        names::Handle,
-        terms::{LedgerPage, OperatorLine},
+        moment::Moment,
+        names::{Handle, RunId, ServiceId},
+        terms::{LedgerAsked, LedgerPage, OperatorLine},
     },
 };
 
@@ -21,26 +22,74 @@ const PAGE: u32 = 1_000;
 
 /// `pettycash ledger [HANDLE]`
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  pettycash ledger\n  pettycash ledger scout --json --limit 1000000"
-)]
+#[command(after_help = "Examples:
+  pettycash ledger
+  pettycash ledger scout --since 24h --outcome denied
+  pettycash ledger scout --since 2026-11-01 --until 2026-12-01 --service search
+  pettycash ledger scout --json --limit 1000000
+
+--since and --until take a time (2026-11-21T18:00:00Z), a day of the agent's time zone (without an
+agent, of UTC), or how long ago (30m, 24h, 7d); --until is the first moment that is left out.
+`--outcome paid` finds what was captured too, `--outcome denied` what was only counted.")]
 pub(super) struct Args {
     /// One agent; without it everybody's, and what the catalogue gained
     handle: Option<Handle>,
     /// How many lines at the most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// Only from here on
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    since: Option<Moment>,
+    /// Only before this
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    until: Option<Moment>,
+    /// Only of this service
+    #[arg(long)]
+    service: Option<ServiceId>,
+    /// Only with this outcome, as the column WHAT has it
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Only of this run
+    #[arg(long)]
+    run: Option<RunId>,
+}
+
+/// Reads a moment that was, for clap.
+fn moment(text: &str) -> Result<Moment, String> {
+    match text.parse()? {
+        Moment::Clock(_) => {
+            Err("a time of day is of no day: say which, or how long ago".to_owned())
+        }
+        moment => Ok(moment),
+    }
+}
+
+impl Args {
+    fn asked(&self) -> LedgerAsked {
+        LedgerAsked {
+            agent: self.handle.clone(),
+            since: self.since,
+            until: self.until,
+            service_id: self.service.clone(),
+            outcome: self.outcome.clone(),
+            run: self.run.clone(),
+            ..LedgerAsked::default()
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let operator = owner::operator(home);
     wait(async {
-        let Lines { entries, more } = fetch(&operator, args.handle.as_ref(), args.limit).await?;
+        let Lines { entries, more } = fetch(&operator, args.asked(), args.limit).await?;
         if output.json {
             let next_cursor = more;
             say(&serde_json::to_string(&LedgerPage { entries, next_cursor })?)?;
         } else if entries.is_empty() {
-            say("Nothing has happened yet.")?;
+            let all = LedgerAsked { agent: args.handle.clone(), ..LedgerAsked::default() };
+            let nothing =
+                if args.asked() == all { "has happened yet" } else { "fits what is asked" };
+            say(&format!("Nothing {nothing}."))?;
         } else {
             say(&words(&entries))?;
             if more.is_some() {
@@ -58,17 +107,17 @@ struct Lines {
 }
 
 /// Pages until there is enough or no more.
-async fn fetch(operator: &Operator, agent: Option<&Handle>, limit: u32) -> anyhow::Result<Lines> {
+async fn fetch(operator: &Operator, mut asked: LedgerAsked, limit: u32) -> anyhow::Result<Lines> {
     let mut entries: Vec<OperatorLine> = Vec::new();
-    let mut cursor: Option<String> = None;
     let mut left = limit;
     loop {
-        let page = operator.ledger(agent, cursor.as_deref(), Some(left.min(PAGE))).await?;
+        asked.limit = Some(left.min(PAGE));
+        let page = operator.ledger_of(&asked).await?;
         left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
         entries.extend(page.entries);
-        cursor = page.next_cursor;
-        if cursor.is_none() || left == 0 {
-            return Ok(Lines { entries, more: cursor });
+        asked.cursor = page.next_cursor;
+        if asked.cursor.is_none() || left == 0 {
+            return Ok(Lines { entries, more: asked.cursor });
         }
     }
 }

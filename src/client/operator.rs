@@ -13,11 +13,11 @@ use crate::policy::{
     answer::{PayAnswer, ServiceView},
     names::{Handle, PaymentId, ServiceId, TokenId},
     terms::{
-        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage, MandateChanged,
-        MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor,
-        PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan, PresentPolicy, Problem, Refund,
-        Refunded, Revocation, Rotation, Services, TokenGiven, TokenList, TokenView, TopUp,
-        Unfreezing,
+        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerAsked, LedgerPage,
+        MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken,
+        OperatorDoor, PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan, PresentPolicy,
+        Problem, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
+        TokenView, TopUp, Unfreezing,
     },
 };
 
@@ -311,10 +311,27 @@ impl Operator {
         cursor: Option<&str>,
         limit: Option<u32>,
     ) -> Answer<LedgerPage> {
-        let agent = agent.map(|agent| format!("agent={agent}"));
-        let cursor = cursor.map(|cursor| format!("cursor={}", escaped(cursor)));
-        let limit = limit.map(|limit| format!("limit={limit}"));
-        let query: Vec<String> = [agent, cursor, limit].into_iter().flatten().collect();
+        let (agent, cursor) = (agent.cloned(), cursor.map(str::to_owned));
+        self.ledger_of(&LedgerAsked { agent, cursor, limit, ..LedgerAsked::default() }).await
+    }
+
+    /// The same with nothing on it but the lines that are asked for: it may be empty, and have a
+    /// next one.
+    pub async fn ledger_of(&self, asked: &LedgerAsked) -> Answer<LedgerPage> {
+        let LedgerAsked { agent, cursor, limit, since, until, service_id, outcome, run } = asked;
+        let asked = [
+            ("agent", agent.as_ref().map(ToString::to_string)),
+            ("cursor", cursor.clone()),
+            ("limit", limit.map(|limit| limit.to_string())),
+            ("since", since.map(|since| since.to_string())),
+            ("until", until.map(|until| until.to_string())),
+            ("service_id", service_id.as_ref().map(ToString::to_string)),
+            ("outcome", outcome.clone()),
+            ("run", run.as_ref().map(ToString::to_string)),
+        ];
+        let said =
+            |(name, value): (_, Option<String>)| Some(format!("{name}={}", escaped(&value?)));
+        let query: Vec<String> = asked.into_iter().filter_map(said).collect();
         self.get(&format!("/v1/ledger?{}", query.join("&"))).await
     }
 

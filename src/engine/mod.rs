@@ -10,6 +10,7 @@
 mod detail;
 mod doors;
 mod health;
+mod ledger;
 mod mandate;
 mod operate;
 mod pages;
@@ -76,6 +77,8 @@ pub struct Engine {
     doors: Arc<Doors>,
     /// Who has a whole segment read, one after the other.
     searching: Arc<Semaphore>,
+    /// Who reads the record's files, a few at a time.
+    reading: Arc<Semaphore>,
     /// Whether uses of tokens are being written down.
     noting: Tally,
     /// Who has passphrases looked at, one after the other.
@@ -147,6 +150,9 @@ pub enum EngineError {
     /// A hold is not open and its end was not found.
     #[error("the end of {0} was not found among the newest entries")]
     Unsettled(PaymentId),
+    /// What was asked for is nothing that there could be.
+    #[error("{0}")]
+    Asked(String),
     /// A page was asked for that is too long or empty.
     #[error("a page has 1 to {most} entries")]
     Limit {
@@ -170,7 +176,7 @@ impl EngineError {
                 Some("it may have been done: look before you repeat it"),
             ),
             Self::Store(error) => (503, store_code(error).word(), error.remedy()),
-            Self::Cursor | Self::Limit { .. } => (400, "invalid_request", None),
+            Self::Cursor | Self::Asked(_) | Self::Limit { .. } => (400, "invalid_request", None),
             Self::UnknownRail { .. } => (422, "rail_unknown", None),
             Self::Unsettled(_) => (500, "internal_error", None),
         };
@@ -188,6 +194,7 @@ impl EngineError {
             | Self::Policy(_)
             | Self::Proof(_)
             | Self::Cursor
+            | Self::Asked(_)
             | Self::Limit { .. }
             | Self::UnknownRail { .. }
             | Self::Unsettled(_) => Code::InternalError,

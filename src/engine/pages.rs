@@ -1,5 +1,7 @@
 //! Pages of the ledger, newest first, and what one payment came to.
 
+use std::sync::Arc;
+
 use super::{Engine, EngineError};
 use crate::{
     policy::{
@@ -15,12 +17,12 @@ use crate::{
 const MAX_SEARCHED_PAGES: usize = 100;
 
 /// The text of a cursor, as a page gives it and takes it back.
-fn written(cursor: Cursor) -> String {
+pub(super) fn written(cursor: Cursor) -> String {
     format!("{:x}-{:x}", cursor.position, cursor.n)
 }
 
 /// Reads a cursor, and only as a page wrote it: no sign, no leading zeros, no capitals.
-fn read(text: &str) -> Result<Cursor, EngineError> {
+pub(super) fn read(text: &str) -> Result<Cursor, EngineError> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let parts = text.split_once('-').and_then(|(position, n)| Some((hex(position)?, hex(n)?)));
     let cursor = parts.map(|(position, n)| Cursor { position, n });
@@ -37,11 +39,7 @@ impl Engine {
     ) -> Result<(Vec<Entry>, Option<String>), EngineError> {
         let given = cursor.as_deref().map(read).transpose()?;
         let newest = self.newest(agent.clone()).await?;
-        let Some(start) = given.or(newest) else { return Ok((Vec::new(), None)) };
-        // A cursor points back; one beyond the newest entry was never given.
-        if newest.is_none_or(|newest| start.position > newest.position) {
-            return Err(self.is_whole().err().unwrap_or(EngineError::Cursor));
-        }
+        let Some(start) = self.start(given, newest)? else { return Ok((Vec::new(), None)) };
         let page = self.search(move |store| match agent {
             Some(agent) => store.agent_entries(&agent, start, limit),
             None => store.all_entries(start, limit),
@@ -54,8 +52,25 @@ impl Engine {
         Ok((entries, page.next.map(written)))
     }
 
+    /// Where a page begins: as its cursor says, or with the newest entry, if there is any.
+    pub(super) fn start(
+        &self,
+        given: Option<Cursor>,
+        newest: Option<Cursor>,
+    ) -> Result<Option<Cursor>, EngineError> {
+        let Some(start) = given.or(newest) else { return Ok(None) };
+        // A cursor points back; one beyond the newest entry was never given.
+        if newest.is_none_or(|newest| start.position > newest.position) {
+            return Err(self.is_whole().err().unwrap_or(EngineError::Cursor));
+        }
+        Ok(Some(start))
+    }
+
     /// The newest entry of an agent, or the end of the whole record.
-    async fn newest(&self, agent: Option<Handle>) -> Result<Option<Cursor>, EngineError> {
+    pub(super) async fn newest(
+        &self,
+        agent: Option<Handle>,
+    ) -> Result<Option<Cursor>, EngineError> {
         let Some(agent) = agent else {
             let head = self.store.read(|_, head| head).await?;
             return Ok(head.position.map(Cursor::all));
@@ -90,12 +105,10 @@ impl Engine {
         if head.position.is_none_or(|last| payment.position() > last) {
             return self.is_whole().map(|()| None);
         }
-        let record = match self.search(move |store| store.record(payment.position())).await {
-            Err(StoreError::NoRecord { .. }) => return Ok(None),
-            other => other?,
-        };
-        let mut entries = record.lines.into_iter().map(|line| line.entry);
-        Ok(entries.find(|entry| meant(entry) && entry.fact.begins() == Some(payment)))
+        match self.search(move |store| store.first(payment)).await {
+            Err(StoreError::NoRecord { .. }) => Ok(None),
+            found => Ok(found?.map(|line| line.entry).filter(|entry| meant(entry))),
+        }
     }
 
     /// Looks into the files for what is not behind the newest record. Whoever makes up a cursor or
@@ -103,12 +116,18 @@ impl Engine {
     ///
     /// To tell the two apart takes reading up to a whole segment: one at a time, so that an agent
     /// that makes up many takes no more than a part of the machine from the others.
-    async fn search<R: Send + 'static>(
+    pub(super) async fn search<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
+        // A record may be as long as a policy of ten thousand agents, and is held in memory while
+        // it is read: also where nobody waits for that any more.
+        let turn = Arc::clone(&self.reading).acquire_owned().await;
         let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || look(&store));
+        let found = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            look(&store)
+        });
         match found.await.unwrap_or(Err(StoreError::Panicked)) {
             Err(StoreError::NoRecord { position }) => {
                 let _turn = self.searching.acquire().await;

@@ -19,6 +19,9 @@ use crate::{
 
 pub use crate::store::{Accept, Acceptable, Accepted};
 
+/// How many read the record's files at once: each may hold one whole record in memory.
+const MAX_READING: usize = 4;
+
 /// Where a record is.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -82,6 +85,7 @@ impl Engine {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
         let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
         let searching = Arc::new(Semaphore::new(1));
+        let reading = Arc::new(Semaphore::new(MAX_READING));
         let proven = None;
         let engine = Self {
             store,
@@ -91,6 +95,7 @@ impl Engine {
             parked,
             doors,
             searching,
+            reading,
             noting,
             turns,
             proven,

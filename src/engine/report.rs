@@ -1,31 +1,23 @@
-//! What agents and operators read: balances, the catalogue, the ledger.
+//! What agents and operators read: balances, the catalogue, and what a line of the ledger says.
 
 use super::{
     Call, Engine, EngineError,
-    detail::detail,
     request::{self, PageRequest},
 };
 use crate::policy::{
-    answer::{
-        BalanceAnswer, LedgerAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer,
-    },
+    answer::{BalanceAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer},
     book::Book,
     denial::{BadField, Denial, Denied, Refusal},
     entry::{Entry, Fact, Hold, Incident},
     money::Usd,
-    names::{Handle, PaymentId, ServiceId},
+    names::{PaymentId, ServiceId},
     state::State,
     stop::Stop,
-    terms::{LedgerPage, OperatorLine},
     token::TokenFact,
     via::Via,
-    window::Period,
 };
 
-/// The longest page an operator may ask for.
-pub(super) const MAX_OPERATOR_PAGE: u32 = 1_000;
-
-fn invalid(bad: BadField) -> Refusal {
+pub(super) fn invalid(bad: BadField) -> Refusal {
     Refusal::only(Denial::InvalidRequest(bad))
 }
 
@@ -74,74 +66,12 @@ impl Engine {
         answer.await?.or_else(|denial| self.not_let_in(denial).map(refused))
     }
 
-    fn not_let_in(&self, why: Denial) -> Result<Refused, EngineError> {
+    pub(super) fn not_let_in(&self, why: Denial) -> Result<Refused, EngineError> {
         self.turned_away(why).map(|refusal| Refused::by(&refusal, self.clock.now()))
-    }
-
-    /// Answers `ledger`: the agent's own lines, newest first.
-    pub(super) async fn own_ledger(&self, call: Call) -> Result<LedgerAnswer, EngineError> {
-        let refused = |refused| LedgerAnswer { refused, ..LedgerAnswer::default() };
-        let (agent, run, came) = (call.agent.clone(), call.run.clone(), call.came.clone());
-        let sums = self
-            .look(move |state, now| {
-                state.admit(&agent, &came, now).map(|book| LedgerAnswer {
-                    spent_today_usd: Some(book.used(Period::Day, now)),
-                    held_usd: Some(book.held),
-                    available_usd: Some(state.spender_of(book).available(run.as_ref(), now)),
-                    ..LedgerAnswer::default()
-                })
-            })
-            .await?;
-        let now = self.clock.now();
-        let sums = match sums {
-            Ok(sums) => sums,
-            Err(denial) => return self.not_let_in(denial).map(refused),
-        };
-        let page = match PageRequest::read(&call.arguments) {
-            Ok(page) => page,
-            Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),
-        };
-        let cursor = page.cursor.clone();
-        match self.ledger(Some(call.agent), page.cursor, Some(page.limit)).await {
-            Err(EngineError::Cursor) => {
-                let got = serde_json::Value::String(cursor.unwrap_or_default());
-                Ok(refused(Refused::by(&invalid(request::bad_cursor(&got)), now)))
-            }
-            Err(error) => Err(error),
-            Ok(LedgerPage { entries, next_cursor }) => {
-                let entries = entries.into_iter().map(|entry| entry.line).collect();
-                Ok(LedgerAnswer { entries: Some(entries), next_cursor, ..sums })
-            }
-        }
-    }
-
-    /// One page of an agent's ledger, or of everybody's and the catalogue's, newest first.
-    ///
-    /// # Errors
-    /// If there is no such agent, the cursor or limit is wrong, or the record cannot be read.
-    pub async fn ledger(
-        &self,
-        agent: Option<Handle>,
-        cursor: Option<String>,
-        limit: Option<u32>,
-    ) -> Result<LedgerPage, EngineError> {
-        let limit = limit.unwrap_or(MAX_OPERATOR_PAGE);
-        if !(1..=MAX_OPERATOR_PAGE).contains(&limit) {
-            return Err(EngineError::Limit { most: MAX_OPERATOR_PAGE });
-        }
-        let page = self.entries(agent, cursor, usize::try_from(limit).unwrap_or(0)).await?;
-        let entries = page.0.into_iter().map(|entry| OperatorLine {
-            agent: entry.agent.clone(),
-            line: line(&entry),
-            detail: detail(&entry.fact),
-            note: entry.fact.note().cloned(),
-            via: via(&entry.fact).cloned(),
-        });
-        Ok(LedgerPage { entries: entries.collect(), next_cursor: page.1 })
     }
 }
 
-fn via(fact: &Fact) -> Option<&Via> {
+pub(super) fn via(fact: &Fact) -> Option<&Via> {
     match fact {
         Fact::Held(hold) | Fact::Paid(hold) => hold.via.as_ref(),
         Fact::Denied(denied) => denied.via.as_ref(),
@@ -150,7 +80,7 @@ fn via(fact: &Fact) -> Option<&Via> {
 }
 
 /// One entry as agents and operators read it.
-fn line(entry: &Entry) -> LedgerLine {
+pub(super) fn line(entry: &Entry) -> LedgerLine {
     let bare = |outcome: &str| LedgerLine {
         at: entry.at,
         outcome: outcome.to_owned(),

@@ -1,5 +1,7 @@
 //! Arguments as a model sends them, read strictly and answered in its own terms.
 
+mod reading;
+
 use serde_json::Value;
 
 use crate::policy::{
@@ -7,6 +9,8 @@ use crate::policy::{
     money::{AmountError, Usd},
     names::{IdempotencyKey, MAX_NAME, PaymentId, ServiceId},
 };
+
+pub(super) use reading::LedgerRequest;
 
 /// How much of a wrong value an answer repeats.
 const SHOWN: usize = 40;
@@ -100,25 +104,19 @@ impl PayRequest {
 impl PageRequest {
     /// Reads the arguments of a tool that pages.
     pub(super) fn read(arguments: &Value) -> Result<Self, BadField> {
-        let given = Given::read(arguments, PAGE, r#"{"limit": 20}"#)?;
-        let limit = match given.get("limit") {
-            None => DEFAULT_PAGE,
-            Some(value) => {
-                let number = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
-                let text = || value.as_str().and_then(|text| text.parse().ok());
-                number
-                    .or_else(text)
-                    .filter(|limit| (1..=MAX_PAGE).contains(limit))
-                    .ok_or_else(|| bad("limit", value, "a whole number from 1 to 100", "20"))?
-            }
-        };
-        let cursor = match given.get("cursor") {
-            None => None,
-            Some(Value::String(cursor)) if cursor.len() <= MAX_CURSOR => Some(cursor.clone()),
-            Some(other) => return Err(bad_cursor(other)),
-        };
-        Ok(Self { limit, cursor })
+        page(&Given::read(arguments, PAGE, r#"{"limit": 20}"#)?, DEFAULT_PAGE)
     }
+}
+
+/// Which page was asked for, so long unless that was said.
+fn page(given: &Given<'_>, usual: u32) -> Result<PageRequest, BadField> {
+    let limit = given.number("limit", MAX_PAGE, "a whole number from 1 to 100", "20")?;
+    let cursor = match given.get("cursor") {
+        None => None,
+        Some(Value::String(cursor)) if cursor.len() <= MAX_CURSOR => Some(cursor.clone()),
+        Some(other) => return Err(bad_cursor(other)),
+    };
+    Ok(PageRequest { limit: limit.unwrap_or(usual), cursor })
 }
 
 /// Reads the arguments of a tool that takes none.
@@ -171,6 +169,21 @@ impl<'a> Given<'a> {
 
     fn get(&self, field: &str) -> Option<&'a Value> {
         self.0.iter().find(|(name, _)| *name == field).map(|(_, value)| *value)
+    }
+
+    /// A whole number from 1 to `most`, as a number or as text.
+    fn number(
+        &self,
+        field: &'static str,
+        most: u32,
+        expected: &str,
+        example: &str,
+    ) -> Result<Option<u32>, BadField> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let text = || value.as_str().and_then(|text| text.parse().ok());
+        let number = number.or_else(text).filter(|number| (1..=most).contains(number));
+        number.map(Some).ok_or_else(|| bad(field, value, expected, example))
     }
 
     /// Parses a text argument by the rule of its type.

@@ -1,8 +1,6 @@
 //! The operators' plane: everything that grants, widens or ends a budget, and all that is known.
 
 use axum::{Json, Router};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
@@ -18,7 +16,7 @@ use crate::{
         answer::{PayAnswer, ServiceView},
         names::{Handle, PaymentId, ServiceId, TokenId},
         terms::{
-            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerPage,
+            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerAsked, LedgerPage,
             MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService,
             NewToken, OperatorDoor, PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan,
             PresentPolicy, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
@@ -250,21 +248,8 @@ async fn refund(
     raised(&app, shown, async move |engine: Engine| engine.refund(payment, asked_for).await).await
 }
 
-/// Which page of which ledger.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct PageAsked {
-    /// Whose; left out, everybody's.
-    agent: Option<Handle>,
-    /// The `next_cursor` of the page before; left out, the newest page.
-    cursor: Option<String>,
-    /// The most lines, 1 to 1000.
-    limit: Option<u32>,
-}
-
-async fn ledger(app: App, Asked(page): Asked<PageAsked>) -> Answer<LedgerPage> {
-    let PageAsked { agent, cursor, limit } = page;
-    asked(&app, async move |engine: Engine| engine.ledger(agent, cursor, limit).await).await
+async fn ledger(app: App, Asked(page): Asked<LedgerAsked>) -> Answer<LedgerPage> {
+    asked(&app, async move |engine: Engine| engine.ledger_of(page).await).await
 }
 
 async fn books(app: App) -> Answer<Books> {

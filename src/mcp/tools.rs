@@ -45,7 +45,8 @@ once before you plan paid work; every paid answer carries available_usd too.";
 
 const LEDGER: &str = "Your payments, refusals and top-ups, newest first, with spent_today_usd. \
 Free. Use it to see whether an earlier payment went through before you pay again, or to report \
-what a task cost.";
+what a task cost. since and until: a time, a day, or 24h. format columns is shortest. A page may \
+be empty and have next_cursor: go on with the same arguments.";
 
 const SERVICES: &str = "The services you may pay: service_id, payee and price_usd. Where price_usd \
 is missing, the amount you give is the price. Free. Pages by name: pass next_cursor as cursor.";
@@ -83,7 +84,7 @@ impl Tool {
             }
             Self::Ledger => {
                 let older = "next_cursor of the answer before, for what is older.";
-                ("Ledger", LEDGER, page_input(older), schema::of_answer::<LedgerAnswer>(&[]))
+                ("Ledger", LEDGER, ledger_input(older), schema::of_answer::<LedgerAnswer>(&[]))
             }
             Self::ListServices => {
                 let more = "next_cursor of the answer before.";
@@ -131,10 +132,23 @@ fn pay_input() -> JsonObject {
 }
 
 fn page_input(cursor: &str) -> JsonObject {
-    input(json!({
+    input(page_fields(cursor))
+}
+
+fn page_fields(cursor: &str) -> Value {
+    json!({
         "limit": { "type": "integer", "minimum": 1, "maximum": 100, "default": 20 },
         "cursor": { "type": "string", "description": cursor }
-    }))
+    })
+}
+
+/// What needs no more than its name is told in the tool's description, if at all.
+fn ledger_input(cursor: &str) -> JsonObject {
+    let mut fields = page_fields(cursor);
+    for name in ["since", "until", "service_id", "outcome", "run", "format"] {
+        fields[name] = json!({ "type": "string" });
+    }
+    input(fields)
 }
 
 fn input(properties: Value) -> JsonObject {

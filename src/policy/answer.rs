@@ -3,6 +3,7 @@
 //! Every field but the outcome may be left out, and none is ever null, so that one schema holds
 //! for every answer of a tool.
 
+mod columns;
 mod pay;
 mod read;
 mod refused;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::ServiceId;
 
+pub use columns::columns;
 pub use pay::{Alternative, Breach, PayAnswer};
 pub use read::{BalanceAnswer, CapView, LedgerAnswer, LedgerLine, ServiceView, ServicesAnswer};
 pub use refused::Refused;

@@ -24,6 +24,7 @@ pub mod entry;
 pub mod incident;
 pub mod keys;
 pub mod mandate;
+pub mod moment;
 pub mod money;
 pub mod names;
 pub mod operate;

@@ -1,6 +1,7 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
 mod cap;
+mod ledger;
 mod mandate;
 mod policy;
 mod token;
@@ -28,6 +29,7 @@ use super::{
 };
 
 pub use cap::{CapTerms, CapText};
+pub use ledger::LedgerAsked;
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
 pub use policy::{
     AgentChange, AgentTerms, Fault, FaultCode, Place, PolicyAsked, PolicyPlan, PolicyTerms,

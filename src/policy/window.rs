@@ -8,7 +8,7 @@ use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::{
     Timestamp, ToSpan, Unit,
-    civil::Date,
+    civil::{Date, Time},
     tz::{Offset, TimeZone},
 };
 use serde::{Deserialize, Serialize};
@@ -182,6 +182,19 @@ impl Zone {
     /// The zone's IANA name.
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
+    }
+
+    /// The first instant of a day.
+    pub(super) fn start_of(&self, day: Date) -> Option<Timestamp> {
+        day.to_zoned(self.0.clone()).ok().map(|zoned| zoned.timestamp())
+    }
+
+    /// When the clocks show `time` next after `now`.
+    pub(super) fn next(&self, time: Time, now: Timestamp) -> Option<Timestamp> {
+        let today = now.to_zoned(self.0.clone()).date();
+        let at = |day: Date| day.to_datetime(time).to_zoned(self.0.clone()).ok();
+        let to_come = |day| at(day).map(|zoned| zoned.timestamp()).filter(|at| *at > now);
+        to_come(today).or_else(|| to_come(today.tomorrow().ok()?))
     }
 }
 

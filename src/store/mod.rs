@@ -52,7 +52,7 @@ pub use error::StoreError;
 pub use format::Head;
 pub use found::{Looked, anchored, look};
 pub use open::Opened;
-pub use pages::{Cursor, MAX_PAGE, Page};
+pub use pages::{Cursor, Keep, MAX_LOOKED, MAX_PAGE, Page};
 pub use record::{Line, Record};
 pub use replay::{Replayed, replay};
 pub use space::{BALLAST, LOW_WATER};
@@ -303,6 +303,12 @@ impl Store {
         Record::at(&self.inner.segments, position)
     }
 
+    /// The entry that began a payment or refusal, if the record that its id leads to has it; of the
+    /// others there nothing is read but where they end.
+    pub fn first(&self, payment: PaymentId) -> Result<Option<Line>, StoreError> {
+        pages::first(&self.inner.segments, payment)
+    }
+
     /// Why there was no record where one was looked for, at or before the newest one: nobody wrote
     /// one there, or the journal is damaged. It reads up to a whole segment.
     pub fn missing(&self, position: u64) -> StoreError {
@@ -317,13 +323,29 @@ impl Store {
         from: Cursor,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        pages::of_agent(&self.inner.segments, agent, from, limit)
+        pages::of_agent(&self.inner.segments, agent, from, limit, &mut |_: &Line| Ok(Keep::Take))
     }
 
     /// A page of all entries, newest first, from the entry at `from`: at first the head's record,
     /// [`Cursor::all`], then the cursor of the page before.
     pub fn all_entries(&self, from: Cursor, limit: usize) -> Result<Page, StoreError> {
-        pages::of_all(&self.inner.segments, from, limit)
+        pages::of_all(&self.inner.segments, from, limit, &mut |_: &Line| Ok(Keep::Take))
+    }
+
+    /// The same of an agent's entries, or of all, with nothing on it but what `keep` takes. It
+    /// looks at [`MAX_LOOKED`] entries at the most: a page may have none, and a next one.
+    pub fn seek(
+        &self,
+        agent: Option<&Handle>,
+        from: Cursor,
+        limit: usize,
+        mut keep: impl FnMut(&Line) -> Result<Keep, StoreError>,
+    ) -> Result<Page, StoreError> {
+        let segments = &self.inner.segments;
+        match agent {
+            Some(agent) => pages::of_agent(segments, agent, from, limit, &mut keep),
+            None => pages::of_all(segments, from, limit, &mut keep),
+        }
     }
 
     /// Lets nothing more in, finishes what waits, syncs, brings the desk up to date and ends the

@@ -49,6 +49,58 @@ struct Body<'a> {
     entries: Vec<&'a RawValue>,
 }
 
+/// The entries of one record as they are written, each of which is read once it is asked for: a
+/// policy of ten thousand agents is one record, and whoever pages through his ledger wants few
+/// lines of it.
+pub(crate) struct Texts<'a> {
+    /// Where the record before starts, if there is one.
+    pub(crate) prev: Option<u64>,
+    /// How many bytes the record takes up.
+    pub(crate) size: usize,
+    segments: &'a Segments,
+    position: u64,
+    entries: Vec<&'a RawValue>,
+}
+
+impl<'a> Texts<'a> {
+    /// The texts of a record whose checksum was verified.
+    pub(crate) fn of(
+        segments: &'a Segments,
+        position: u64,
+        raw: &Raw<'a>,
+    ) -> Result<Self, StoreError> {
+        let body = serde_json::from_slice::<Body<'_>>(raw.body());
+        let Body { entries } = body.map_err(|error| unreadable(segments, position, &error))?;
+        let (prev, size) = (raw.prev().position, raw.size());
+        Ok(Self { prev, size, segments, position, entries })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the entry says `word` anywhere. What it says for a key or a name of ours is in it
+    /// as it is, for there is nothing in those that would be written otherwise.
+    pub(crate) fn says(&self, index: usize, word: &str) -> bool {
+        self.entries.get(index).is_some_and(|text| text.get().contains(word))
+    }
+
+    /// Reads one, with its hash.
+    pub(crate) fn line(&self, index: usize) -> Result<Line, StoreError> {
+        let text = self.entries.get(index).map_or("", |text| text.get());
+        let hash = digest(text.as_bytes());
+        let entry = serde_json::from_str(text);
+        let entry = entry.map_err(|error| unreadable(self.segments, self.position, &error))?;
+        Ok(Line { entry, hash })
+    }
+}
+
+fn unreadable(segments: &Segments, position: u64, error: &serde_json::Error) -> StoreError {
+    let base = segments.base_of(position).unwrap_or(0);
+    Segments::damage(base, position, format!("the entries cannot be read: {error}"))
+}
+
 impl Record {
     /// Reads the record at `position`, if there is one.
     pub(crate) fn at(segments: &Segments, position: u64) -> Result<Self, StoreError> {
@@ -61,19 +113,9 @@ impl Record {
         position: u64,
         raw: &Raw<'_>,
     ) -> Result<Self, StoreError> {
-        let unreadable = |error: serde_json::Error| {
-            let base = segments.base_of(position).unwrap_or(0);
-            Segments::damage(base, position, format!("the entries cannot be read: {error}"))
-        };
-        let body: Body<'_> = serde_json::from_slice(raw.body()).map_err(unreadable)?;
-        let line = |text: &RawValue| {
-            let hash = digest(text.get().as_bytes());
-            serde_json::from_str(text.get()).map(|entry| Line { entry, hash })
-        };
-        let lines = body.entries.into_iter().map(line).collect::<Result<_, _>>();
-        let lines = lines.map_err(unreadable)?;
-        let prev = raw.prev().position;
-        Ok(Self { position, seq: raw.seq(), prev, hash: raw.hash(), lines })
+        let texts = Texts::of(segments, position, raw)?;
+        let lines = (0..texts.len()).map(|index| texts.line(index)).collect::<Result<_, _>>()?;
+        Ok(Self { position, seq: raw.seq(), prev: texts.prev, hash: raw.hash(), lines })
     }
 
     /// Folds the entries into `state`.

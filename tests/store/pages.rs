@@ -52,3 +52,44 @@ fn all_pages(start: Cursor, page: impl Fn(Cursor) -> pettycash::store::Page) -> 
     }
     entries
 }
+
+/// Gives the record at `position` other bytes of the same length, and the checksum of those.
+fn rewrite(disk: &SimDisk, position: usize, from: &str, to: &str) {
+    const HEADER: usize = 68;
+    assert_eq!(from.len(), to.len());
+    disk.tamper(&disk.names()[0], |bytes| {
+        let length = u32::from_le_bytes(bytes[position..position + 4].try_into().unwrap());
+        let end = position + HEADER + usize::try_from(length).unwrap();
+        let body = &mut bytes[position + HEADER..end];
+        let at = body.windows(from.len()).position(|word| word == from.as_bytes()).unwrap();
+        body[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let sum = crc32c::crc32c_append(
+            crc32c::crc32c(&bytes[position..position + 4]),
+            &bytes[position + 8..end],
+        );
+        bytes[position + 4..position + 8].copy_from_slice(&sum.to_le_bytes());
+    });
+}
+
+#[test]
+fn a_page_reads_no_line_of_a_record_but_those_that_are_asked_for() {
+    let disk = SimDisk::default();
+    let store = Store::open(disk.port(), options(SEGMENT_BYTES)).unwrap();
+    let id = block_on(commit(&store, vec![opened("scout"), opened("intern"), opened("other")]));
+    let position = id.unwrap().position();
+    // From here on the line of `intern` cannot be read.
+    let at = usize::try_from(position).unwrap();
+    rewrite(&disk, at, r#""agent":"intern""#, r#""agent":"INTERN""#);
+    let page = |agent: &str| {
+        let start = Cursor { position, n: 1 };
+        store.agent_entries(&handle(agent), start, 10).map(|page| page.lines.len())
+    };
+    assert!(matches!(
+        page("intern"),
+        Err(StoreError::Damaged { .. } | StoreError::NoRecord { .. })
+    ));
+    for (agent, count) in [("scout", 1), ("other", 1)] {
+        assert_eq!(page(agent).unwrap(), count, "{agent}");
+    }
+    block_on(store.close());
+}

@@ -224,10 +224,18 @@ pub struct LedgerAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<LedgerLine>")]
     pub entries: Option<Vec<LedgerLine>>,
-    /// Where the next page begins.
+    /// Where the next page begins; a page may be empty and have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub next_cursor: Option<String>,
+    /// In place of the lines, where columns were asked for: what each value of a row is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub columns: Option<Vec<String>>,
+    /// The lines as rows of values, newest first; what a line does not say is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Vec<String>>")]
+    pub rows: Option<Vec<Vec<String>>>,
 }
 
 /// One catalogue entry as the model reads it.

@@ -1,0 +1,76 @@
+//! The arguments of the tools that only read.
+
+use serde_json::Value;
+
+use super::{DEFAULT_PAGE, Field, Given, PageRequest, bad, page, service_id};
+use crate::policy::{
+    denial::BadField,
+    moment::Moment,
+    names::{RunId, ServiceId},
+};
+
+const LEDGER: &[Field] = &[
+    ("limit", &[]),
+    ("cursor", &[]),
+    ("since", &["from"]),
+    ("until", &["to"]),
+    ("service_id", &["serviceId", "service"]),
+    ("outcome", &["status"]),
+    ("run", &["run_id", "runId"]),
+    ("format", &[]),
+];
+
+/// A moment that would do.
+const EXAMPLE: &str = "2026-11-21T18:00:00Z";
+
+/// What `ledger` was asked.
+#[derive(Debug)]
+pub(in crate::engine) struct LedgerRequest {
+    pub(in crate::engine) page: PageRequest,
+    pub(in crate::engine) since: Option<Moment>,
+    pub(in crate::engine) until: Option<Moment>,
+    pub(in crate::engine) service: Option<ServiceId>,
+    pub(in crate::engine) outcome: Option<String>,
+    pub(in crate::engine) run: Option<RunId>,
+    /// Whether each name is to be told once, before rows of values.
+    pub(in crate::engine) columns: bool,
+}
+
+impl LedgerRequest {
+    /// Reads the arguments of `ledger`, whose lines have these outcomes.
+    pub(in crate::engine) fn read(arguments: &Value, outcomes: &[&str]) -> Result<Self, BadField> {
+        let given = Given::read(arguments, LEDGER, r#"{"limit": 20}"#)?;
+        let outcome = given.parsed::<String>("outcome", "paid")?;
+        if let Some(word) = outcome.as_ref().filter(|word| !outcomes.contains(&word.as_str())) {
+            let expected = "an outcome as lines have it, such as paid, denied, failed, in_doubt, \
+                            refunded or credited";
+            return Err(bad("outcome", &Value::String(word.clone()), expected, "paid"));
+        }
+        let columns = match given.get("format") {
+            None => false,
+            Some(Value::String(word)) if word == "lines" => false,
+            Some(Value::String(word)) if word == "columns" => true,
+            Some(other) => return Err(bad("format", other, "lines or columns", "columns")),
+        };
+        Ok(Self {
+            page: page(&given, DEFAULT_PAGE)?,
+            since: moment(&given, "since")?,
+            until: moment(&given, "until")?,
+            service: given.get("service_id").map(service_id).transpose()?,
+            outcome,
+            run: given.parsed("run", "nightly-1")?,
+            columns,
+        })
+    }
+}
+
+/// A moment that was.
+fn moment(given: &Given<'_>, field: &'static str) -> Result<Option<Moment>, BadField> {
+    let told = given.parsed(field, EXAMPLE)?;
+    match (told, given.get(field)) {
+        (Some(Moment::Clock(_)), Some(value)) => {
+            Err(bad(field, value, "a day too, or how long ago", EXAMPLE))
+        }
+        _ => Ok(told),
+    }
+}
