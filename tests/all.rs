@@ -12,11 +12,13 @@ mod keys;
 mod mcp;
 mod mcp_framing;
 mod mcp_leaving;
+mod mcp_planning;
 mod mcp_resume;
 #[cfg(feature = "planted")]
 mod planted;
 mod processes;
 mod properties;
+mod quotes;
 mod reference;
 mod scenarios;
 mod store;

@@ -237,12 +237,20 @@ impl Sample {
         }
         house.operator("agent revoke broke --reason compromised --note over");
         sample.pay(&mut house.client("broke"), search);
+        sample.pay(&mut scout, json!({"service_id": "search", "dry_run": true}));
+        sample.pay(&mut scout, json!({"service_id": "serch", "dry_run": true}));
+        house.operator("agent create nearly --cap 0.05/day --funding allowance");
+        sample.pay(&mut house.client("nearly"), report("0.04"));
         for agent in ["tight", "scout", "broke", "nobody"] {
             let mut client = house.client(agent);
             for tool in ["get_balance", "ledger", "list_services"] {
                 sample.read(&mut client, tool, json!({}));
             }
             sample.read(&mut client, "ledger", json!({"limit": 1}));
+            sample.read(&mut client, "ledger", json!({"limit": 2, "format": "columns"}));
+            sample.read(&mut client, "ledger", json!({"outcome": "succeeded"}));
+            let planned = json!({"service_id": "search", "calls": 500, "by": "2h"});
+            sample.read(&mut client, "get_balance", planned);
             sample.read(&mut client, "list_services", json!({"limit": 1}));
             sample.read(&mut client, "get_balance", json!({"of": "whom"}));
         }
@@ -304,5 +312,7 @@ fn every_answer_keeps_the_contract_and_is_short() {
     }
     let all: BTreeSet<&str> = Code::ALL.iter().copied().map(Code::word).collect();
     assert_eq!(codes, all, "a code that this sample does not show");
-    assert_eq!(outcomes, BTreeSet::from(["answered", "denied", "in_progress", "paid"]));
+    let told = ["allowed", "answered", "denied", "in_progress", "paid"];
+    assert_eq!(outcomes, BTreeSet::from(told));
+    assert!(sample.0.iter().any(|(_, answer)| answer.get("note").is_some()), "80 % of a cap");
 }

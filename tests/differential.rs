@@ -4,6 +4,7 @@
 mod caps;
 mod decide;
 pub(crate) mod ops;
+mod quotes;
 mod run;
 mod subject;
 mod words;
@@ -21,7 +22,7 @@ use subject::Subject;
 const OPERATIONS: usize = 1_000_000;
 
 /// Each operation, and reason, and cap, and advice that a run must have seen often enough.
-const OPS: [&str; 33] = [
+const OPS: [&str; 34] = [
     "clock rate",
     "pay",
     "hold",
@@ -55,6 +56,7 @@ const OPS: [&str; 33] = [
     "token refused",
     "token revoked",
     "clock token",
+    "quote",
 ];
 const CODES: [&str; 14] = [
     "rate_limited",

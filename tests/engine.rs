@@ -7,6 +7,7 @@ mod ledger;
 mod operating;
 mod pacing;
 mod pay;
+mod planning;
 mod policies;
 mod proving;
 mod rails;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pettycash::policy::{
     answer::PayAnswer,
     authorize::refuse,
+    authorize::{Payment, authorize},
     came::Came,
     change,
     denial::{Advice, BadField, Denial, Denied, Refusal},
@@ -23,7 +24,7 @@ use pettycash::policy::{
     window::Zone,
 };
 
-use crate::support::bench::Bench;
+use crate::support::{bench::Bench, planning};
 
 /// One story being told.
 struct Story {
@@ -222,6 +223,7 @@ impl Story {
                 self.done(act)
             }
             ["malformed", field] => self.malformed(field),
+            ["quote" | "dry-run" | "warning", ..] => self.plan(words),
             ["balance"] => self.balance(),
             ["last"] => self.last(),
             ["caps"] => self.caps(),
@@ -295,6 +297,35 @@ impl Story {
             Denied { payment, service: None, asked: None, refusal, run, via: None, call: None };
         let (agent, now) = (self.agent.clone(), self.bench.engine_now());
         denied_words(&self.bench.deny(&agent, denied), now)
+    }
+
+    /// What is said before anything is paid: nothing of it changes anything.
+    fn plan(&self, words: &[&str]) -> String {
+        let Self { bench, agent, run, mandate, .. } = self;
+        let now = bench.engine_now();
+        let spender = bench.state.spender(agent).unwrap();
+        let payment = |service: &str, amount| {
+            let payment = bench.payment(service, amount, None);
+            Payment { run: run.clone(), ..payment }
+        };
+        match words {
+            ["warning"] => {
+                let warning = spender.warning(None, run.as_ref(), now);
+                warning.map_or("none".to_owned(), |warning| warning.to_string())
+            }
+            ["dry-run", service, amount @ ..] => {
+                let amount = amount.first().map(|amount| amount.parse().unwrap());
+                match authorize(&spender, &payment(service, amount), now) {
+                    Ok(hold) => format!("allowed {}", hold.amount),
+                    Err(refusal) => denied_words(&refusal, now),
+                }
+            }
+            ["quote", service, asked @ ..] => {
+                let asked = planning::Asked::read(asked, &mandate.zone, now);
+                asked.told(&spender, &payment(service, asked.amount), now)
+            }
+            other => panic!("no such plan: {other:?}"),
+        }
     }
 
     fn settle(&mut self, draft: Result<Draft, settle::SettleError>) -> String {

@@ -25,10 +25,12 @@ use crate::{
 #[command(after_help = "Examples:
   pettycash pay scout search
   pettycash pay scout report 0.40 --key monday-report --json
+  pettycash pay scout search --dry-run
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
 Exit code 3 when it is not paid, or not yet (denied, failed, in doubt or in progress), 4 when the
-record cannot be written. --json prints what the model would get.")]
+record cannot be written. --json prints what the model would get. With --dry-run it is decided the
+same way, and nothing is charged, held or written down; exit code 0 where it would be paid.")]
 pub(super) struct Args {
     /// The agent that pays
     handle: Handle,
@@ -40,12 +42,15 @@ pub(super) struct Args {
     /// A name of yours for the payment: with the same one it is paid once
     #[arg(long)]
     key: Option<IdempotencyKey>,
+    /// Say what would come of it, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, service, amount, key, proving } = args;
+    let Args { handle, service, amount, key, dry_run, proving } = args;
     // So that a connection that breaks does not leave it open whether it was paid.
     let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
     let payment = PaymentTerms {
@@ -53,13 +58,18 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         amount_usd: amount,
         idempotency_key: key,
         call_id,
+        dry_run,
     };
     let operator = owner::operator(home);
     wait(async {
         let price = amount.map_or("its price".to_owned(), |amount| format!("at most {amount}"));
         let what = async || Ok(format!("This pays {service} {price} from the budget of {handle}."));
         let act = async |operator: &Operator| operator.pay(&handle, &payment).await;
-        let answer = proving.raise(&operator, what, act).await?;
+        let answer = if dry_run {
+            act(&operator).await?
+        } else {
+            proving.raise(&operator, what, act).await?
+        };
         output.print(&answer, || words(&answer, &handle, &service))?;
         Ok(ExitCode::from(code(&answer.refused)))
     })
@@ -69,7 +79,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
 fn code(answer: &Refused) -> u8 {
     match answer {
         Refused { code: Some(Code::LedgerUnwritable), .. } => UNWRITABLE,
-        Refused { outcome: Some(Outcome::Paid), .. } => PAID,
+        Refused { outcome: Some(Outcome::Paid | Outcome::Allowed), .. } => PAID,
         _ => NOT_PAID,
     }
 }
@@ -87,7 +97,18 @@ fn words(answer: &PayAnswer, handle: &Handle, service: &ServiceId) -> String {
         let charged = answer.charged_usd.unwrap_or_default();
         let available = answer.available_usd.unwrap_or_default();
         let again = if answer.replayed == Some(true) { " before, with the same key" } else { "" };
-        return format!("Paid {charged} for {service}{again}{id}: {handle} has {available} left.");
+        let note = answer.note.as_ref().map(|note| format!("\n{note}")).unwrap_or_default();
+        return format!(
+            "Paid {charged} for {service}{again}{id}: {handle} has {available} left.{note}"
+        );
+    }
+    if refused.outcome == Some(Outcome::Allowed) {
+        let price = answer.price_usd.unwrap_or_default();
+        let available = answer.available_usd.unwrap_or_default();
+        return format!(
+            "{service} would be paid, for {price}: {handle} has {available} left. Nothing was \
+             charged."
+        );
     }
     let message = refused.message.clone().unwrap_or_default();
     let outcome = refused.outcome.and_then(word).unwrap_or_else(|| "denied".to_owned());

@@ -31,7 +31,7 @@ use crate::{
 const MAX_OPERATOR_PAGE: u32 = 1_000;
 
 /// Every outcome that a line may have.
-const OUTCOMES: [&str; 30] = [
+const OUTCOMES: [&str; 32] = [
     "paid",
     "captured",
     "denied",
@@ -62,6 +62,8 @@ const OUTCOMES: [&str; 30] = [
     "rollback_accepted",
     "damage_cut",
     "clock_jumped",
+    "flagged",
+    "throttled",
 ];
 
 /// Which lines are asked for; one that says nothing asks for all.

@@ -163,13 +163,16 @@ impl Engine {
         payment: PaymentTerms,
     ) -> Result<PayAnswer, EngineError> {
         self.agent(agent).await?;
-        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id } = payment;
+        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id, dry_run } = payment;
         let mut arguments = json!({"service_id": service_id});
         if let Some(amount) = amount_usd {
             arguments["amount_usd"] = json!(amount.decimal());
         }
         if let Some(key) = idempotency_key {
             arguments["idempotency_key"] = json!(key);
+        }
+        if dry_run {
+            arguments["dry_run"] = json!(true);
         }
         let (agent, came) = (agent.clone(), Came::Operator(self.proven.clone()));
         let call = Call { agent, run: None, call_id, arguments, came, via: None };

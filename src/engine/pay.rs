@@ -23,6 +23,7 @@ use crate::{
         state::{OpenPayment, Stage, State},
         stop,
         via::Via,
+        warning::Warning,
     },
     rails::{Dispatch, Order, Rails},
     store::{Decision, Purpose, StoreError},
@@ -68,11 +69,16 @@ impl Engine {
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
         let Call { agent, run, call_id, arguments, came, via } = call;
         match PayRequest::read(&arguments) {
-            Ok(PayRequest::Pay { service, amount, key }) => {
+            Ok(PayRequest::Pay { service, amount, key, dry_run }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let call = call_id;
                 let asked = Asked { agent, run, came, service, amount, key, call, via };
                 let rails = self.rails.clone();
+                if dry_run {
+                    return self
+                        .rehearse(move |state, id, now| asked.decide(&rails, state, id, now))
+                        .await;
+                }
                 let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
                 match self.begin(decide).await {
                     // It may be on disk: to say that nothing was charged could be a lie.
@@ -86,15 +92,21 @@ impl Engine {
                 match self.fetch(&asked, payment).await? {
                     Some(answer) => Ok(answer),
                     // Also to ask for what is not one's own, again and again, is a loop.
-                    None => self.refuse(asked).await,
+                    None => self.refuse(asked, false).await,
                 }
             }
-            Err(bad) => self.refuse(Malformed { agent, run, came, bad, via, call: call_id }).await,
+            Err(bad) => {
+                let asked = Malformed { agent, run, came, bad, via, call: call_id };
+                self.refuse(asked, PayRequest::is_dry(&arguments)).await
+            }
         }
     }
 
-    async fn refuse(&self, asked: Malformed) -> Result<PayAnswer, EngineError> {
+    async fn refuse(&self, asked: Malformed, dry_run: bool) -> Result<PayAnswer, EngineError> {
         let decide = move |state: &State, id, now| asked.decide(state, id, now);
+        if dry_run {
+            return self.rehearse(decide).await;
+        }
         Ok(self.store.commit(Purpose::Record, decide).await?.answer)
     }
 
@@ -107,16 +119,19 @@ impl Engine {
         let Malformed { agent, run, came, .. } = asked;
         let first = self.first_entry(agent, payment).await?;
         let (reader, run, came) = (agent.clone(), run.clone(), came.clone());
-        let (available, open, now) = self
+        let service = match &first {
+            Some(Fact::Held(hold) | Fact::Paid(hold)) => Some(hold.service.clone()),
+            Some(_) | None => None,
+        };
+        let (left, open, now) = self
             .look(move |state, now| {
                 let book = state.admit_payer(&reader, &came, now);
-                let available =
-                    book.map(|book| state.spender_of(book).available(run.as_ref(), now));
-                (available, state.open(payment).cloned(), now)
+                let left = book.map(|book| left(state, book, run.as_ref(), service.as_ref(), now));
+                (left, state.open(payment).cloned(), now)
             })
             .await?;
-        let available = match available {
-            Ok(available) => available,
+        let (available, warning) = match left {
+            Ok(left) => left,
             Err(why) => return Ok(Some(PayAnswer::denied(&self.turned_away(why)?, None, now))),
         };
         let settled = match &first {
@@ -125,7 +140,7 @@ impl Engine {
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
         let paid = |hold: &Hold, charged| {
-            replayed(PayAnswer::paid(payment, &hold.service, charged, available))
+            replayed(PayAnswer::paid(payment, &hold.service, charged, available).warning(warning))
         };
         Ok(Some(match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
@@ -301,12 +316,10 @@ impl Asked {
         // The same call again is the transport's retry: its caller has heard nothing yet.
         let heard = !self.call.as_ref().is_some_and(|call| bound.is_of_call(call));
         let answer = match bound.outcome {
-            keys::Outcome::Captured(charged) => PayAnswer::paid(
-                bound.payment,
-                &self.service,
-                charged,
-                state.spender_of(book).available(self.run.as_ref(), now),
-            ),
+            keys::Outcome::Captured(charged) => {
+                let taken = (bound.payment, &self.service, charged);
+                paid_by(state, book, self.run.as_ref(), taken, now)
+            }
             keys::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
             keys::Outcome::Expired => {
                 PayAnswer::failed(bound.payment, &Fact::Expired { payment: bound.payment })
@@ -357,11 +370,36 @@ fn paid(
     let paid = Draft { agent: Some(agent.clone()), by, fact };
     let drafts = std::iter::once(paid).chain(flagged).collect();
     let answer = Box::new(move |state: &State| {
-        let spender = state.spender(&agent);
-        let available = spender.map_or(Usd::ZERO, |from| from.available(run.as_ref(), now));
-        PayAnswer::paid(payment, &service, charged, available).into()
+        let (run, book) = (run.as_ref(), state.book(&agent));
+        let paid = book.map(|book| paid_by(state, book, run, (payment, &service, charged), now));
+        paid.unwrap_or_else(|| PayAnswer::paid(payment, &service, charged, Usd::ZERO)).into()
     });
     Decision::Commit { drafts, durable: true, answer }
+}
+
+/// A payment that was made, with what the book has left now, and whether that is little.
+fn paid_by(
+    state: &State,
+    book: &Book,
+    run: Option<&RunId>,
+    (payment, service, charged): (PaymentId, &ServiceId, Usd),
+    now: Timestamp,
+) -> PayAnswer {
+    let (available, warning) = left(state, book, run, Some(service), now);
+    PayAnswer::paid(payment, service, charged, available).warning(warning)
+}
+
+/// What can be spent now, and whether little is left for a service.
+pub(super) fn left(
+    state: &State,
+    book: &Book,
+    run: Option<&RunId>,
+    service: Option<&ServiceId>,
+    now: Timestamp,
+) -> (Usd, Option<Warning>) {
+    let spender = state.spender_of(book);
+    let service = service.and_then(|id| state.service(id));
+    (spender.available(run, now), spender.warning(service, run, now))
 }
 
 /// What can be said of a payment that is not settled.
@@ -401,7 +439,7 @@ fn turned_away(why: Denial, now: Timestamp) -> Decision<Decided> {
 }
 
 /// The names closest to one that the catalogue does not have, among those the agent may pay.
-fn nearest(state: &State, book: &Book, wanted: &ServiceId) -> Vec<ServiceId> {
+pub(super) fn nearest(state: &State, book: &Book, wanted: &ServiceId) -> Vec<ServiceId> {
     let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
     let far = wanted.as_str().len().div_ceil(2).max(2);
     let mut near: Vec<(usize, &ServiceId)> = allowed

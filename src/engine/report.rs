@@ -2,7 +2,8 @@
 
 use super::{
     Call, Engine, EngineError,
-    request::{self, PageRequest},
+    quote::Planned,
+    request::{self, PageRequest, QuoteRequest},
 };
 use crate::policy::{
     answer::{BalanceAnswer, LedgerLine, Refused, ServiceName, ServiceView, ServicesAnswer},
@@ -25,15 +26,25 @@ impl Engine {
     /// Answers `get_balance`.
     pub(super) async fn balance(&self, call: Call) -> Result<BalanceAnswer, EngineError> {
         let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
-        let wrong = request::read_nothing(&call.arguments).err();
+        let asked = QuoteRequest::read(&call.arguments);
         let answer = self.look(move |state, now| {
             let book = state.admit(&call.agent, &call.came, now)?;
-            Ok(match wrong {
-                Some(bad) => refused(Refused::by(&invalid(bad), now)),
-                None => BalanceAnswer::of(&state.spender_of(book), call.run.as_ref(), now),
+            let plan = |asked| Planned::of(asked, call.run.clone(), state, book, now);
+            let planned = asked.and_then(|asked| asked.map(plan).transpose());
+            Ok(match planned {
+                Err(bad) => (refused(Refused::by(&invalid(bad), now)), None),
+                Ok(planned) => {
+                    let spender = state.spender_of(book);
+                    (BalanceAnswer::of(&spender, call.run.as_ref(), now), planned)
+                }
             })
         });
-        answer.await?.or_else(|denial| self.not_let_in(denial).map(refused))
+        match answer.await? {
+            Err(denial) => self.not_let_in(denial).map(refused),
+            Ok((answer, planned)) => {
+                Ok(BalanceAnswer { quote: planned.map(|planned| planned.told()), ..answer })
+            }
+        }
     }
 
     /// Answers `list_services`: what this agent may pay, by name, a page at a time.

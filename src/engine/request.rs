@@ -10,7 +10,7 @@ use crate::policy::{
     names::{IdempotencyKey, MAX_NAME, PaymentId, ServiceId},
 };
 
-pub(super) use reading::LedgerRequest;
+pub(super) use reading::{LedgerRequest, QuoteRequest, bad_by};
 
 /// How much of a wrong value an answer repeats.
 const SHOWN: usize = 40;
@@ -25,7 +25,7 @@ const EXAMPLE_ID: &str = "pay_0000000000001a2c";
 #[derive(Debug, PartialEq)]
 pub(super) enum PayRequest {
     /// Make a payment.
-    Pay { service: ServiceId, amount: Option<Usd>, key: Option<IdempotencyKey> },
+    Pay { service: ServiceId, amount: Option<Usd>, key: Option<IdempotencyKey>, dry_run: bool },
     /// Say what became of one.
     Fetch(PaymentId),
 }
@@ -74,6 +74,7 @@ const PAY: &[Field] = &[
     ("amount_usd", &["amountUSD", "amountUsd", "amount"]),
     ("idempotency_key", &["idempotencyKey"]),
     ("payment_id", &["paymentId"]),
+    ("dry_run", &["dryRun"]),
 ];
 const PAGE: &[Field] = &[("limit", &[]), ("cursor", &[])];
 
@@ -97,7 +98,15 @@ impl PayRequest {
         let key = given.parsed("idempotency_key", "report-2026-11-21-a")?;
         let amount = given.get("amount_usd").map(amount).transpose()?;
         let service = given.get("service_id").ok_or_else(|| missing_service(&given))?;
-        Ok(Self::Pay { service: service_id(service)?, amount, key })
+        let dry_run = given.flag("dry_run")?;
+        Ok(Self::Pay { service: service_id(service)?, amount, key, dry_run })
+    }
+
+    /// Whether arguments that make no payment ask for none to be made: they charge nothing either
+    /// way, and of a dry run nothing is written down.
+    pub(super) fn is_dry(arguments: &Value) -> bool {
+        let given = ["dry_run", "dryRun"].iter().find_map(|name| arguments.get(name));
+        given.and_then(flag) == Some(true)
     }
 }
 
@@ -117,11 +126,6 @@ fn page(given: &Given<'_>, usual: u32) -> Result<PageRequest, BadField> {
         Some(other) => return Err(bad_cursor(other)),
     };
     Ok(PageRequest { limit: limit.unwrap_or(usual), cursor })
-}
-
-/// Reads the arguments of a tool that takes none.
-pub(super) fn read_nothing(arguments: &Value) -> Result<(), BadField> {
-    Given::read(arguments, &[], "{}").map(|_| ())
 }
 
 /// A cursor that no page gave.
@@ -171,6 +175,12 @@ impl<'a> Given<'a> {
         self.0.iter().find(|(name, _)| *name == field).map(|(_, value)| *value)
     }
 
+    /// Whether something is so; not, unless it is said.
+    fn flag(&self, field: &'static str) -> Result<bool, BadField> {
+        let Some(value) = self.get(field) else { return Ok(false) };
+        flag(value).ok_or_else(|| bad(field, value, "true or false", "true"))
+    }
+
     /// A whole number from 1 to `most`, as a number or as text.
     fn number(
         &self,
@@ -198,6 +208,11 @@ impl<'a> Given<'a> {
         let parsed = text.parse::<T>();
         parsed.map(Some).map_err(|cause| bad(field, value, rule(&cause.to_string()), example))
     }
+}
+
+/// A yes or no, also as models write one in quotes.
+fn flag(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| value.as_str()?.parse().ok())
 }
 
 fn unknown_field(name: &str, value: &Value, fields: &[Field], example: &str) -> BadField {

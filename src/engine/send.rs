@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Counted, Engine, pay::Decided};
+use super::{
+    Counted, Engine,
+    pay::{self, Decided},
+};
 use crate::{
     policy::{
         answer::PayAnswer,
@@ -182,12 +185,15 @@ fn settled(
     let Draft { fact, .. } = draft.clone();
     let (OpenPayment { agent, hold, .. }, run) = (open.clone(), run.cloned());
     let answer = Box::new(move |state: &State| {
-        let spender = state.spender(&agent);
-        let available =
-            || spender.map(|from| from.available(run.as_ref(), now)).unwrap_or_default();
+        let left = || {
+            let (book, run) = (state.book(&agent), run.as_ref());
+            let service = Some(&hold.service);
+            book.map(|book| pay::left(state, book, run, service, now)).unwrap_or_default()
+        };
         Ok(match fact {
             Fact::Captured { amount, .. } => {
-                PayAnswer::paid(payment, &hold.service, amount, available())
+                let (available, warning) = left();
+                PayAnswer::paid(payment, &hold.service, amount, available).warning(warning)
             }
             Fact::Doubted { .. } => PayAnswer::in_doubt(&hold),
             end => PayAnswer::failed(payment, &end),

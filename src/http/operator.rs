@@ -209,6 +209,10 @@ async fn pay(
     shown: Shown,
     Sent(payment): Sent<PaymentTerms>,
 ) -> Answer<PayAnswer> {
+    // What is only said gives nobody anything.
+    if payment.dry_run {
+        return asked(&app, async move |engine: Engine| engine.pay_as(&agent, payment).await).await;
+    }
     raised(&app, shown, async move |engine: Engine| engine.pay_as(&agent, payment).await).await
 }
 

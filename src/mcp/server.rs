@@ -130,7 +130,9 @@ enum Question {
 impl Question {
     fn of(tool: Tool, arguments: &Value, call_id: &str) -> Self {
         let text = |names: [&str; 2]| names.iter().find_map(|name| arguments.get(name)?.as_str());
-        if tool != Tool::PayForApiCall {
+        let dry =
+            ["dry_run", "dryRun"].iter().any(|name| arguments.get(name) == Some(&true.into()));
+        if tool != Tool::PayForApiCall || dry {
             return Self::Reading;
         }
         if let Some(payment) = text(["payment_id", "paymentId"]).and_then(|id| id.parse().ok()) {

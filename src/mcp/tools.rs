@@ -28,12 +28,12 @@ pub enum Tool {
     ListServices,
 }
 
-const PAY: &str = "Pay for one API call from your own budget. Its limits are kept by the payment \
-engine: a payment that passes one is denied and costs nothing.\n\
-Returns `outcome`: paid (payment_id, charged_usd, available_usd); denied or failed (code, message, \
-advice and, where known, max_affordable_usd, retry_after_s, alternatives that could be paid); \
-in_progress (learn the outcome later with payment_id alone, or the same arguments and \
-idempotency_key); in_doubt (it may have been paid: do not pay it again).\n\
+const PAY: &str = "Pay for one API call from your own budget. A payment that would pass one of \
+its limits is denied and costs nothing.\n\
+Returns `outcome`: paid (payment_id, charged_usd, available_usd, a note near a cap's end); denied \
+or failed (code, message, advice and, where known, max_affordable_usd, retry_after_s, \
+alternatives); in_progress (learn it later with payment_id alone, or the same arguments \
+and idempotency_key); in_doubt (it may have been paid: do not pay it again); allowed (dry_run).\n\
 Unless paid, follow `advice`: fix_request = correct the arguments; shrink = if less is of use, pay \
 at most max_affordable_usd; wait = not before retry_after_s; ask_operator = only a human can \
 change this: tell your user and do other work; stop = do not pay again.\n\
@@ -41,12 +41,13 @@ Never split a purchase to fit a limit.";
 
 const BALANCE: &str = "What you can spend now: available_usd (balance and all caps considered), \
 held_usd, per_call_limit_usd, and each cap with what is used and when it resets. Free. Call it \
-once before you plan paid work; every paid answer carries available_usd too.";
+once before you plan paid work. With service_id also a quote: how many of the calls you want fit \
+now, which limit comes first, when it frees up, and how many fit by a time.";
 
 const LEDGER: &str = "Your payments, refusals and top-ups, newest first, with spent_today_usd. \
-Free. Use it to see whether an earlier payment went through before you pay again, or to report \
-what a task cost. since and until: a time, a day, or 24h. format columns is shortest. A page may \
-be empty and have next_cursor: go on with the same arguments.";
+Free. See here whether an earlier payment went through before you pay again. since, until: a time, \
+a day, or 24h (ago). format columns is shortest. For older lines pass next_cursor as cursor with \
+the same arguments, also where a page is empty.";
 
 const SERVICES: &str = "The services you may pay: service_id, payee and price_usd. Where price_usd \
 is missing, the amount you give is the price. Free. Pages by name: pass next_cursor as cursor.";
@@ -80,15 +81,13 @@ impl Tool {
                 schema::of_answer::<PayAnswer>(&["outcome"]),
             ),
             Self::GetBalance => {
-                ("Budget", BALANCE, input(json!({})), schema::of_answer::<BalanceAnswer>(&[]))
+                ("Budget", BALANCE, quote_input(), schema::of_answer::<BalanceAnswer>(&[]))
             }
             Self::Ledger => {
-                let older = "next_cursor of the answer before, for what is older.";
-                ("Ledger", LEDGER, ledger_input(older), schema::of_answer::<LedgerAnswer>(&[]))
+                ("Ledger", LEDGER, ledger_input(), schema::of_answer::<LedgerAnswer>(&[]))
             }
             Self::ListServices => {
-                let more = "next_cursor of the answer before.";
-                ("Services", SERVICES, page_input(more), schema::of_answer::<ServicesAnswer>(&[]))
+                ("Services", SERVICES, page_input(), schema::of_answer::<ServicesAnswer>(&[]))
             }
         };
         let mut tool = Described::new(self.name(), description, Arc::new(input));
@@ -116,35 +115,48 @@ fn pay_input() -> JsonObject {
         },
         "amount_usd": {
             "type": "string",
-            "description": "US dollars, such as \"0.25\". For a service with a price: the most you \
-                            will pay (optional). Without one: the price (required)."
+            "description": "US dollars, such as \"0.25\": the most you will pay. For a service \
+                            without a price: the price (required)."
         },
         "idempotency_key": {
             "type": "string",
-            "description": "Your own name for this payment. Repeat it only to retry this payment: \
-                            it is never charged twice."
+            "description": "Your own name for this payment. Repeat it only to retry: it is never \
+                            charged twice."
         },
         "payment_id": {
             "type": "string",
-            "description": "Alone, without other arguments: fetch the outcome of that payment."
+            "description": "Alone: fetch the outcome of that payment."
+        },
+        "dry_run": {
+            "type": "boolean",
+            "description": "Only say what would happen."
         }
     }))
 }
 
-fn page_input(cursor: &str) -> JsonObject {
-    input(page_fields(cursor))
+fn quote_input() -> JsonObject {
+    input(json!({
+        "service_id": { "type": "string" },
+        "amount_usd": { "type": "string" },
+        "calls": { "type": "integer", "minimum": 1 },
+        "by": { "type": "string", "description": "Such as 18:00 or 2h." }
+    }))
 }
 
-fn page_fields(cursor: &str) -> Value {
+fn page_input() -> JsonObject {
+    input(page_fields())
+}
+
+fn page_fields() -> Value {
     json!({
         "limit": { "type": "integer", "minimum": 1, "maximum": 100, "default": 20 },
-        "cursor": { "type": "string", "description": cursor }
+        "cursor": { "type": "string" }
     })
 }
 
 /// What needs no more than its name is told in the tool's description, if at all.
-fn ledger_input(cursor: &str) -> JsonObject {
-    let mut fields = page_fields(cursor);
+fn ledger_input() -> JsonObject {
+    let mut fields = page_fields();
     for name in ["since", "until", "service_id", "outcome", "run", "format"] {
         fields[name] = json!({ "type": "string" });
     }

@@ -5,6 +5,7 @@
 
 mod columns;
 mod pay;
+mod quote;
 mod read;
 mod refused;
 
@@ -15,6 +16,7 @@ use super::names::ServiceId;
 
 pub use columns::columns;
 pub use pay::{Alternative, Breach, PayAnswer};
+pub use quote::QuoteView;
 pub use read::{BalanceAnswer, CapView, LedgerAnswer, LedgerLine, ServiceView, ServicesAnswer};
 pub use refused::Refused;
 
@@ -33,13 +35,15 @@ pub enum Outcome {
     InDoubt,
     /// It ended without a charge after it had been allowed.
     Failed,
+    /// It would be paid: a dry run, which charges nothing.
+    Allowed,
 }
 
 impl Outcome {
     /// Whether a tool result with this outcome carries `isError: true`.
     pub fn is_error(self) -> bool {
         match self {
-            Self::Paid | Self::InProgress => false,
+            Self::Paid | Self::InProgress | Self::Allowed => false,
             Self::Denied | Self::InDoubt | Self::Failed => true,
         }
     }

@@ -273,6 +273,16 @@ impl Book {
 
     /// Folds in money set aside at `at`.
     pub(super) fn hold(&mut self, amount: Usd, counted: &Counted<'_>, at: Timestamp) {
+        self.hold_many((amount, 1), counted, at);
+    }
+
+    /// The same for so many payments at once, which come to `amount` together.
+    pub(super) fn hold_many(
+        &mut self,
+        (amount, many): (Usd, u32),
+        counted: &Counted<'_>,
+        at: Timestamp,
+    ) {
         self.held = self.held.saturating_plus(amount);
         if self.runs_since.is_some() {
             let run = counted.in_run();
@@ -284,7 +294,11 @@ impl Book {
             }
             self.runs.insert(run, tally);
         }
-        self.each_sum(counted, |sums| hold(sums, amount));
+        let more = u64::from(many).saturating_sub(1);
+        self.each_sum(counted, |sums| {
+            hold(sums, amount);
+            sums.open = sums.open.saturating_add(more);
+        });
     }
 
     /// Folds in the end of a hold: `taken` of it captured, if it was, the rest returned.

@@ -90,6 +90,11 @@ bugs! {
     CountKeptAfterVoid: "A payment that was voided still counts under a cap on how many.",
     RefundGivesCountBack: "What comes back gives a payment back under a cap on how many.",
     CountShrinks: "A smaller payment is advised where a cap on how many is in the way.",
+    QuoteOneTooMany: "A quote counts a payment too many.",
+    QuoteForgetsBalance: "A quote counts as if the balance had no end.",
+    QuoteTakesTheEnd: "A quote counts what opens at the very moment until which it counts.",
+    WarningIsLate: "Nothing is said at exactly 80 % of a cap.",
+    WarningForgetsHeld: "What is held does not count for the line that says that a cap is near.",
 }
 
 /// The mistake that is made now, by its number; none is beyond them all.

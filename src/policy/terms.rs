@@ -291,6 +291,9 @@ pub struct PaymentTerms {
     /// The id of the call, the same when it is sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_id: Option<IdempotencyKey>,
+    /// Whether it is only said what would come of it: that takes no proof.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The body that gives money back.

@@ -1,4 +1,4 @@
-//! What an operator looks up: the ledger by time, service, outcome and run.
+//! What an operator looks up and tries: the ledger by what its lines say, and dry runs.
 
 use serde_json::Value;
 
@@ -45,4 +45,26 @@ fn the_ledger_is_looked_through_by_what_its_lines_say() {
         let wrong = desk.fails(&format!("ledger --since {moment}"), 2);
         assert!(wrong.contains("--since"), "{wrong}");
     }
+}
+
+#[test]
+fn a_dry_run_says_what_a_payment_would_come_to_and_does_nothing() {
+    let desk = desk();
+    let told = desk.ok("pay scout search --dry-run");
+    let would = "search would be paid, for $0.02: scout has $1.00 left. Nothing was charged.\n";
+    assert_eq!(told, would);
+    let told = desk.json("pay scout search --dry-run --json");
+    assert_eq!((&told["outcome"], &told["dry_run"]), (&"allowed".into(), &true.into()));
+    let refused = desk.run("pay scout report 0.40 --dry-run");
+    assert_eq!(refused.status.code(), Some(3));
+    let refused = String::from_utf8(refused.stdout).unwrap();
+    assert!(refused.starts_with("denied, per_call_limit_exceeded: $0.40 is over"), "{refused}");
+    let page = desk.json("ledger scout --json");
+    assert_eq!(page["entries"].as_array().unwrap().len(), 1, "{page}");
+    for amount in ["0.25", "0.25", "0.25"] {
+        assert_eq!(desk.ok(&format!("pay scout report {amount}")).lines().count(), 1);
+    }
+    let near = desk.ok("pay scout report 0.05");
+    let note = "$0.80 of today's cap of $1.00 is spent: finish the essential part first.";
+    assert_eq!(near.lines().nth(1), Some(note));
 }

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import create_mcp_http_client, streamable_http_c
 
 BIN, HOME = os.environ["PETTYCASH_BIN"], os.environ["PETTYCASH_HOME"]
 TOOLS = ["get_balance", "ledger", "list_services", "pay_for_api_call"]
-NOT_AN_ERROR = (None, "paid", "in_progress")
+NOT_AN_ERROR = (None, "paid", "in_progress", "allowed")
 
 
 def same(got, expected):
@@ -46,6 +46,12 @@ async def play(client, by_token):
     same(fields(before, "handle", "standing", "available_usd"), ["scout", "active", "5.00"])
     services = (await ask("list_services"))["services"]
     same(sorted(service["service_id"] for service in services), ["report", "search"])
+
+    planned = (await ask("get_balance", service_id="search", calls=300, by="2h"))["quote"]
+    same(fields(planned, "fits", "fits_by", "price_usd"), [250, 250, "0.02"])
+    same(fields(planned["limit"], "code", "period"), ["cap_exceeded", "day"])
+    dry = await pay(service_id="search", dry_run=True)
+    same(fields(dry, "outcome", "dry_run", "price_usd"), ["allowed", True, "0.02"])
 
     first = await pay(service_id="search")
     same(fields(first, "outcome", "charged_usd", "available_usd"), ["paid", "0.02", "4.98"])
@@ -81,6 +87,10 @@ async def play(client, by_token):
             fields(entries[answer["payment_id"]], "service_id", "amount_usd", "outcome", "code"),
             [service, amount, answer["outcome"], answer.get("code")],
         )
+
+    table = await ask("ledger", service_id="report", outcome="paid", format="columns")
+    same(table["columns"], ["at", "outcome", "service_id", "amount_usd", "payment_id"])
+    same([row[3:] for row in table["rows"]], [["0.25", adapted["payment_id"]]])
 
     subprocess.run(
         [BIN, "agent", "revoke", "scout", "--reason", "compromised"],

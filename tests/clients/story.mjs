@@ -18,7 +18,7 @@ export const { PETTYCASH_URL: url, PETTYCASH_TOKEN: token } = process.env;
 export const headers = { Authorization: `Bearer ${token}` };
 
 const TOOLS = ["get_balance", "ledger", "list_services", "pay_for_api_call"];
-const NOT_AN_ERROR = [undefined, "paid", "in_progress"];
+const NOT_AN_ERROR = [undefined, "paid", "in_progress", "allowed"];
 
 /**
  * Plays the story through `list()` and `call(tool, arguments)`, and returns it in a line.

@@ -98,6 +98,15 @@ pub(crate) enum Op {
     Reopen {
         cut: Option<u64>,
     },
+    /// How many such payments fit, now and for so long.
+    Quote {
+        agent: u8,
+        service: u8,
+        amount: Amount,
+        run: Option<u8>,
+        calls: u32,
+        lasts: i64,
+    },
 }
 
 impl Op {
@@ -290,7 +299,8 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
         0..370 => ask(dice, agent),
         370..400 => Op::Insist { agent, times: 1 + dice.byte(4) },
         400..450 => Op::Again { nth: usize::try_from(dice.below(8)).unwrap() },
-        450..690 => {
+        450..456 => quote(dice, agent),
+        456..690 => {
             let (nth, of_all, how) = (usize::from(dice.byte(10)), dice.one_in(4), how(dice));
             // The same payment is given back again, or one of long ago.
             let nth = match how {
@@ -353,6 +363,14 @@ fn ask(dice: &mut Dice, agent: u8) -> Op {
         _ => By::Operator,
     };
     Op::Ask { agent, came, service, amount, key: few(dice, 3, KEYS), run: few(dice, 2, RUNS), hold }
+}
+
+fn quote(dice: &mut Dice, agent: u8) -> Op {
+    let Op::Ask { service, amount, run, .. } = ask(dice, agent) else { unreachable!() };
+    let calls = 1 + u32::from(dice.byte(12));
+    // Often to the very second at which a window ends, in a zone of whole hours.
+    let lasts = dice.pick(&[1, 600, 3_600, 7_200, 20_000, 86_400, 400_000]);
+    Op::Quote { agent, service, amount, run, calls, lasts }
 }
 
 fn how(dice: &mut Dice) -> How {

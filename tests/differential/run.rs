@@ -29,8 +29,8 @@ pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// Policy and the reference side by side.
 pub(crate) struct Pair {
-    subject: Subject,
-    model: Model,
+    pub(super) subject: Subject,
+    pub(super) model: Model,
     /// Each payment of the reference's as policy knows it.
     holds: Vec<Hold>,
     counts: Counts,
@@ -63,7 +63,7 @@ impl Pair {
         (pair.counts, wrong)
     }
 
-    fn count(&mut self, what: &str) {
+    pub(super) fn count(&mut self, what: &str) {
         if let Some(count) = self.counts.get_mut(what) {
             *count += 1;
         } else {
@@ -94,6 +94,7 @@ impl Pair {
                 let Some(number) = self.to_settle(*nth, *of_all, *how) else { return Ok(()) };
                 self.settle(number, *how)?
             }
+            Op::Quote { .. } => return self.quote(op),
             Op::Clock(clock) => {
                 self.set_clock(*clock);
                 return self.compare_all();
@@ -143,7 +144,7 @@ impl Pair {
     }
 
     /// What an amount comes to, if it is relative to what could be spent.
-    fn amount(&self, agent: u8, run: Option<u8>, amount: Amount) -> Option<i128> {
+    pub(super) fn amount(&self, agent: u8, run: Option<u8>, amount: Amount) -> Option<i128> {
         let (more, of_limit) = match amount {
             Amount::None => return None,
             Amount::Of(amount) => return Some(amount),

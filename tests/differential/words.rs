@@ -18,7 +18,7 @@ use pettycash::policy::{
     window::{Hours, Period},
 };
 
-use crate::reference::{self, Breach, Kind, On, Room, Terms};
+use crate::reference::{self, Breach, Kind, On, Room, Terms, Warning, nearly_used_up};
 
 pub(crate) fn handle(agent: u8) -> Handle {
     format!("agent-{agent}").parse().unwrap()
@@ -147,6 +147,7 @@ pub(crate) struct View {
     held: i128,
     available: i128,
     rooms: Vec<Room>,
+    warning: Option<Warning>,
 }
 
 impl View {
@@ -170,17 +171,24 @@ impl View {
             held: nanos(book.held),
             available: nanos(spender.available(of, now)),
             rooms: rooms.collect(),
+            warning: spender.warning(None, of, now).map(|warning| {
+                let amount = warning.cap.amount().expect("a cap on amounts");
+                (kind(warning.cap.period), nanos(amount), nanos(warning.spent))
+            }),
         }
     }
 
     pub(crate) fn by(model: &reference::Model, agent: u8, of: Option<u8>) -> Self {
         let book = &model.agents[&agent];
+        let caps = &book.terms.caps;
+        let rooms: Vec<Room> = caps.iter().map(|cap| model.room(agent, *cap, of)).collect();
         Self {
             standing: book.standing,
             balance: model.balance(agent),
             held: model.held(agent),
             available: model.available(agent, of),
-            rooms: book.terms.caps.iter().map(|cap| model.room(agent, *cap, of)).collect(),
+            warning: nearly_used_up(caps, &rooms),
+            rooms,
         }
     }
 }

@@ -13,7 +13,7 @@ const DAY: i64 = 86_400;
 type Found = (i64, i64);
 
 /// Zones by name, and the windows that were looked for last.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Calendar {
     zones: RefCell<HashMap<&'static str, TimeZone>>,
     found: RefCell<HashMap<(&'static str, Kind), Found>>,

@@ -8,6 +8,7 @@ mod calendar;
 mod came;
 mod caps;
 mod operator;
+mod planning;
 mod stops;
 mod tightening;
 
@@ -17,6 +18,7 @@ use calendar::Calendar;
 pub(crate) use came::{Came, Token};
 pub(crate) use caps::{Cap, On, Room, Service};
 pub(crate) use operator::{Done, Settle};
+pub(crate) use planning::{Quoted, Warning, nearly_used_up};
 pub(crate) use stops::Measure;
 use stops::Refused;
 
@@ -107,6 +109,7 @@ impl Payment {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Agent {
     pub(crate) terms: Terms,
     pub(crate) standing: Standing,
@@ -165,7 +168,7 @@ pub(crate) enum Verdict {
     },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) agents: BTreeMap<u8, Agent>,
     /// The catalogue.

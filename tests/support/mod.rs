@@ -12,6 +12,7 @@ pub(crate) mod dice;
 pub(crate) mod house;
 pub(crate) mod mcp_house;
 pub(crate) mod mcp_raw;
+pub(crate) mod planning;
 pub(crate) mod scripted;
 pub(crate) mod served;
 pub(crate) mod sim_disk;

@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
-use super::{DEFAULT_PAGE, Field, Given, PageRequest, bad, page, service_id};
+use super::{
+    DEFAULT_PAGE, Field, Given, PageRequest, amount, bad, missing_service, page, service_id,
+};
 use crate::policy::{
     denial::BadField,
     moment::Moment,
+    money::Usd,
     names::{RunId, ServiceId},
+    quote::MAX_CALLS,
 };
 
 const LEDGER: &[Field] = &[
@@ -18,6 +22,13 @@ const LEDGER: &[Field] = &[
     ("outcome", &["status"]),
     ("run", &["run_id", "runId"]),
     ("format", &[]),
+];
+
+const QUOTE: &[Field] = &[
+    ("service_id", &["serviceId", "service"]),
+    ("amount_usd", &["amountUSD", "amountUsd", "amount"]),
+    ("calls", &["count"]),
+    ("by", &["until"]),
 ];
 
 /// A moment that would do.
@@ -73,4 +84,38 @@ fn moment(given: &Given<'_>, field: &'static str) -> Result<Option<Moment>, BadF
         }
         _ => Ok(told),
     }
+}
+
+/// What `get_balance` was asked beyond the balance: how many of these payments fit.
+#[derive(Debug)]
+pub(in crate::engine) struct QuoteRequest {
+    pub(in crate::engine) service: ServiceId,
+    pub(in crate::engine) amount: Option<Usd>,
+    pub(in crate::engine) calls: Option<u32>,
+    pub(in crate::engine) by: Option<Moment>,
+}
+
+impl QuoteRequest {
+    /// Reads the arguments of `get_balance`, which may have none.
+    pub(in crate::engine) fn read(arguments: &Value) -> Result<Option<Self>, BadField> {
+        let given = Given::read(arguments, QUOTE, "{}")?;
+        if given.0.is_empty() {
+            return Ok(None);
+        }
+        let service = given.get("service_id").ok_or_else(|| missing_service(&given))?;
+        let calls = "a whole number from 1 to 1000000: how many you want to make";
+        Ok(Some(Self {
+            service: service_id(service)?,
+            amount: given.get("amount_usd").map(amount).transpose()?,
+            calls: given.number("calls", MAX_CALLS, calls, "200")?,
+            by: given.parsed("by", "18:00")?,
+        }))
+    }
+}
+
+/// A time until which nothing can be counted.
+pub(in crate::engine) fn bad_by(got: Moment) -> BadField {
+    let expected = "a time to come within 31 days: a time of day, a span such as 2h, or a time \
+                    such as 2026-11-21T18:00:00Z";
+    bad("by", &Value::String(got.to_string()), expected, "18:00")
 }

@@ -13,6 +13,7 @@ use crate::policy::{
     names::{Category, Payee, PaymentId, ServiceId},
     pace::Rate,
     stop,
+    warning::Warning,
     window::Period,
 };
 
@@ -155,6 +156,18 @@ pub struct PayAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub idempotency_key: Option<String>,
+    /// Said once a cap is nearly used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub note: Option<String>,
+    /// What it would cost, in a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "String")]
+    pub price_usd: Option<Usd>,
+    /// Present where nothing was done: it is only said what would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub dry_run: Option<bool>,
 }
 
 impl PayAnswer {
@@ -165,6 +178,25 @@ impl PayAnswer {
             payment_id: Some(payment),
             service_id: Some(ServiceName(service.clone())),
             charged_usd: Some(charged),
+            available_usd: Some(available),
+            ..Self::default()
+        }
+    }
+
+    /// The same with the line that says that a cap is nearly used up, if one is.
+    #[must_use]
+    pub fn warning(self, warning: Option<Warning>) -> Self {
+        Self { note: warning.map(|warning| warning.to_string()), ..self }
+    }
+
+    /// A payment that would be made.
+    pub fn allowed(hold: &Hold, available: Usd) -> Self {
+        let message = "This would be paid now. Nothing was charged.".to_owned();
+        let outcome = Some(Outcome::Allowed);
+        Self {
+            refused: Refused { outcome, message: Some(message), ..Refused::default() },
+            service_id: Some(ServiceName(hold.service.clone())),
+            price_usd: Some(hold.amount),
             available_usd: Some(available),
             ..Self::default()
         }
@@ -259,29 +291,35 @@ impl PayAnswer {
     }
 }
 
+impl Breach {
+    /// A reason without numbers.
+    pub(super) fn plain(code: Code) -> Self {
+        Self {
+            code,
+            scope: None,
+            period: None,
+            cap_usd: None,
+            limit_usd: None,
+            funds_usd: None,
+            used_usd: None,
+            held_usd: None,
+            asked_usd: None,
+            of: None,
+            rate: None,
+            count: None,
+            cap_count: None,
+            used_count: None,
+            held_count: None,
+            service_id: None,
+            category: None,
+            payee: None,
+        }
+    }
+}
+
 /// The numbers of one reason; one without numbers is told in the message alone when it is first.
-fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
-    let code = denial.code();
-    let none = Breach {
-        code,
-        scope: None,
-        period: None,
-        cap_usd: None,
-        limit_usd: None,
-        funds_usd: None,
-        used_usd: None,
-        held_usd: None,
-        asked_usd: None,
-        of: None,
-        rate: None,
-        count: None,
-        cap_count: None,
-        used_count: None,
-        held_count: None,
-        service_id: None,
-        category: None,
-        payee: None,
-    };
+pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
+    let none = Breach::plain(denial.code());
     let (scope, asked) = (Some("agent".to_owned()), Some(refusal.asked));
     match denial {
         Denial::PerCallLimitExceeded { limit } => {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, ServiceName};
+use super::{QuoteView, Refused, ServiceName};
 use crate::policy::{
     book::Standing,
     cap::{Bound, Cap, Dimension, one_bound},
@@ -139,6 +139,10 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub expires_at: Option<Timestamp>,
+    /// How many calls of a service fit, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "QuoteView")]
+    pub quote: Option<QuoteView>,
 }
 
 impl BalanceAnswer {
@@ -163,6 +167,7 @@ impl BalanceAnswer {
             per_call_limit_usd: mandate.per_call_limit,
             caps: Some(caps),
             expires_at: mandate.expires_at,
+            quote: None,
         }
     }
 }

@@ -1,0 +1,71 @@
+//! What `get_balance` says of payments that are planned.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    pay::nearest,
+    request::{self, QuoteRequest},
+};
+use crate::policy::{
+    answer::QuoteView,
+    authorize::{Payment, Wanted},
+    book::Book,
+    denial::BadField,
+    moment::Moment,
+    names::{PaymentId, RunId},
+    quote::{MAX_CALLS, quote},
+    rooms::Spender,
+    state::State,
+};
+
+/// How far ahead it is counted: the longest window that rolls.
+const AHEAD: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// A quote that is asked for, with all that it takes to give it: it may take milliseconds, which
+/// no payment should wait for.
+pub(super) struct Planned {
+    book: Book,
+    payment: Payment,
+    calls: u32,
+    by: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Planned {
+    /// Takes what it needs out of the state.
+    ///
+    /// # Errors
+    /// What is wrong about the question, in this agent's zone and with this catalogue.
+    pub(super) fn of(
+        asked: QuoteRequest,
+        run: Option<RunId>,
+        state: &State,
+        book: &Book,
+        now: Timestamp,
+    ) -> Result<Self, BadField> {
+        let QuoteRequest { service, amount, calls, by } = asked;
+        let wanted = match state.service(&service) {
+            Some(known) if known.price.is_none() && amount.is_none() => {
+                return Err(request::missing_amount());
+            }
+            Some(known) => Wanted::Known(known.clone()),
+            None => Wanted::Unknown { nearest: nearest(state, book, &service), service },
+        };
+        let last = now.checked_add(AHEAD).unwrap_or(Timestamp::MAX);
+        let to_come = |at: &Timestamp| *at > now && *at <= last;
+        let at = |by: Moment| {
+            by.future(&book.mandate.zone, now).filter(to_come).ok_or_else(|| request::bad_by(by))
+        };
+        let by = by.map(at).transpose()?;
+        let id = PaymentId::new(0, 0);
+        let payment = Payment { id, wanted, amount, binding: None, run };
+        let calls = calls.unwrap_or(MAX_CALLS);
+        Ok(Self { book: book.clone(), payment, calls, by, now })
+    }
+
+    /// Counts.
+    pub(super) fn told(&self) -> QuoteView {
+        let Self { book, payment, calls, by, now } = self;
+        QuoteView::of(&quote(&Spender { book }, payment, *calls, *by, *now), payment)
+    }
+}

@@ -1,0 +1,155 @@
+//! Quotes: how many payments of a kind fit, which limit comes first, and when there is room again.
+//!
+//! Nothing is estimated. A quote makes the payments in a copy of the book, one decision for each
+//! moment at which there is room, and the decision is that of every payment: what it counts is
+//! what would be paid if nobody else did, and the next one is refused for the reason it tells.
+
+use jiff::Timestamp;
+
+use super::{
+    authorize::{Payment, Wanted, authorize},
+    book::{Book, Counted},
+    denial::{Denial, Payments, Refusal},
+    money::Usd,
+    names::PaymentId,
+    planted::{self, Bug},
+    rooms::{Room, Spender},
+};
+
+/// The most payments that are counted.
+pub const MAX_CALLS: u32 = 1_000_000;
+/// At how many moments there may be room again before a quote ends.
+const MAX_MOMENTS: usize = 4_000;
+
+/// What a quote comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quote {
+    /// How many fit now.
+    pub fits: u32,
+    /// Why one more would be refused, with the numbers as they are now; nothing where all that are
+    /// wanted fit.
+    pub limit: Option<Refusal>,
+    /// When there is room for one more again, if time alone brings that about.
+    pub frees_at: Option<Timestamp>,
+    /// How many fit until later, where that was asked.
+    pub later: Option<Later>,
+}
+
+/// How many payments fit until a moment, that moment left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// The moment; sooner than asked, where there would be room again too often to count on.
+    pub by: Timestamp,
+    /// How many fit from now until then, each as soon as there is room for it. No other order
+    /// would fit more: a payment that is made earlier counts in no window of which a later one
+    /// would not have to make room.
+    pub fits: u32,
+}
+
+/// Counts how many such payments fit at `now`, one after the other and at most `calls`, and how
+/// many until `by`.
+pub fn quote(
+    spender: &Spender<'_>,
+    payment: &Payment,
+    calls: u32,
+    by: Option<Timestamp>,
+    now: Timestamp,
+) -> Quote {
+    let book = spender.book;
+    let calls = calls.min(MAX_CALLS);
+    let mut made = Made::none(book, payment);
+    let limit = made.all_at(now, calls);
+    let (fits, at_now) = (made.count, |denial| as_of(denial, book, payment, now));
+    let mut frees_at = limit.as_ref().and_then(Refusal::resets_at);
+    let mut quote = Quote { fits, limit: None, frees_at, later: None };
+    quote.limit = limit.map(|refusal| Refusal {
+        denials: refusal.denials.into_iter().map(at_now).collect(),
+        ..refusal
+    });
+    if let Some(by) = by {
+        let until = |at: &Timestamp| {
+            if planted::is(Bug::QuoteTakesTheEnd) { *at <= by } else { *at < by }
+        };
+        let mut later = Later { by, fits };
+        for _ in 0..MAX_MOMENTS {
+            let Some(at) = frees_at.filter(until) else { break };
+            let limit = made.all_at(at, calls);
+            frees_at = limit.and_then(|refusal| refusal.resets_at()).filter(|next| *next > at);
+            later = Later { by, fits: made.count };
+        }
+        if let Some(at) = frees_at.filter(until) {
+            later.by = at;
+        }
+        quote.later = Some(later);
+    }
+    quote
+}
+
+/// The payments of a quote as if they were made.
+struct Made {
+    book: Book,
+    payment: Payment,
+    count: u32,
+}
+
+impl Made {
+    fn none(book: &Book, payment: &Payment) -> Self {
+        // They come after everything that is counted.
+        let id = PaymentId::new(book.link.position.saturating_add(1), 0);
+        let payment = Payment { id, binding: None, ..payment.clone() };
+        Self { book: book.clone(), payment, count: 0 }
+    }
+
+    /// Makes all that fit at one moment, up to so many in all; why one more is refused.
+    fn all_at(&mut self, at: Timestamp, calls: u32) -> Option<Refusal> {
+        while self.count < calls {
+            match authorize(&Spender { book: &self.book }, &self.payment, at) {
+                Err(refusal) => return Some(refusal),
+                Ok(hold) => {
+                    let many = self.fitting(at, calls.saturating_sub(self.count));
+                    let all = hold.amount.nanos().saturating_mul(i64::from(many));
+                    let all = Usd::try_from(all).unwrap_or(Usd::MAX);
+                    self.book.hold_many((all, many), &Counted::from(&hold), at);
+                    self.book.pace(&hold, at);
+                    self.count = self.count.saturating_add(many);
+                }
+            }
+        }
+        None
+    }
+
+    /// How many fit where one does: at least that one.
+    fn fitting(&self, at: Timestamp, most: u32) -> u32 {
+        let Wanted::Known(service) = &self.payment.wanted else { return 1 };
+        // How often is counted payment by payment, and only so many fit anyway.
+        let mandate = &self.book.mandate;
+        if !mandate.rates.is_empty() || mandate.burst.is_some() {
+            return 1;
+        }
+        let (spender, cost) = (Spender { book: &self.book }, self.payment.cost());
+        let bearing = spender.bearing(service, self.payment.run.as_ref(), at);
+        let caps = bearing.iter().map(|bearing| bearing.calls(cost));
+        let funds = spender.book.funds().filter(|_| !planted::is(Bug::QuoteForgetsBalance));
+        let funds = funds.map(|funds| {
+            let times = funds.nanos().checked_div(cost.nanos());
+            times.and_then(|times| u64::try_from(times).ok()).unwrap_or(u64::MAX)
+        });
+        let times = caps.chain(funds).min().unwrap_or(u64::MAX);
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        let times = times.saturating_add(u32::from(planted::is(Bug::QuoteOneTooMany)));
+        times.clamp(1, most.max(1))
+    }
+}
+
+/// The same reason with the numbers of the book as it is, in place of those that it would have.
+fn as_of(denial: Denial, book: &Book, payment: &Payment, now: Timestamp) -> Denial {
+    if let Denial::CapExceeded { cap, resets_at, count, .. } = denial {
+        let Room { used, held, paid, open, .. } = book.room(&cap, payment.run.as_ref(), now);
+        let count = count.map(|_| Payments { used: paid, held: open });
+        return Denial::CapExceeded { cap, used, held, resets_at, count };
+    }
+    if let (Denial::InsufficientBalance { .. }, Some(funds)) = (&denial, book.funds()) {
+        return Denial::InsufficientBalance { funds };
+    }
+    denial
+}

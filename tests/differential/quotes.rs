@@ -1,0 +1,57 @@
+//! Quotes of policy, held against what the reference comes to by paying.
+
+use jiff::Timestamp;
+use pettycash::policy::{
+    authorize::{Payment, Wanted},
+    names::PaymentId,
+    quote::quote,
+};
+
+use super::{
+    decide::same,
+    ops::Op,
+    run::Pair,
+    words::{self, handle, second, usd},
+};
+use crate::reference::{Asked, Quoted};
+
+impl Pair {
+    /// Asks both how many such payments fit.
+    pub(super) fn quote(&mut self, op: &Op) -> Result<(), String> {
+        let Op::Quote { agent, service, amount, run, calls, lasts } = *op else { return Ok(()) };
+        let amount = self.amount(agent, run, amount);
+        let price = self.model.services.get(&service).map(|service| service.price);
+        if !self.model.agents.contains_key(&agent) || amount.is_none() && price == Some(None) {
+            return Ok(());
+        }
+        let asked = Asked { service, amount, key: None, run };
+        let by = self.end(agent, lasts);
+        let expected = self.model.quote(agent, &asked, calls, by);
+        let came = self.subject.read(move |state, now| {
+            let id = words::service_id(service);
+            let wanted = match state.service(&id) {
+                Some(known) => Wanted::Known(known.clone()),
+                None => Wanted::Unknown { service: id, nearest: Vec::new() },
+            };
+            let (amount, run) = (amount.map(usd), run.map(words::run));
+            let payment = Payment { id: PaymentId::new(0, 0), wanted, amount, binding: None, run };
+            let spender = state.spender(&handle(agent)).expect("an agent");
+            let quote = quote(&spender, &payment, calls, Some(second(by)), now);
+            let limit = quote.limit.map(|refusal| {
+                let codes = refusal.denials.iter().map(|denial| denial.code().word()).collect();
+                (codes, quote.frees_at.map(Timestamp::as_second))
+            });
+            Quoted { fits: quote.fits, limit, fits_by: quote.later.expect("later").fits }
+        });
+        self.count("op quote");
+        same(&format!("{op:?}"), &expected, &came)
+    }
+
+    /// So long from now, or to the very moment at which a cap gives room, if one does by then.
+    fn end(&self, agent: u8, lasts: i64) -> i64 {
+        let by = self.model.now() + lasts;
+        let caps = &self.model.agents[&agent].terms.caps;
+        let resets = caps.iter().filter_map(|cap| self.model.room(agent, *cap, None).resets);
+        resets.filter(|at| *at <= by && *at > self.model.now()).max().unwrap_or(by)
+    }
+}
