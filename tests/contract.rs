@@ -276,7 +276,8 @@ impl Sample {
         let id = "pay_0000000000001a2c".parse().ok();
         let payment = id.unwrap();
         let frozen = Denial::AgentFrozen { reason: "looks-odd".parse().unwrap() };
-        for denial in [frozen, Denial::PossibleDuplicate { payment }] {
+        let shut = Denial::OutsideActiveHours { opens_at: Some(Timestamp::UNIX_EPOCH) };
+        for denial in [frozen, shut, Denial::PossibleDuplicate { payment }] {
             let answer = PayAnswer::denied(&Refusal::only(denial), id, Timestamp::UNIX_EPOCH);
             self.0.push(("pay_for_api_call", serde_json::to_value(answer).unwrap()));
         }

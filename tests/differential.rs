@@ -22,8 +22,9 @@ use subject::Subject;
 const OPERATIONS: usize = 1_000_000;
 
 /// Each operation, and reason, and cap, and advice that a run must have seen often enough.
-const OPS: [&str; 34] = [
+const OPS: [&str; 35] = [
     "clock rate",
+    "clock opening",
     "pay",
     "hold",
     "send",
@@ -58,8 +59,9 @@ const OPS: [&str; 34] = [
     "clock token",
     "quote",
 ];
-const CODES: [&str; 14] = [
+const CODES: [&str; 15] = [
     "rate_limited",
+    "outside_active_hours",
     "loop_detected",
     "invalid_request",
     "idempotency_key_reused",
@@ -214,7 +216,7 @@ fn a_million_operations_are_decided_as_the_reference_decides_them() {
     let codes = CODES.iter().map(|code| format!("code {code}"));
     let caps = CAPS.iter().map(|cap| format!("cap {cap}"));
     let advice = ADVICE.iter().map(|advice| format!("advice {advice}"));
-    let paced = ["paced payments", "paced equal", "paced denials", "flagged"];
+    let paced = ["paced payments", "paced equal", "paced denials", "paced cooldown", "flagged"];
     let both = ["granted", "replayed"].into_iter().chain(paced).map(str::to_owned);
     let coming = COMING.map(str::to_owned);
     for what in ops.chain(codes).chain(caps).chain(advice).chain(both).chain(coming) {

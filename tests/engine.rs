@@ -3,6 +3,7 @@
 mod caps;
 mod coming;
 mod damage;
+mod hours;
 mod ledger;
 mod operating;
 mod pacing;

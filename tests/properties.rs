@@ -89,6 +89,9 @@ fn mandate() -> impl Strategy<Value = Mandate> {
             rates: Vec::new(),
             burst: None,
             denials: None,
+            hours: None,
+            days: None,
+            cooldown: None,
         },
     )
 }
@@ -420,6 +423,9 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
         rates: Vec::new(),
         burst: None,
         denials: None,
+        hours: None,
+        days: None,
+        cooldown: None,
     };
     let mut history = History::new(mandate.clone());
     history.step(&Act::Pay(40));

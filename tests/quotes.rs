@@ -92,6 +92,9 @@ fn case() -> impl Strategy<Value = Case> {
                 rates: rate.iter().map(|rate| rate.parse().unwrap()).collect(),
                 burst: None,
                 denials: None,
+                hours: None,
+                days: None,
+                cooldown: None,
             };
             Case { mandate, before, balance, cost, run }
         },
@@ -247,6 +250,9 @@ proptest! {
                 rates: Vec::new(),
                 burst: None,
                 denials: None,
+                hours: None,
+                days: None,
+                cooldown: None,
             });
             let payment = bench.payment("shop", Some(amount(spent)), None);
             bench.ask(&scout(), &payment, if held { Fact::Held } else { Fact::Paid }).unwrap();

@@ -56,6 +56,9 @@ impl Story {
                 rates: Vec::new(),
                 burst: None,
                 denials: None,
+                hours: None,
+                days: None,
+                cooldown: None,
             },
             opened: false,
             run: None,
@@ -107,16 +110,10 @@ impl Story {
                 let span = span.parse().unwrap();
                 self.mandate.rates.retain(|rate| rate.span != span);
             }
-            ["burst", burst] => match burst.parse() {
-                Ok(burst) => self.mandate.burst = Some(burst),
-                Err(error) => return Some(error),
-            },
-            ["unburst"] => self.mandate.burst = None,
-            ["denials", streak] => match streak.parse() {
-                Ok(streak) => self.mandate.denials = Some(streak),
-                Err(error) => return Some(error),
-            },
-            ["undenials"] => self.mandate.denials = None,
+            ["burst" | "unburst" | "denials" | "undenials", ..] => return self.stops(&words),
+            ["hours" | "unhours" | "days" | "undays" | "cooldown" | "uncooldown", ..] => {
+                return self.stops(&words);
+            }
             ["allow", service] => drop(self.mandate.allow.insert(service.parse().unwrap())),
             ["deny", service] => drop(self.mandate.deny.insert(service.parse().unwrap())),
             ["expires", at] => self.mandate.expires_at = Some(at.parse().unwrap()),
@@ -134,6 +131,39 @@ impl Story {
                 }
                 return Some(self.deal(&words));
             }
+        }
+        None
+    }
+
+    /// Sets what ends loops, and when may be paid; says what is wrong with it.
+    fn stops(&mut self, words: &[&str]) -> Option<String> {
+        match words {
+            ["burst", burst] => match burst.parse() {
+                Ok(burst) => self.mandate.burst = Some(burst),
+                Err(error) => return Some(error),
+            },
+            ["unburst"] => self.mandate.burst = None,
+            ["denials", streak] => match streak.parse() {
+                Ok(streak) => self.mandate.denials = Some(streak),
+                Err(error) => return Some(error),
+            },
+            ["undenials"] => self.mandate.denials = None,
+            ["hours", hours] => match hours.parse() {
+                Ok(hours) => self.mandate.hours = Some(hours),
+                Err(error) => return Some(error),
+            },
+            ["unhours"] => self.mandate.hours = None,
+            ["days", days] => match days.parse() {
+                Ok(days) => self.mandate.days = Some(days),
+                Err(error) => return Some(error),
+            },
+            ["undays"] => self.mandate.days = None,
+            ["cooldown", long] => match long.parse() {
+                Ok(long) => self.mandate.cooldown = Some(long),
+                Err(error) => return Some(error),
+            },
+            ["uncooldown"] => self.mandate.cooldown = None,
+            other => panic!("no such stop: {other:?}"),
         }
         None
     }

@@ -76,6 +76,9 @@ fn opened(agent: &str) -> Draft {
         rates: Vec::new(),
         burst: None,
         denials: None,
+        hours: None,
+        days: None,
+        cooldown: None,
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }

@@ -34,6 +34,9 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         rates: Vec::new(),
         burst: None,
         denials: None,
+        hours: None,
+        days: None,
+        cooldown: None,
     }
 }
 

@@ -55,6 +55,12 @@ A file:
   allow = [\"search\"]              and `deny`; without `allow`, every service
   expires = 2030-12-31T00:00:00Z
   local = \"barred\"                by token only
+  rates = [\"20/min\"]             the most payments in any such time
+  burst = \"5/min:freeze\"         more equal payments than these: flag, throttle or freeze
+  denials = \"10:throttle\"        so many denials in a row
+  hours = \"09:00-18:00\"          when it may pay, by the clocks of its timezone
+  days = [\"mon\", \"tue\"]         on which days
+  cooldown = \"30s\"               at least so long between two payments
 
 An agent gets all that the file says of it, and nothing else: what is left out is as with a new
 agent. Agents and services that are not in the file stay as they are; so do balances. It is done

@@ -107,6 +107,9 @@ fn terms(args: &Args) -> NewAgent {
         rates: Vec::new(),
         burst: None,
         denials: None,
+        hours: None,
+        days: None,
+        cooldown: None,
     }
 }
 

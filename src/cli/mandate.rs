@@ -9,13 +9,14 @@ use super::{
     output::{Failure, Output, table, wait},
     owner,
     proof::{Proving, guard, is_agent},
-    words::{amount, stops, time},
+    words::{amount, stops, time, when},
 };
 use crate::{
     client::Operator,
     clock::Clock,
     home::Home,
     policy::{
+        hours::{self, ActiveDays, ActiveHours},
         mandate::{Cap, CapKey, LocalUse, Mandate},
         money::Usd,
         names::{Handle, ServiceId},
@@ -129,6 +130,24 @@ struct Set {
     /// Let denials in a row be as many as they are
     #[arg(long, conflicts_with = "denials")]
     no_denials: bool,
+    /// The times of the day at which it may pay: 09:00-18:00, 22:00-06:00, 09:00-12:00,13:00-17:00
+    #[arg(long, value_name = "HOURS")]
+    hours: Option<ActiveHours>,
+    /// Let it pay at any time of the day
+    #[arg(long, conflicts_with = "hours")]
+    no_hours: bool,
+    /// The days on which it may pay, by the day on which its hours begin: mon-fri or mon,wed
+    #[arg(long, value_name = "DAYS")]
+    days: Option<ActiveDays>,
+    /// Let it pay on any day
+    #[arg(long, conflicts_with = "days")]
+    no_days: bool,
+    /// How long it must wait after a payment that was let through: 30s, 5min or hour
+    #[arg(long, value_name = "TIME")]
+    cooldown: Option<Span>,
+    /// Let payments follow each other at once
+    #[arg(long, conflicts_with = "cooldown")]
+    no_cooldown: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -196,6 +215,9 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
         no_rates: set.no_rates,
         burst: edit(set.burst, set.no_burst),
         denials: edit(set.denials, set.no_denials),
+        hours: edit(set.hours, set.no_hours),
+        days: edit(set.days, set.no_days),
+        cooldown: edit(set.cooldown, set.no_cooldown),
         dry_run,
     };
     if patch.is_empty() {
@@ -227,6 +249,7 @@ fn show(view: &MandateView) -> String {
         lines.push(("cap", "none".to_owned()));
     }
     lines.extend(stops(&view.rates, view.burst, view.denials));
+    lines.extend(when(view.cooldown, hours::words(view.hours.as_ref(), view.days)));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     lines.push(("expires", view.expires_at.map_or("never".to_owned(), time)));
@@ -249,6 +272,9 @@ fn services(view: &MandateView) -> String {
         rates: Vec::new(),
         burst: None,
         denials: None,
+        hours: None,
+        days: None,
+        cooldown: None,
     }
     .services()
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::policy::{
     money::Usd,
     names::Handle,
-    pace::Rate,
+    pace::{Rate, Span},
     stop::{Burst, Streak},
     terms::{AgentView, CapTerms, NewAgent, NewToken},
 };
@@ -65,6 +65,13 @@ pub(super) fn stops(
     let denials = denials
         .map(|Streak { count, action }| ("denials", format!("{action} at {count} in a row")));
     rates.chain(burst).chain(denials).collect()
+}
+
+/// How soon after each other, and at what hours, may be paid, a line each.
+pub(super) fn when(cooldown: Option<Span>, hours: Option<String>) -> Vec<(&'static str, String)> {
+    let cooldown =
+        cooldown.map(|span| ("cooldown", format!("{} between two payments", span.long())));
+    cooldown.into_iter().chain(hours.map(|hours| ("hours", hours))).collect()
 }
 
 /// An amount, where there is one.

@@ -7,7 +7,7 @@ use super::{
     cap::{Aim, Bound, Cap},
     denial::{Denial, Payments, Refusal},
     entry::{Binding, Hold},
-    mandate::Service,
+    mandate::{Mandate, Service},
     money::Usd,
     names::{PaymentId, RunId, ServiceId},
     planted::{self, Bug},
@@ -71,9 +71,9 @@ impl Payment {
 
 /// Decides whether `spender` may make `payment` at `now`, and sets the money aside if it does.
 ///
-/// The checks run from the widest to the narrowest: who, until when, whom, how much at once, how
-/// much in all, whether the money is there, and only then how often. Every breach is reported. A
-/// payment that brings the sum exactly to a cap or limit is allowed.
+/// The checks run from the widest to the narrowest: who, until when and at what hours, whom, how
+/// much at once, how much in all, whether the money is there, and only then how often. Every breach
+/// is reported. A payment that brings the sum exactly to a cap or limit is allowed.
 ///
 /// # Errors
 /// The refusal, with every reason.
@@ -93,6 +93,9 @@ pub fn authorize(
     let late = planted::is(Bug::ExpiryIsLate);
     if let Some(at) = mandate.expires_at.filter(|at| now > *at || now == *at && !late) {
         denials.push(Denial::MandateExpired { at });
+    }
+    if !mandate.is_open(now) {
+        denials.push(Denial::OutsideActiveHours { opens_at: mandate.opens(now) });
     }
     if let Wanted::Unknown { service, nearest } = &payment.wanted {
         let (service, nearest) = (service.clone(), nearest.clone());
@@ -165,13 +168,14 @@ fn passes(asked: Usd, cap: &Cap, room: &Room) -> bool {
 }
 
 /// The reason against a payment of `asked` that a cap does not leave room for.
-fn exceeded(bearing: &Bearing<'_>, asked: Usd) -> Denial {
+fn exceeded(bearing: &Bearing<'_>, asked: Usd, mandate: &Mandate) -> Denial {
     let Room { used, held, paid, open, .. } = bearing.room;
     let count = match bearing.cap.bound {
         Bound::Amount(_) => None,
         Bound::Count(_) => Some(Payments { used: paid, held: open }),
     };
-    let (cap, resets_at) = (Box::new(bearing.cap.clone()), bearing.frees(asked));
+    let cap = Box::new(bearing.cap.clone());
+    let resets_at = bearing.frees(asked).and_then(|frees| mandate.opens(frees));
     Denial::CapExceeded { cap, used, held, resets_at, count }
 }
 
@@ -207,7 +211,7 @@ fn weigh(
             affordable = affordable.min(room.left);
         }
         if passes(asked, cap, room) {
-            denials.push(exceeded(&bearing, asked));
+            denials.push(exceeded(&bearing, asked, mandate));
         }
     }
     if let Some(funds) = book.funds() {

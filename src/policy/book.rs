@@ -129,6 +129,13 @@ pub struct Book {
         with = "jiff::fmt::serde::timestamp::microsecond::optional"
     )]
     pub throttled: Option<Timestamp>,
+    /// When a payment was last let through, where the mandate has it wait (µs since 1970 on disk).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::microsecond::optional"
+    )]
+    pub last_paid: Option<Timestamp>,
     /// The newest entry.
     pub link: Link,
     /// The denials just before now, if the last thing was a denial.

@@ -111,7 +111,15 @@ impl Mandate {
         let locals = (self.local.to_string(), to.local.to_string());
         let local = Change::of_text("local clients", locals.0, locals.1, to.local.is_allowed());
         let stops = self.stop_changes(to);
-        let others = stops.into_iter().chain(services).chain(zone).chain(expiry).chain(local);
+        let active = (self.active_words(), to.active_words());
+        let hours = (active.0 != active.1).then(|| Change {
+            what: "active hours".to_owned(),
+            loosens: !self.covers_hours_of(to),
+            from: active.0,
+            to: active.1,
+        });
+        let stops = stops.into_iter().chain(hours);
+        let others = stops.chain(services).chain(zone).chain(expiry).chain(local);
         limit.into_iter().chain(caps).chain(others).collect()
     }
 
@@ -135,14 +143,19 @@ impl Mandate {
         let burst = Change::of_stop("equal payments", self.burst, to.burst, milder);
         let streak = |from: &Streak, to: &Streak| to.count > from.count || to.action < from.action;
         let denials = Change::of_stop("denials in a row", self.denials, to.denials, streak);
-        rates.chain(burst).chain(denials).collect()
+        let cooldown =
+            Change::of_stop("cooldown", self.cooldown, to.cooldown, |from, to| to < from);
+        rates.chain(burst).chain(denials).chain(cooldown).collect()
     }
 
-    /// How often may be paid, and what is done about loops, in words.
+    /// How often and when may be paid, and what is done about loops, in words.
     pub fn stops(&self) -> Vec<String> {
         let rates = self.rates.iter().map(|rate| format!("{rate} payments"));
         let burst = self.burst.map(|burst| format!("{burst} equal payments"));
-        rates.chain(burst).chain(self.denials.map(|streak| format!("{streak} denials"))).collect()
+        let denials = self.denials.map(|streak| format!("{streak} denials"));
+        let cooldown = self.cooldown.map(|span| format!("{} between two payments", span.long()));
+        let hours = self.active_words();
+        rates.chain(burst).chain(denials).chain(cooldown).chain(hours).collect()
     }
 
     /// Whether everything that `other` allows is allowed here too.

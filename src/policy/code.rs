@@ -81,6 +81,9 @@ codes! {
     /// The mandate is over.
     MandateExpired "mandate_expired" [AskOperator]
         "The agent's mandate has ended.";
+    /// The mandate does not let the agent pay at this time.
+    OutsideActiveHours "outside_active_hours" [Wait, AskOperator]
+        "The agent may not pay at this hour or on this day: resets_at says when it may.";
     /// The catalogue has no such service.
     ServiceUnknown "service_unknown" [FixRequest]
         "The catalogue has no such service: nearest names the closest ones.";

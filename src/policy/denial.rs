@@ -134,6 +134,16 @@ pub enum Denial {
         #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
         resets_at: Timestamp,
     },
+    /// Not in the mandate's hours.
+    OutsideActiveHours {
+        /// When they open, if they do before it ends (µs since 1970 on disk).
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "jiff::fmt::serde::timestamp::microsecond::optional"
+        )]
+        opens_at: Option<Timestamp>,
+    },
 }
 
 impl Denial {
@@ -155,6 +165,7 @@ impl Denial {
             Self::CapExceeded { .. } => Code::CapExceeded,
             Self::InsufficientBalance { .. } => Code::InsufficientBalance,
             Self::RateLimited { .. } => Code::RateLimited,
+            Self::OutsideActiveHours { .. } => Code::OutsideActiveHours,
         }
     }
 
@@ -166,6 +177,7 @@ impl Denial {
             | Self::InsufficientBalance { .. } => true,
             Self::LoopDetected
             | Self::RateLimited { .. }
+            | Self::OutsideActiveHours { .. }
             | Self::InvalidRequest(_)
             | Self::IdempotencyKeyReused { .. }
             | Self::PossibleDuplicate { .. }
@@ -204,8 +216,11 @@ impl Denial {
             | Self::TokenEnded => Advice::Stop,
             Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
-            | Self::ServiceNotAllowed { .. } => Advice::AskOperator,
-            Self::PossibleDuplicate { .. } | Self::RateLimited { .. } => Advice::Wait,
+            | Self::ServiceNotAllowed { .. }
+            | Self::OutsideActiveHours { opens_at: None } => Advice::AskOperator,
+            Self::PossibleDuplicate { .. }
+            | Self::RateLimited { .. }
+            | Self::OutsideActiveHours { opens_at: Some(_) } => Advice::Wait,
             Self::PerCallLimitExceeded { .. } | Self::InsufficientBalance { .. } => {
                 if can_shrink {
                     Advice::Shrink
@@ -286,6 +301,13 @@ impl Denial {
                 format!("{asked} is more than the balance holds: {funds} is left.")
             }
             Self::RateLimited { bound, count, .. } => stop::sentence(*bound, asked, *count),
+            Self::OutsideActiveHours { opens_at: Some(at) } => {
+                format!("This agent may not pay at this hour: its hours open at {at}.")
+            }
+            Self::OutsideActiveHours { opens_at: None } => {
+                "This agent may not pay at this hour, and its mandate ends before it may again."
+                    .to_owned()
+            }
         }
     }
 }
@@ -381,6 +403,7 @@ impl Refusal {
         let resets = self.repeated().iter().map(|denial| match denial {
             Denial::CapExceeded { cap, resets_at, .. } if cap.could_bear(self.asked) => *resets_at,
             Denial::RateLimited { resets_at, .. } => Some(*resets_at),
+            Denial::OutsideActiveHours { opens_at } => *opens_at,
             Denial::CapExceeded { .. }
             | Denial::LoopDetected
             | Denial::InvalidRequest(_)
@@ -469,6 +492,7 @@ impl Denied {
                 | Denial::TokenEnded
                 | Denial::AgentFrozen { .. }
                 | Denial::MandateExpired { .. }
+                | Denial::OutsideActiveHours { .. }
                 | Denial::ServiceUnknown { .. }
                 | Denial::ServiceNotAllowed { .. }
                 | Denial::PerCallLimitExceeded { .. }

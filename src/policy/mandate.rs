@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::cap::{Bound, Cap, CapKey, Dimension};
 use super::{
+    hours::{ActiveDays, ActiveHours},
     money::Usd,
     names::{Category, RailName, ServiceId},
     pace::{Rate, Span},
@@ -119,6 +120,15 @@ pub struct Mandate {
     /// What is done about denials in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Streak>,
+    /// The times of the day at which may be paid; none named is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<ActiveHours>,
+    /// The days of the week on which may be paid; none named is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<ActiveDays>,
+    /// How long after a payment that was let through the next one may be, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Span>,
 }
 
 /// The most services a mandate may name.

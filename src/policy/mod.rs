@@ -21,6 +21,7 @@ pub mod counter;
 pub mod denial;
 pub mod documents;
 pub mod entry;
+pub mod hours;
 pub mod incident;
 pub mod keys;
 pub mod mandate;

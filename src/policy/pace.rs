@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -78,6 +78,15 @@ impl Span {
 
     fn bucket(self, at: Timestamp) -> i64 {
         at.as_microsecond().div_euclid(self.width())
+    }
+
+    /// How a sentence says how long it is: `a minute`, `30s`.
+    pub fn long(self) -> String {
+        match self.0 {
+            60 => "a minute".to_owned(),
+            3600 => "an hour".to_owned(),
+            _ => self.to_string(),
+        }
     }
 
     /// How a sentence names it: `any minute`.
@@ -221,6 +230,14 @@ impl Book {
         self.paces.get(&rate.span)?.full(rate, now)
     }
 
+    /// Until when the next payment has to wait after the last one, if it does at `now`.
+    pub(super) fn cools_until(&self, cooldown: Span, now: Timestamp) -> Option<Timestamp> {
+        let short = i64::from(planted::is(Bug::CooldownIsShort));
+        let long = SignedDuration::from_secs(i64::from(cooldown.0).saturating_sub(short));
+        let until = self.last_paid?.checked_add(long).unwrap_or(Timestamp::MAX);
+        (now < until).then_some(until)
+    }
+
     /// The same of payments equal to one of `amount` to `service`.
     pub(super) fn burst(
         &self,
@@ -249,6 +266,7 @@ impl Book {
         for (span, pace) in &mut self.paces {
             pace.add(*span, at);
         }
+        self.last_paid = self.mandate.cooldown.map(|_| at);
         let Some(burst) = self.mandate.burst else { return };
         let (span, kind) = (burst.rate.span, kind(&hold.service, hold.amount));
         self.bursts.retain(|_, pace| pace.count(span, at) > 0);
@@ -274,6 +292,9 @@ impl Book {
         }
         if to.denials.is_none() {
             self.throttled = None;
+        }
+        if to.cooldown.is_none() {
+            self.last_paid = None;
         }
     }
 }

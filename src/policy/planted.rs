@@ -95,6 +95,9 @@ bugs! {
     QuoteTakesTheEnd: "A quote counts what opens at the very moment until which it counts.",
     WarningIsLate: "Nothing is said at exactly 80 % of a cap.",
     WarningForgetsHeld: "What is held does not count for the line that says that a cap is near.",
+    HoursOfUtc: "Active hours are those of UTC.",
+    HoursEndAtMidnight: "Hours that go over midnight never open.",
+    CooldownIsShort: "A cooldown is a second too short.",
 }
 
 /// The mistake that is made now, by its number; none is beyond them all.

@@ -123,7 +123,8 @@ impl Made {
         let Wanted::Known(service) = &self.payment.wanted else { return 1 };
         // How often is counted payment by payment, and only so many fit anyway.
         let mandate = &self.book.mandate;
-        if !mandate.rates.is_empty() || mandate.burst.is_some() {
+        let paced = mandate.burst.is_some() || mandate.cooldown.is_some();
+        if paced || !mandate.rates.is_empty() {
             return 1;
         }
         let (spender, cost) = (Spender { book: &self.book }, self.payment.cost());

@@ -200,7 +200,7 @@ impl Spender<'_> {
         let expired = book.mandate.expires_at.is_some_and(|at| now >= at);
         let expired = expired && !planted::is(Bug::AvailableAfterExpiry);
         match book.standing {
-            Standing::Active if !expired => least,
+            Standing::Active if !expired && book.mandate.is_open(now) => least,
             Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
         }
     }

@@ -353,6 +353,7 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         paces: BTreeMap::new(),
         bursts: BTreeMap::new(),
         throttled: None,
+        last_paid: None,
         link,
         row: None,
         parts: BTreeMap::new(),

@@ -12,7 +12,7 @@ use super::{
     entry::{By, Draft, Fact, Hold},
     money::Usd,
     names::{Reason, ServiceId},
-    pace::{Rate, plain, shorthand},
+    pace::{Rate, Span, plain, shorthand},
     planted::{self, Bug},
 };
 
@@ -160,6 +160,8 @@ pub enum Bound {
     EqualPayments(Rate),
     /// So many denials in a row.
     Denials(u32),
+    /// The time between two payments.
+    Cooldown(Span),
 }
 
 impl Bound {
@@ -169,6 +171,7 @@ impl Bound {
             Self::Payments(rate) => format!(" {rate}"),
             Self::EqualPayments(rate) => format!(" equal {rate}"),
             Self::Denials(count) => format!(" denials {count}"),
+            Self::Cooldown(span) => format!(" cooldown {span}"),
         }
     }
 }
@@ -176,15 +179,18 @@ impl Bound {
 /// What the paces of the mandate say against one more payment at `now`. Only what would be paid
 /// otherwise is a burst that freezes.
 pub(super) fn velocity(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denial>) {
-    let limited = |bound, (count, resets_at): (u32, Timestamp)| Denial::RateLimited {
-        bound,
-        count,
-        resets_at,
-    };
     let mandate = &book.mandate;
+    let limited = |bound, (count, frees): (u32, Timestamp)| {
+        let resets_at = mandate.opens(frees).unwrap_or(frees);
+        Denial::RateLimited { bound, count, resets_at }
+    };
     for rate in &mandate.rates {
         let full = book.paced(*rate, now);
         denials.extend(full.map(|full| limited(Bound::Payments(*rate), full)));
+    }
+    if let Some(cooldown) = mandate.cooldown {
+        let until = book.cools_until(cooldown, now);
+        denials.extend(until.map(|until| limited(Bound::Cooldown(cooldown), (1, until))));
     }
     if let (Some(streak), Some(until)) = (mandate.denials, book.throttled)
         && streak.action == Action::Throttle
@@ -292,6 +298,9 @@ pub(super) fn sentence(bound: Bound, asked: Usd, count: u32) -> String {
             format!("This agent may make {most} {what} of {asked} to one service in {}", span.any())
         }
         Bound::Denials(_) => format!("This agent was refused {count} times in a row"),
+        Bound::Cooldown(span) => {
+            format!("This agent must let {} pass between two payments", span.long())
+        }
     };
     format!("{full}: wait before you call again.")
 }

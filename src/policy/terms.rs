@@ -16,12 +16,13 @@ use super::{
     answer::{BalanceAnswer, LedgerLine, ServiceName, ServiceView},
     book::{Book, Standing},
     entry::Hash,
+    hours::{ActiveDays, ActiveHours},
     mandate::{Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
     names::{
         Category, Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId,
     },
-    pace::Rate,
+    pace::{Rate, Span},
     rooms::Spender,
     stop::{Burst, Streak},
     via::Via,
@@ -79,6 +80,15 @@ pub struct NewAgent {
     /// What is done about denials in a row, such as `10:freeze`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Streak>,
+    /// The times of the day at which it may pay, such as `09:00-18:00`; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<ActiveHours>,
+    /// The days of the week on which it may pay; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<ActiveDays>,
+    /// How long it must wait after a payment, such as `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Span>,
 }
 
 impl NewAgent {
@@ -97,6 +107,9 @@ impl NewAgent {
             rates: self.rates.clone(),
             burst: self.burst,
             denials: self.denials,
+            hours: self.hours.clone(),
+            days: self.days,
+            cooldown: self.cooldown,
         }
     }
 }
@@ -129,6 +142,15 @@ pub struct AgentView {
     /// What is done about denials in a row, such as `10:freeze`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Streak>,
+    /// The times of the day at which it may pay, such as `09:00-18:00`; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<ActiveHours>,
+    /// The days of the week on which it may pay; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<ActiveDays>,
+    /// How long it must wait after a payment, such as `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Span>,
     /// All that was captured, less what came back.
     #[serde(with = "decimal")]
     #[schemars(with = "Usd")]
@@ -168,6 +190,9 @@ impl AgentView {
             rates: book.mandate.rates.clone(),
             burst: book.mandate.burst,
             denials: book.mandate.denials,
+            hours: book.mandate.hours.clone(),
+            days: book.mandate.days,
+            cooldown: book.mandate.cooldown,
             spent_usd: book.captured.less(book.refunded),
             created_at: book.opened_at,
             stopped_at,

@@ -179,6 +179,11 @@ impl Zone {
         Self(TimeZone::UTC)
     }
 
+    /// Its clocks.
+    pub(super) fn clocks(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// The zone's IANA name.
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")

@@ -77,6 +77,33 @@ fn stops_are_set_shown_and_taken_away_and_what_loosens_is_told() {
 }
 
 #[test]
+fn hours_days_and_a_cooldown_are_set_shown_and_taken_away() {
+    let desk = Desk::new();
+    desk.ok("agent create clerk --cap 5.00/day --funding allowance --timezone Europe/Paris \
+             --hours 13:00-18:00,09:00-12:00 --days mon-fri --cooldown min");
+    let view = desk.json("mandate show clerk --json");
+    assert_eq!(view["hours"], "09:00-12:00,13:00-18:00");
+    assert_eq!(view["days"], json!(["mon", "tue", "wed", "thu", "fri"]));
+    assert_eq!(view["cooldown"], "min");
+    for verb in ["agent show clerk", "mandate show clerk", "ledger clerk --limit 1"] {
+        let told = desk.ok(verb);
+        for line in ["a minute between two payments", "mon-fri 09:00-12:00,13:00-18:00"] {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+    }
+    let set =
+        desk.json("mandate set clerk --days sat,sun --hours 00:00-24:00 --cooldown 30s --json");
+    assert_eq!(whats(&set), ["cooldown", "active hours"]);
+    assert!(set["changes"].as_array().unwrap().iter().all(|change| change["loosens"] == true));
+    desk.ok("mandate set clerk --no-days --no-hours --no-cooldown");
+    let view = desk.json("mandate show clerk --json");
+    assert!(["hours", "days", "cooldown"].iter().all(|key| view.get(*key).is_none()), "{view}");
+    let wrong = desk.fails("agent create night --hours 22-6", 2);
+    assert!(wrong.contains("hours are HH:MM-HH:MM"), "{wrong}");
+    assert_eq!(desk.ok("verify"), "");
+}
+
+#[test]
 fn a_dry_run_shows_the_same_and_sets_nothing() {
     let desk = Desk::new();
     desk.ok("agent create scout --cap 5.00/day --funding allowance");

@@ -129,6 +129,7 @@ pub(crate) fn tighter(mut terms: Terms, what: u8, now: i64) -> Terms {
             let (most, done) = terms.denials.unwrap_or((9, Measure::Flag));
             terms.denials = Some(((most - 1).max(2), done));
         }
+        5 => terms.cooldown = Some(terms.cooldown.map_or(30, |long| (long * 2).min(86_400))),
         3 => terms.rates.iter_mut().for_each(|(most, _)| *most = (*most - 1).max(1)),
         _ => terms.local = false,
     }
@@ -191,6 +192,11 @@ pub(crate) enum Clock {
     },
     /// Near the moment at which its first rate gives room again.
     Rate {
+        agent: u8,
+        off: i64,
+    },
+    /// Near the next opening of its hours, if they are shut.
+    Opening {
         agent: u8,
         off: i64,
     },
@@ -321,7 +327,7 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
             Op::Open { agent, terms: terms(dice, agent, zone) }
         }
         808..824 => Op::Mandate { agent, terms: terms(dice, agent, zone) },
-        824..832 => Op::Tighten { agent, what: dice.byte(5) },
+        824..832 => Op::Tighten { agent, what: dice.byte(6) },
         832..852 => {
             let id = dice.byte(SERVICES);
             service(dice, id)
@@ -395,8 +401,9 @@ fn clock(dice: &mut Dice, agent: u8) -> Clock {
         0..4 => Clock::By(dice.between(1, 7_200)),
         4..6 => Clock::By(dice.between(3_600, 3 * DAY)),
         6 => Clock::By(dice.between(DAY, 40 * DAY)),
-        7..9 => Clock::By(-dice.between(1, 7_200)),
-        9 => Clock::By(-dice.between(3_600, 40 * DAY)),
+        7 if dice.one_in(3) => Clock::By(-dice.between(3_600, 40 * DAY)),
+        7 => Clock::By(-dice.between(1, 7_200)),
+        8..10 => Clock::Opening { agent, off },
         10..12 => Clock::Window { agent, kind: dice.pick(&CALENDAR[..3]), off },
         12..14 => Clock::Rate { agent, off },
         14..16 => Clock::Cap { agent, nth: usize::from(dice.byte(5)), off },
@@ -449,12 +456,30 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         expires: dice.one_in(5).then(|| dice.between(3_600, 90 * 86_400)),
         local: !dice.one_in(5),
         rates: (0..dice.below(8) / 3).map(|_| pace(dice, 2, 9)).collect(),
-        burst: dice.one_in(3).then(|| {
+        burst: dice.one_in(2).then(|| {
             let (most, long) = pace(dice, 1, 4);
             (most, long, dice.pick(&DONE))
         }),
         denials: dice.one_in(3).then(|| (dice.between(2, 12), dice.pick(&DONE))),
+        hours: if dice.one_in(5) { open_hours(dice) } else { Vec::new() },
+        days: if dice.one_in(7) { open_days(dice) } else { Vec::new() },
+        cooldown: dice.one_in(6).then(|| dice.pick(&[1, 30, 60, 3_600])),
     }
+}
+
+/// Some of the day, near the hours at which clocks change more often than not.
+fn open_hours(dice: &mut Dice) -> Vec<(i64, i64)> {
+    let many = 1 + dice.below(2);
+    let ranges = (0..many).map(|_| {
+        let from = dice.pick(&[0, 0, 1, 60, 90, 120, 150, 540, 1_200, 1_380]);
+        let long = dice.pick(&[15, 30, 90, 240, 600, 1_200]);
+        (from, if from == 0 { long } else { (from + long) % 1_440 })
+    });
+    ranges.filter(|(from, to)| from != to).collect()
+}
+
+fn open_days(dice: &mut Dice) -> Vec<i64> {
+    (0..7).filter(|day| *day == 4 || !dice.one_in(3)).collect()
 }
 
 /// What is done about too many; freezes end what a history has to show.

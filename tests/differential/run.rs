@@ -251,7 +251,8 @@ impl Pair {
     fn count_breach(&mut self, breach: &Breach) {
         self.count(&format!("code {}", breach.code));
         if breach.code == "rate_limited" {
-            let of = ["payments", "equal", "denials"][usize::try_from(breach.numbers[0]).unwrap()];
+            let kinds = ["payments", "equal", "denials", "cooldown"];
+            let of = kinds[usize::try_from(breach.numbers[0]).unwrap()];
             self.count(&format!("paced {of}"));
         }
         if let Some(kind) = breach.kind {
@@ -406,6 +407,10 @@ impl Pair {
             }
             Clock::Rate { agent, off } => {
                 ("clock rate", model.rate_frees(agent).map(|at| at + off))
+            }
+            Clock::Opening { agent, off } => {
+                let opens = open(agent).and_then(|_| model.next_opening(agent));
+                ("clock opening", opens.map(|at| at + off))
             }
             Clock::Expiry { agent, off } => {
                 let expires = open(agent).and_then(|book| book.terms.expires);

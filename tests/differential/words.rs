@@ -7,6 +7,7 @@ use pettycash::policy::{
     came::Came,
     cap::{Bound, Cap, Dimension},
     denial::Code,
+    hours::ActiveHours,
     mandate::{Funding, LocalUse, Mandate, Service},
     money::Usd,
     names::{Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
@@ -136,7 +137,21 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         denials: terms
             .denials
             .map(|(count, done)| format!("{count}:{}", done.word()).parse().unwrap()),
+        hours: hours(&terms.hours),
+        days: (!terms.days.is_empty()).then(|| {
+            let week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+            let days = terms.days.iter().map(|day| week[usize::try_from(*day).unwrap()]);
+            days.collect::<Vec<_>>().join(",").parse().unwrap()
+        }),
+        cooldown: terms.cooldown.map(|long| format!("{long}s").parse().unwrap()),
     }
+}
+
+fn hours(ranges: &[(i64, i64)]) -> Option<ActiveHours> {
+    let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let ranges: Vec<String> =
+        ranges.iter().map(|(from, to)| format!("{}-{}", clock(*from), clock(*to))).collect();
+    (!ranges.is_empty()).then(|| ranges.join(",").parse().unwrap())
 }
 
 /// Everything about a book that is compared after each step, for a caller in `of`.
@@ -196,7 +211,7 @@ impl View {
 /// What a breach of a pace says: what is counted, how many in how many seconds, and how many
 /// there were.
 fn paced(breach: &answer::Breach) -> Breach {
-    let kinds = ["payments", "equal_payments", "denials"];
+    let kinds = ["payments", "equal_payments", "denials", "cooldown"];
     let of = kinds.iter().position(|kind| breach.of.as_deref() == Some(kind)).unwrap();
     let rate = breach.rate.map_or((0, 0), |rate| (rate.count, rate.span.seconds()));
     let numbers = [of as i128, rate.0.into(), rate.1.into(), breach.count.unwrap().into()];

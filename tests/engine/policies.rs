@@ -69,6 +69,36 @@ async fn all_of_a_policy_is_one_record_or_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn hours_that_never_open_are_refused_with_both_places_unless_they_are_so_already() {
+    let house = House::new().await;
+    // The house is at noon of a Saturday.
+    let clerk = |days: &str, expires: &str| {
+        let clerk = json!({"days": [days], "hours": "09:00-12:00", "expires": expires});
+        json!({"schema": 1, "agents": {"clerk": clerk}})
+    };
+    for (days, expires, opens) in [
+        ("sat", "2026-11-28T09:00:00Z", false),
+        ("sat", "2026-11-28T09:00:01Z", true),
+        ("sun", "2026-11-22T09:00:00Z", false),
+        ("sun", "2026-11-23T00:00:00Z", true),
+    ] {
+        let plan = house.dry(&clerk(days, expires)).await;
+        assert_eq!(plan.is_refused(), !opens, "{days} until {expires}");
+        if let Some(fault) = plan.faults.first() {
+            assert_eq!(fault.code, FaultCode::NeverOpen);
+            let at: Vec<_> = fault.at.iter().map(|place| place.pointer.as_str()).collect();
+            assert_eq!(at, ["/agents/clerk/hours", "/agents/clerk/expires"]);
+            let told = "the hours of `clerk`, sat 09:00-12:00, never open before it ends";
+            assert!(days == "sun" || fault.message == told, "{}", fault.message);
+        }
+    }
+    house.apply(&clerk("sun", "2026-11-22T09:30:00Z")).await.unwrap();
+    house.pass(SignedDuration::from_hours(21) + SignedDuration::from_mins(20));
+    let plan = house.dry(&clerk("sun", "2026-11-22T09:30:00Z")).await;
+    assert!(!plan.is_refused() && plan.is_nothing());
+}
+
+#[tokio::test]
 async fn the_same_in_another_order_or_finer_than_it_is_kept_changes_nothing() {
     let house = House::new().await;
     let policy = |caps: [&str; 2]| {
@@ -251,6 +281,9 @@ fn terms(dice: &mut Dice, funding: &str) -> Value {
         ("rates", json!(rates)),
         ("burst", json!(dice.one(&["5/min:freeze", "1/24h:flag", "3/60s:throttle"]))),
         ("denials", json!(dice.one(&["2:flag", "10:freeze", "1000000:throttle"]))),
+        ("hours", json!(dice.one(&["09:00-18:00", "22:00-06:00", "13:00-24:00,08:00-12:00"]))),
+        ("days", json!(dice.one(&["sun mon", "wed", "fri thu"]).split(' ').collect::<Vec<_>>())),
+        ("cooldown", json!(dice.one(&["60s", "24h", "1s"]))),
     ];
     for (key, value) in others {
         if dice.below(2) == 0 {

@@ -40,6 +40,14 @@ impl Calendar {
     }
 }
 
+impl Calendar {
+    /// How far the clocks of a zone are ahead, in seconds.
+    pub(crate) fn offset(&self, zone: &'static str, at: i64) -> i64 {
+        let mut zones = self.zones.borrow_mut();
+        offset(zones.entry(zone).or_insert_with(|| TimeZone::get(zone).unwrap()), at)
+    }
+}
+
 fn offset(tz: &TimeZone, at: i64) -> i64 {
     i64::from(tz.to_offset(Timestamp::from_second(at).unwrap()).seconds())
 }

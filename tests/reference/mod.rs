@@ -7,7 +7,9 @@
 mod calendar;
 mod came;
 mod caps;
+mod hours;
 mod operator;
+mod outright;
 mod planning;
 mod stops;
 mod tightening;
@@ -60,6 +62,12 @@ pub(crate) struct Terms {
     pub(crate) burst: Option<(i64, i64, Measure)>,
     /// So many denials in a row, and what is done about them.
     pub(crate) denials: Option<(i64, Measure)>,
+    /// The minutes of the day from and to which it may pay; none is all.
+    pub(crate) hours: Vec<(i64, i64)>,
+    /// The days from Monday on; none is all.
+    pub(crate) days: Vec<i64>,
+    /// So many seconds between two payments.
+    pub(crate) cooldown: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +136,8 @@ pub(crate) struct Agent {
     throttles: u32,
     /// Which equal payments the operator was told of.
     flagged: BTreeSet<(u8, i128)>,
+    /// How many payments there were when it was first to let time pass between two.
+    cooled: usize,
     /// How many payments there were when each rate, by its seconds, was set.
     paced: BTreeMap<i64, usize>,
     /// The same for bursts.
@@ -180,6 +190,8 @@ pub(crate) struct Model {
     /// The latest time that was written down.
     pub(crate) latest: i64,
     calendar: Calendar,
+    /// From when to when hours were last found to be shut.
+    shut: std::cell::RefCell<BTreeMap<Hours, (i64, i64)>>,
     /// How often the operator was only told.
     pub(crate) flags: usize,
 }
@@ -230,7 +242,7 @@ impl Model {
     pub(crate) fn available(&self, agent: u8, run: Option<u8>) -> i128 {
         let book = &self.agents[&agent];
         let over = book.terms.expires.is_some_and(|at| self.now() >= at);
-        if book.standing != Standing::Active || over {
+        if book.standing != Standing::Active || over || self.is_shut(agent) {
             return 0;
         }
         let caps = book.terms.caps.iter().filter(|cap| cap.on == On::All);
@@ -289,38 +301,6 @@ impl Model {
         Verdict::Granted { payment, amount, available: self.available(agent, run) }
     }
 
-    /// What speaks against a payment whatever it costs, with the advice for each.
-    fn outright(&self, agent: u8, asked: &Asked) -> Vec<(Breach, &'static str)> {
-        let Agent { terms, standing, .. } = &self.agents[&agent];
-        let mut against = Vec::new();
-        match standing {
-            Standing::Active => {}
-            Standing::Frozen => against.push((plain("agent_frozen"), "ask_operator")),
-            Standing::Revoked => against.push((plain("agent_revoked"), "stop")),
-        }
-        let price = self.services.get(&asked.service).map(|service| service.price);
-        if price == Some(None) && asked.amount.is_none() {
-            against.push((plain("invalid_request"), "fix_request"));
-            return against;
-        }
-        if terms.expires.is_some_and(|at| self.now() >= at) {
-            against.push((plain("mandate_expired"), "ask_operator"));
-        }
-        let named = terms.allow.is_empty() || terms.allow.contains(&asked.service);
-        if price.is_none() {
-            against.push((plain("service_unknown"), "fix_request"));
-        } else if !named || terms.deny.contains(&asked.service) {
-            against.push((plain("service_not_allowed"), "ask_operator"));
-        }
-        if let (Some(Some(price)), Some(most)) = (price, asked.amount)
-            && price > most
-        {
-            let numbers = vec![price, most];
-            against.push((Breach { numbers, ..plain("price_above_maximum") }, "fix_request"));
-        }
-        against
-    }
-
     /// Every bound on what may be spent: its code, its cap, what it leaves, and its numbers.
     fn bounds(&self, agent: u8, asked: &Asked) -> Vec<Bound> {
         let terms = &self.agents[&agent].terms;
@@ -343,7 +323,8 @@ impl Model {
     fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
         let (mut breaches, mut advised): (Vec<_>, Vec<_>) =
             self.outright(agent, asked).into_iter().unzip();
-        let cured = breaches.is_empty();
+        let (shut, opens) = (self.is_shut(agent), self.next_opening(agent));
+        let cured = breaches.len() == usize::from(shut);
         let price = self.services.get(&asked.service).map(|service| service.price);
         let fixed = price.flatten();
         let Some(cost) = fixed.or(asked.amount).filter(|_| price.is_some()) else {
@@ -351,13 +332,14 @@ impl Model {
         };
         let bounds = self.bounds(agent, asked);
         let full = self.full(agent, asked.service, cost);
-        let only_money = cured && full.is_empty();
+        let only_money = cured && !shut && full.is_empty();
         let affordable = bounds.iter().map(|(_, _, left, _)| *left).min().unwrap_or(0);
         let shrinks = fixed.is_none() && affordable > 0 && only_money;
-        let (mut resets, mut time_cures) = (None, cured);
+        let (mut resets, mut time_cures) = (opens, cured && shut == opens.is_some());
         for (code, cap, _, numbers) in bounds.into_iter().filter(|(_, _, left, _)| cost > *left) {
             let moment = cap.filter(|cap| cap.could_bear(cost));
             let moment = moment.and_then(|cap| self.fits(agent, cap, cost, asked.run));
+            let moment = moment.and_then(|at| self.opens(agent, at));
             time_cures &= moment.is_some();
             resets = resets.max(moment);
             advised.push(match moment {
@@ -392,6 +374,8 @@ impl Model {
     }
 }
 
+/// A zone, and hours and days in it.
+type Hours = (&'static str, Vec<(i64, i64)>, Vec<i64>);
 type Bound = (&'static str, Option<Cap>, i128, Vec<i128>);
 
 fn plain(code: &'static str) -> Breach {

@@ -85,6 +85,7 @@ impl Model {
             flagged: std::collections::BTreeSet::new(),
             paced: std::collections::BTreeMap::new(),
             burst_since: self.payments.len(),
+            cooled: self.payments.len(),
         };
         self.agents.insert(agent, book);
         self.count_anew(agent);
@@ -119,10 +120,14 @@ impl Model {
             })
         });
         let burst = old.burst.map(|(_, long, _)| long);
+        let cooled = old.cooldown.is_some();
         let more = loosens(old, terms);
         let book = self.agents.get_mut(&agent).unwrap();
         book.kept = kept.or(book.kept);
         book.terms = terms.clone();
+        if !cooled {
+            book.cooled = self.payments.len();
+        }
         self.count_anew(agent);
         self.pace_anew(agent, burst);
         if more {

@@ -84,11 +84,18 @@ impl Model {
 
     /// Every pace that has no room for one more, and when it has.
     pub(super) fn full(&self, agent: u8, service: u8, cost: i128) -> Vec<(Breach, Option<i64>)> {
-        let Agent { terms, throttled, paced, burst_since, .. } = &self.agents[&agent];
+        let Agent { terms, throttled, paced, burst_since, cooled, .. } = &self.agents[&agent];
         let paced = terms.rates.iter().filter_map(|(most, long)| {
             no_room(0, (*most, *long), &self.recent(agent, *long, paced[long], None))
         });
         let mut full: Vec<_> = paced.collect();
+        let last = self.theirs(agent).rfind(|(number, _)| number >= cooled);
+        if let (Some(long), Some((_, last))) = (terms.cooldown, last)
+            && self.now() < last.placed + long
+        {
+            let until = last.placed + long;
+            full.push((limited(vec![3, 1, long.into(), 1]), Some(until)));
+        }
         if let (Some((count, Measure::Throttle)), Some(until)) = (terms.denials, throttled)
             && self.now() < *until
         {
@@ -97,6 +104,9 @@ impl Model {
         if let Some((most, long, Measure::Throttle)) = terms.burst {
             let recent = self.recent(agent, long, *burst_since, Some((service, cost)));
             full.extend(no_room(1, (most, long), &recent));
+        }
+        for (_, moment) in &mut full {
+            *moment = moment.map(|at| self.opens(agent, at).unwrap_or(at));
         }
         full
     }

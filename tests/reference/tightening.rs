@@ -27,6 +27,11 @@ pub(super) fn loosens(from: &Terms, to: &Terms) -> bool {
         || services.into_iter().any(|service| pays(to, service) && !pays(from, service))
         || higher(from.expires.map(i128::from), to.expires.map(i128::from))
         || (to.local && !from.local)
+        || from.cooldown.is_some_and(|long| to.cooldown.is_none_or(|to| to < long))
+        || (0..7 * 1_440).any(|minute| {
+            let (day, minute) = (minute / 1_440, minute % 1_440);
+            to.may_at(day, minute) && !from.may_at(day, minute)
+        })
         || from.burst.is_some_and(|(most, long, done)| {
             to.burst.is_none_or(|to| to.0 > most || to.1 != long || (to.2 as u8) < done as u8)
         })

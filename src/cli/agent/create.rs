@@ -9,10 +9,11 @@ use crate::{
     },
     clock::Clock,
     policy::{
+        hours::{ActiveDays, ActiveHours},
         mandate::{Cap, Funding, LocalUse},
         money::Usd,
         names::{Handle, ServiceId},
-        pace::Rate,
+        pace::{Rate, Span},
         stop::{Burst, Streak},
         terms::{AgentView, CapTerms, NewAgent},
         window::Zone,
@@ -30,6 +31,8 @@ Examples:
       --burst 5/min:freeze --denials 10:throttle
   pettycash agent create prober --cap 5.00/day --cap 20x/hour --cap '1.00/day service=search' \\
       --funding allowance
+  pettycash agent create clerk --cap 5.00/day --funding allowance --timezone Europe/Paris \\
+      --days mon-fri --hours 09:00-18:00 --cooldown 30s
   pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +74,15 @@ pub(super) struct Create {
     /// What happens at so many denials in a row: 10:flag, 10:throttle or 10:freeze
     #[arg(long, value_name = "NUMBER:ACTION")]
     denials: Option<Streak>,
+    /// The times of the day at which it may pay: 09:00-18:00, 22:00-06:00, 09:00-12:00,13:00-17:00
+    #[arg(long, value_name = "HOURS")]
+    hours: Option<ActiveHours>,
+    /// The days on which it may pay, by the day on which its hours begin: mon-fri or mon,wed
+    #[arg(long, value_name = "DAYS")]
+    days: Option<ActiveDays>,
+    /// How long it must wait after a payment that was let through: 30s, 5min or hour
+    #[arg(long, value_name = "TIME")]
+    cooldown: Option<Span>,
     #[command(flatten)]
     proving: Proving,
 }
@@ -93,6 +105,9 @@ pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
         rates: create.rates,
         burst: create.burst,
         denials: create.denials,
+        hours: create.hours,
+        days: create.days,
+        cooldown: create.cooldown,
     };
     new.mandate().check().map_err(|error| Failure::Usage {
         message: error.to_string(),

@@ -3,9 +3,9 @@
 use crate::{
     cli::{
         output::table,
-        words::{amount, bounds, stops, time},
+        words::{amount, bounds, stops, time, when},
     },
-    policy::{answer::CapView, names::ServiceId, terms::AgentView, window::Period},
+    policy::{answer::CapView, hours, names::ServiceId, terms::AgentView, window::Period},
 };
 
 pub(super) fn list(agents: &[AgentView]) -> String {
@@ -44,6 +44,11 @@ pub(super) fn show(view: &AgentView) -> String {
     }
     lines.extend(view.balance.caps.iter().flatten().map(|view| ("cap", cap(view))));
     lines.extend(stops(&view.rates, view.burst, view.denials));
+    let hours = hours::words(view.hours.as_ref(), view.days).map(|hours| {
+        let until = view.balance.opens_at.map(|at| format!(", opens {}", time(at)));
+        format!("{hours}{}", until.unwrap_or_default())
+    });
+    lines.extend(when(view.cooldown, hours));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     if let Some(at) = view.balance.expires_at {

@@ -23,7 +23,7 @@ const LONGEST: usize = 64;
 const REASON: usize = 400;
 
 /// What a key takes, where its name does not say.
-const HINTS: [(&str, &str); 13] = [
+const HINTS: [(&str, &str); 16] = [
     ("schema", "write `schema = 1`"),
     ("funding", "write \"prepaid\" or \"allowance\""),
     ("per_call", "write dollars in quotes, such as \"0.25\""),
@@ -37,6 +37,9 @@ const HINTS: [(&str, &str); 13] = [
     ("rates", "write a list such as [\"20/min\", \"100/hour\"]"),
     ("burst", "write a rate and what is done, such as \"5/min:freeze\""),
     ("denials", "write a number from 2 on and what is done, such as \"10:freeze\""),
+    ("hours", "write times of the day, such as \"09:00-18:00\""),
+    ("days", "write a list of days such as [\"mon\", \"fri\"]"),
+    ("cooldown", "write a time such as \"30s\" or \"5min\""),
 ];
 
 /// Where in the text the parts of a document stand, by JSON pointer.

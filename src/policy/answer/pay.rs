@@ -59,7 +59,8 @@ pub struct Breach {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub asked_usd: Option<Usd>,
-    /// What was counted: `payments`, `equal_payments` or `denials` in a row.
+    /// What was counted: `payments`, `equal_payments`, `denials` in a row, or the `cooldown` after
+    /// one payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub of: Option<String>,
@@ -357,6 +358,7 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
                 stop::Bound::Payments(rate) => ("payments", Some(*rate)),
                 stop::Bound::EqualPayments(rate) => ("equal_payments", Some(*rate)),
                 stop::Bound::Denials(_) => ("denials", None),
+                stop::Bound::Cooldown(span) => ("cooldown", Some(Rate { count: 1, span: *span })),
             };
             Some(Breach { scope, of: Some(of.to_owned()), rate, count: Some(*count), ..none })
         }
@@ -368,6 +370,7 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         | Denial::TokenEnded
         | Denial::AgentFrozen { .. }
         | Denial::MandateExpired { .. }
+        | Denial::OutsideActiveHours { .. }
         | Denial::ServiceUnknown { .. }
         | Denial::ServiceNotAllowed { .. } => (refusal.denials.len() > 1).then_some(none),
     }

@@ -143,6 +143,10 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "QuoteView")]
     pub quote: Option<QuoteView>,
+    /// When the hours open at which it may pay, where they are not open now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub opens_at: Option<Timestamp>,
 }
 
 impl BalanceAnswer {
@@ -168,6 +172,7 @@ impl BalanceAnswer {
             caps: Some(caps),
             expires_at: mandate.expires_at,
             quote: None,
+            opens_at: mandate.opens(now).filter(|opens| *opens > now),
         }
     }
 }

@@ -174,6 +174,7 @@ impl<'a> Review<'a> {
         self.limits(&agent);
         self.burst(&agent);
         self.caps(&agent);
+        self.hours(&agent);
         self.services(&agent);
         if mandate.expires_at.is_some_and(|at| at <= self.now) {
             let at = vec![agent.place("expires", None)];
@@ -219,6 +220,24 @@ impl<'a> Review<'a> {
             let told = format!("it makes at most {most} payments in {any}");
             let message = format!("the burst of `{handle}` is never reached: {told}");
             (message, "name fewer equal payments in `burst`, or take it out")
+        });
+    }
+
+    /// Hours that do not open any more.
+    fn hours(&mut self, agent: &Agent<'_>) {
+        let mandate = agent.mandate;
+        let over = mandate.expires_at.is_some_and(|at| at <= self.now);
+        if over || mandate.opens(self.now).is_some() {
+            return;
+        }
+        let key = if mandate.hours.is_some() { "hours" } else { "days" };
+        let at = vec![agent.place(key, None), agent.place("expires", Some("the end".to_owned()))];
+        let severity = if agent.so_already { Severity::Warning } else { Severity::Error };
+        self.tell(severity, FaultCode::NeverOpen, at, |_| {
+            let hours = mandate.active_words().unwrap_or_default();
+            let message =
+                format!("the hours of `{}`, {hours}, never open before it ends", agent.handle);
+            (message, "let it end later, or open on another day")
         });
     }
 
@@ -295,6 +314,8 @@ impl Agent<'_> {
             "expires" => terms.expires.is_some(),
             "rates" => terms.rates.is_some(),
             "burst" => terms.burst.is_some(),
+            "hours" => terms.hours.is_some(),
+            "days" => terms.days.is_some(),
             _ => false,
         };
         let handle = self.handle;

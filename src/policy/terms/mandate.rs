@@ -10,6 +10,7 @@ use super::{AgentView, CapTerms};
 use crate::policy::{
     cap::Aim,
     change::Change,
+    hours::{ActiveDays, ActiveHours},
     mandate::{Cap, CapKey, Dimension, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
     names::{Handle, ServiceId},
@@ -55,6 +56,15 @@ pub struct MandateView {
     /// What is done about denials in a row, such as `10:freeze`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Streak>,
+    /// The times of the day at which it may pay, such as `09:00-18:00`; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<ActiveHours>,
+    /// The days of the week on which it may pay; none is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<ActiveDays>,
+    /// How long it must wait after a payment, such as `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Span>,
 }
 
 impl MandateView {
@@ -74,6 +84,9 @@ impl MandateView {
             rates: mandate.rates.clone(),
             burst: mandate.burst,
             denials: mandate.denials,
+            hours: mandate.hours.clone(),
+            days: mandate.days,
+            cooldown: mandate.cooldown,
         }
     }
 }
@@ -186,6 +199,18 @@ pub struct MandatePatch {
     #[serde(skip_serializing_if = "Edit::keeps")]
     #[schemars(with = "Option<Streak>")]
     pub denials: Edit<Streak>,
+    /// The times of the day at which it may pay; null is all.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<ActiveHours>")]
+    pub hours: Edit<ActiveHours>,
+    /// The days of the week on which it may pay; null is all.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<ActiveDays>")]
+    pub days: Edit<ActiveDays>,
+    /// How long it must wait after a payment; null is not at all.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Span>")]
+    pub cooldown: Edit<Span>,
     /// Whether it is only said what would change.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -257,6 +282,9 @@ impl MandatePatch {
             rates: self.rates_of(&present.rates)?,
             burst: self.burst.of(present.burst),
             denials: self.denials.of(present.denials),
+            hours: self.hours.clone().of(present.hours.clone()),
+            days: self.days.of(present.days),
+            cooldown: self.cooldown.of(present.cooldown),
         };
         mandate.check()?;
         Ok(mandate)

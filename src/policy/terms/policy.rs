@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::{Amount, CapText};
 use crate::policy::{
     change::Change,
+    hours::{ActiveDays, ActiveHours},
     mandate::{Funding, LocalUse, Mandate, Service},
     names::{Category, Handle, Note, Payee, RailName, ServiceId},
-    pace::Rate,
+    pace::{Rate, Span},
     stop::{Burst, Streak},
     window::Zone,
 };
@@ -122,6 +123,18 @@ pub struct AgentTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Streak")]
     pub denials: Option<Streak>,
+    /// The times of the day at which may be paid; all of them unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ActiveHours")]
+    pub hours: Option<ActiveHours>,
+    /// The days of the week on which may be paid; all of them unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ActiveDays")]
+    pub days: Option<ActiveDays>,
+    /// How long after a payment the next one may be, at least; at once unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Span")]
+    pub cooldown: Option<Span>,
 }
 
 impl AgentTerms {
@@ -148,6 +161,9 @@ impl AgentTerms {
             rates: (!mandate.rates.is_empty()).then(|| mandate.rates.clone()),
             burst: mandate.burst,
             denials: mandate.denials,
+            hours: mandate.hours.clone(),
+            days: mandate.days,
+            cooldown: mandate.cooldown,
         }
     }
 
@@ -171,6 +187,9 @@ impl AgentTerms {
             rates: self.rates.clone().or_else(|| defaults.rates.clone()).unwrap_or_default(),
             burst: self.burst.or(defaults.burst),
             denials: self.denials.or(defaults.denials),
+            hours: self.hours.as_ref().or(defaults.hours.as_ref()).cloned(),
+            days: self.days.or(defaults.days),
+            cooldown: self.cooldown.or(defaults.cooldown),
         }
     }
 }
@@ -421,4 +440,6 @@ codes! {
     PayeeUnknown,
     /// More caps than anybody looks after.
     TooManyCaps,
+    /// Hours that do not open before the mandate ends.
+    NeverOpen,
 }
