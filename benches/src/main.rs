@@ -10,6 +10,7 @@ mod flood;
 mod group;
 mod house;
 mod http;
+mod loops;
 mod opening;
 mod payments;
 mod place;
@@ -78,8 +79,8 @@ impl Scale {
     }
 }
 
-const PARTS: [&str; 7] =
-    ["payments", "stdio", "http", "flood", "opening", "apply", "denials"];
+const PARTS: [&str; 8] =
+    ["payments", "stdio", "http", "flood", "opening", "apply", "denials", "loop"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -114,7 +115,8 @@ async fn main() -> Result<()> {
             "flood" => flood::run(&scale, &mut table).await,
             "opening" => opening::run(&scale, &mut table),
             "apply" => apply::run(&scale, &mut table).await,
-            _ => denials::run(&scale, &mut table).await,
+            "denials" => denials::run(&scale, &mut table).await,
+            _ => loops::run(&scale, &mut table).await,
         }
         .context(part)?;
     }

@@ -92,11 +92,15 @@ async fn a_denial_that_says_to_stop_keeps_its_own_code() {
     }
 }
 
-/// A loop over a weekend must cost neither money nor disk.
+/// A loop that runs all night must cost neither money nor disk, nor anybody else anything.
 #[tokio::test]
-async fn a_malformed_call_made_4200_times_costs_no_money_and_next_to_no_disk() {
+async fn a_malformed_call_made_4200_times_costs_no_money_next_to_no_disk_and_nobody_else() {
     let house = House::new().await;
     house.scout().await;
+    house
+        .agent(json!({"handle": "calm", "funding": "allowance",
+            "caps": [{"period": "lifetime", "cap_usd": "2.00"}]}))
+        .await;
     let house = house.reopened().await;
     // The room that the journal makes ahead of itself is no growth: its end is.
     let end = async |house: &House| house.engine.books().await.unwrap().head.position.unwrap();
@@ -104,9 +108,15 @@ async fn a_malformed_call_made_4200_times_costs_no_money_and_next_to_no_disk() {
     let (record, kept) = (end(&house).await, bytes(&desk));
     for nth in 1..=4_200 {
         let answer = house.pay("scout", malformed()).await;
-        let expected = if nth < 3 { "invalid_request" } else { "loop_detected" };
-        assert_eq!(answer["code"], expected, "the {nth}th");
-        house.pass(SignedDuration::from_secs(4));
+        let stop = (&json!("loop_detected"), &json!("stop"));
+        let wrong = (&json!("invalid_request"), &json!("fix_request"));
+        let expected = if nth < 3 { wrong } else { stop };
+        assert_eq!((&answer["code"], &answer["advice"]), expected, "the {nth}th");
+        house.pass(SignedDuration::from_secs(8));
+        if nth % 42 == 0 {
+            let calm = house.pay("calm", json!({"service_id": "search"})).await;
+            assert_eq!(calm["outcome"], "paid", "beside the {nth}th");
+        }
         if nth % 1_400 == 0 {
             // The writer writes down what it counted once a second.
             tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -116,10 +126,16 @@ async fn a_malformed_call_made_4200_times_costs_no_money_and_next_to_no_disk() {
     let lines = house.lines("scout").await;
     let again: u64 = lines.iter().filter_map(|line| line["times"].as_u64()).sum();
     assert_eq!(again + 2, 4_200, "every one is counted");
-    let balance = house.call("get_balance", "scout", json!({})).await;
-    assert_eq!(balance["available_usd"], "5.00", "nothing was spent");
+    let spent = async |agent: &str| {
+        let agents = house.engine.agents().await.unwrap().agents;
+        agents.iter().find(|view| view.handle() == agent).unwrap().spent_usd.decimal()
+    };
+    assert_eq!((spent("scout").await, spent("calm").await), ("0.00".into(), "2.00".into()));
+    let denied = house.pay("calm", json!({"service_id": "search"})).await;
+    assert_eq!(denied["code"], "cap_exceeded", "to the cap, and not beyond");
     let (record, kept) = (end(&house).await - record, bytes(&desk).saturating_sub(kept));
-    assert!(record < 64 * 1024, "the record grew by {record} bytes");
+    // The hundred payments of the other are in it.
+    assert!(record < 96 * 1024, "the record grew by {record} bytes");
     assert!(record + kept < 1024 * 1024, "record and desk grew by {record} and {kept} bytes");
 }
 
