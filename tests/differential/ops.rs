@@ -380,16 +380,16 @@ fn quote(dice: &mut Dice, agent: u8) -> Op {
 }
 
 fn how(dice: &mut Dice) -> How {
-    match dice.below(30) {
+    match dice.below(31) {
         0..6 => How::Send,
-        6..10 => How::Doubt,
-        10..14 => How::Fail,
-        14..16 => How::Expire,
-        16..18 => How::Void { not_sent: false },
-        18..20 => How::Void { not_sent: true },
-        20..22 => How::Capture(0, 0),
-        22..24 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
-        24..27 => How::Refund(0, 0),
+        6..12 => How::Doubt,
+        12..17 => How::Fail,
+        17..19 => How::Expire,
+        19..21 => How::Void { not_sent: false },
+        21..23 => How::Void { not_sent: true },
+        23..25 => How::Capture(0, 0),
+        25..27 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
+        27..29 => How::Refund(0, 0),
         _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
     }
 }
