@@ -5,6 +5,7 @@ mod asking;
 mod doctoring;
 mod exiting;
 mod freezing;
+mod groups;
 mod mandates;
 mod paying;
 mod policies;

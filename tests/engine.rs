@@ -3,6 +3,7 @@
 mod caps;
 mod coming;
 mod damage;
+mod groups;
 mod hours;
 mod ledger;
 mod operating;

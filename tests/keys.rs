@@ -58,6 +58,7 @@ impl Keys {
             run: None,
             via: None,
             category: None,
+            groups: Vec::new(),
         }));
         payment
     }

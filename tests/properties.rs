@@ -92,6 +92,7 @@ fn mandate() -> impl Strategy<Value = Mandate> {
             hours: None,
             days: None,
             cooldown: None,
+            group: None,
         },
     )
 }
@@ -426,6 +427,7 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
         hours: None,
         days: None,
         cooldown: None,
+        group: None,
     };
     let mut history = History::new(mandate.clone());
     history.step(&Act::Pay(40));

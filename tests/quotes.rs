@@ -95,6 +95,7 @@ fn case() -> impl Strategy<Value = Case> {
                 hours: None,
                 days: None,
                 cooldown: None,
+                group: None,
             };
             Case { mandate, before, balance, cost, run }
         },
@@ -253,6 +254,7 @@ proptest! {
                 hours: None,
                 days: None,
                 cooldown: None,
+                group: None,
             });
             let payment = bench.payment("shop", Some(amount(spent)), None);
             bench.ask(&scout(), &payment, if held { Fact::Held } else { Fact::Paid }).unwrap();

@@ -3,7 +3,12 @@
 //! `UPDATE=1 cargo test scenarios` fills in the right-hand sides; review reads them. On CI nothing
 //! is ever filled in.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
 use jiff::Timestamp;
 use pettycash::policy::{
@@ -11,15 +16,18 @@ use pettycash::policy::{
     authorize::refuse,
     authorize::{Payment, authorize},
     came::Came,
-    change,
+    change::{self, Change},
     denial::{Advice, BadField, Denial, Denied, Refusal},
     entry::{Draft, Fact, Hash, VoidCause},
+    group::{self, GroupRules},
     mandate::{Bound, Cap, CapKey, Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{Handle, PaymentId, RailName, RunId, TokenId},
+    names::{GroupId, Handle, PaymentId, RailName, RunId, TokenId},
     operate::{self, Existing},
     pace::Rate,
+    plan::{self, Around, Planned},
     settle,
+    terms::{GroupTerms, PolicyTerms},
     token::{self, Issued},
     window::Zone,
 };
@@ -37,6 +45,8 @@ struct Story {
     /// How whoever pays comes; without a word on it, as the operator's own `pay` does.
     came: Came,
     tokens: u64,
+    /// The agents that are not dealt with now, and whether they were opened.
+    others: BTreeMap<Handle, (Mandate, bool)>,
 }
 
 impl Story {
@@ -59,13 +69,60 @@ impl Story {
                 hours: None,
                 days: None,
                 cooldown: None,
+                group: None,
             },
             opened: false,
             run: None,
             payments: Vec::new(),
             came: Came::Operator(None),
             tokens: 0,
+            others: BTreeMap::new(),
         }
+    }
+
+    /// Goes on with another agent: one that was not yet there begins without any cap.
+    fn turn_to(&mut self, agent: &str) {
+        let blank = || (Self::new().mandate, false);
+        let agent: Handle = agent.parse().unwrap();
+        let (mandate, opened) = self.others.remove(&agent).unwrap_or_else(blank);
+        let before = std::mem::replace(&mut self.agent, agent);
+        let left = (std::mem::replace(&mut self.mandate, mandate), self.opened);
+        self.others.insert(before, left);
+        self.opened = opened;
+    }
+
+    /// `group NAME [below=GROUP] [zone=ZONE]: CAP, CAP`, as a policy says it.
+    fn group(&mut self, line: &str) -> String {
+        let (head, caps) = line.split_once(':').expect("group NAME: CAPS");
+        let mut words = head.split_whitespace();
+        let name: GroupId = words.next().unwrap().parse().unwrap();
+        let (mut parent, mut zone) = (None, Zone::utc());
+        for word in words {
+            match word.split_once('=').unwrap() {
+                ("below", group) => parent = Some(group.parse().unwrap()),
+                ("zone", name) => zone = name.parse().unwrap(),
+                other => panic!("group with {other:?}"),
+            }
+        }
+        let caps = caps.split(',').map(str::trim).filter(|cap| !cap.is_empty());
+        let caps = caps.map(|cap| cap.parse().unwrap()).collect();
+        let rules = GroupRules { caps, parent, zone };
+        let groups = [(name, GroupTerms::of(&rules))].into();
+        let policy = PolicyTerms { groups, ..PolicyTerms::default() };
+        let around = Around { rails: Vec::new(), distance: |_, _| usize::MAX };
+        let now = self.bench.engine_now();
+        let Planned { plan, drafts, .. } = plan::plan(&self.bench.state, &policy, &around, now);
+        let mut told: Vec<String> = plan.faults.iter().map(|fault| fault.message.clone()).collect();
+        if plan.is_refused() {
+            return format!("refused: {}", told.join("; "));
+        }
+        for group in &plan.groups {
+            let more = |change: &Change| if change.loosens { " (gives more)" } else { "" };
+            told.extend(group.changes.iter().map(|one| format!("{one}{}", more(one))));
+            told.extend(group.remarks.iter().cloned());
+        }
+        self.bench.write(drafts);
+        std::iter::once("ok".to_owned()).chain(told).collect::<Vec<_>>().join("; ")
     }
 
     /// Does what the left side says; what came of it, if it is worth a right side.
@@ -91,6 +148,14 @@ impl Story {
             }
             ["local", "allowed"] => self.mandate.local = LocalUse::Allowed,
             ["local", "barred"] => self.mandate.local = LocalUse::Barred,
+            ["as", agent] => self.turn_to(agent),
+            ["join", group] => self.mandate.group = Some(group.parse().unwrap()),
+            ["leave"] => self.mandate.group = None,
+            ["group", ..] => return Some(self.group(line.strip_prefix("group").unwrap())),
+            ["ungroup", group] => {
+                let act = group::remove_group(&self.bench.state, &group.parse().unwrap());
+                return Some(self.done(act));
+            }
             ["by", "name"] => self.came = Came::Local,
             ["by", "operator"] => self.came = Came::Operator(None),
             ["by", token] => self.came = Came::By(token_id(token)),
@@ -390,12 +455,16 @@ impl Story {
     }
 
     fn caps(&self) -> String {
-        let book = self.bench.state.book(&self.agent).unwrap();
+        let spender = self.bench.state.spender(&self.agent).unwrap();
         let now = self.bench.engine_now();
-        let caps = book.mandate.caps.iter().map(|cap| {
-            let room = book.room(cap, self.run.as_ref(), now);
+        let caps = spender.caps(self.run.as_ref(), now).into_iter().map(|bearing| {
+            let (cap, room) = (bearing.cap, bearing.room);
+            let cap = match bearing.group() {
+                Some(group) => format!("{} {cap}", group.name),
+                None => cap.to_string(),
+            };
             let until = room.resets_at.map_or("never".to_owned(), |at: Timestamp| at.to_string());
-            match cap.bound {
+            match bearing.cap.bound {
                 Bound::Amount(_) => {
                     format!("{cap} used {} held {} until {until}", room.used, room.held)
                 }

@@ -79,6 +79,7 @@ fn opened(agent: &str) -> Draft {
         hours: None,
         days: None,
         cooldown: None,
+        group: None,
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }

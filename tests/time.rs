@@ -37,6 +37,7 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         hours: None,
         days: None,
         cooldown: None,
+        group: None,
     }
 }
 

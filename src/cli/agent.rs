@@ -2,6 +2,7 @@
 
 mod create;
 mod show;
+pub(super) use show::cap as cap_words;
 mod stop;
 mod token;
 

@@ -61,6 +61,10 @@ A file:
   hours = \"09:00-18:00\"          when it may pay, by the clocks of its timezone
   days = [\"mon\", \"tue\"]         on which days
   cooldown = \"30s\"               at least so long between two payments
+  group = \"team\"
+
+  [groups.team]
+  caps = [\"30.00/day\"]            what its agents spend together; also `parent`, `timezone`
 
 An agent gets all that the file says of it, and nothing else: what is left out is as with a new
 agent. Agents and services that are not in the file stay as they are; so do balances. It is done

@@ -110,6 +110,7 @@ fn terms(args: &Args) -> NewAgent {
         hours: None,
         days: None,
         cooldown: None,
+        group: None,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         hours::{self, ActiveDays, ActiveHours},
         mandate::{Cap, CapKey, LocalUse, Mandate},
         money::Usd,
-        names::{Handle, ServiceId},
+        names::{GroupId, Handle, ServiceId},
         pace::{Rate, Span},
         stop::{Burst, Streak},
         terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
@@ -148,6 +148,12 @@ struct Set {
     /// Let payments follow each other at once
     #[arg(long, conflicts_with = "cooldown")]
     no_cooldown: bool,
+    /// Put it into a group, whose caps bound it too
+    #[arg(long, value_name = "GROUP", conflicts_with = "no_group")]
+    group: Option<GroupId>,
+    /// Take it out of its group
+    #[arg(long)]
+    no_group: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -219,6 +225,7 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
         days: edit(set.days, set.no_days),
         cooldown: edit(set.cooldown, set.no_cooldown),
         dry_run,
+        group: edit(set.group, set.no_group),
     };
     if patch.is_empty() {
         return Err(Failure::Usage {
@@ -250,6 +257,7 @@ fn show(view: &MandateView) -> String {
     }
     lines.extend(stops(&view.rates, view.burst, view.denials));
     lines.extend(when(view.cooldown, hours::words(view.hours.as_ref(), view.days)));
+    lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     lines.push(("expires", view.expires_at.map_or("never".to_owned(), time)));
@@ -275,6 +283,7 @@ fn services(view: &MandateView) -> String {
         hours: None,
         days: None,
         cooldown: None,
+        group: None,
     }
     .services()
 }

@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod expiry;
 mod export_policy;
+mod group;
 mod init;
 mod ledger;
 mod man;
@@ -109,6 +110,8 @@ enum Verb {
     Refund(refund::Args),
     /// Add to the catalogue of services, list it and take from it
     Service(service::Args),
+    /// Show groups, whose caps several agents share
+    Group(group::Args),
     /// Print the ledger, newest first
     Ledger(ledger::Args),
     /// Check the whole record: every link, every sum; silent when all is well
@@ -190,6 +193,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Man(args) => man::run(args, Cli::command(), output),
         Verb::TopUp(args) => top_up::run(args, &existing()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
+        Verb::Group(args) => group::run(args, &home()?, output),
         Verb::Ledger(args) => ledger::run(&args, &existing()?, output),
         Verb::Verify(args) => verify::run(&args, &existing()?, output),
     }

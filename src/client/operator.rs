@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
     answer::{PayAnswer, ServiceView},
-    names::{Handle, PaymentId, ServiceId, TokenId},
+    names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
     terms::{
-        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerAsked, LedgerPage,
-        MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService, NewToken,
-        OperatorDoor, PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan, PresentPolicy,
-        Problem, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
-        TokenView, TopUp, Unfreezing,
+        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, GroupView, Groups, Health,
+        LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView, NewAgent,
+        NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
+        PolicyAsked, PolicyPlan, PresentPolicy, Problem, Refund, Refunded, Revocation, Rotation,
+        Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
     },
 };
 
@@ -297,6 +297,21 @@ impl Operator {
     /// Adds to the catalogue.
     pub async fn add_service(&self, new: &NewService) -> Answer<ServiceView> {
         self.post("/v1/services", new).await
+    }
+
+    /// Every group of agents.
+    pub async fn groups(&self) -> Answer<Groups> {
+        self.get("/v1/groups").await
+    }
+
+    /// One group.
+    pub async fn group(&self, group: &GroupId) -> Answer<GroupView> {
+        self.get(&format!("/v1/groups/{group}")).await
+    }
+
+    /// Takes a group away.
+    pub async fn remove_group(&self, group: &GroupId) -> Answer<GroupView> {
+        self.ask(Method::DELETE, &format!("/v1/groups/{group}"), None, Again::UnlessSent).await
     }
 
     /// Takes a service out of the catalogue.

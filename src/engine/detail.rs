@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::policy::{
     entry::{Applied, Fact, Incident, VoidCause},
+    group::GroupFact,
     mandate::Mandate,
     names::ServiceId,
     plan::sum,
@@ -40,7 +41,17 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::Revoked { .. }
         | Fact::ServiceRemoved { .. }
         | Fact::PassphraseSet { .. } => return None,
+        Fact::Group(fact) => of_group(fact),
     })
+}
+
+fn of_group(fact: &GroupFact) -> String {
+    let GroupFact::Set { group, rules, .. } = fact else { return fact.group().to_string() };
+    let mut words = vec![group.to_string()];
+    words.extend(rules.caps.iter().map(ToString::to_string));
+    words.extend(rules.parent.as_ref().map(|parent| format!("below {parent}")));
+    words.push(format!("days of {}", rules.zone.name()));
+    words.join(", ")
 }
 
 fn of_token(fact: &TokenFact) -> String {
@@ -53,10 +64,10 @@ fn of_token(fact: &TokenFact) -> String {
 }
 
 fn of_policy(applied: &Applied) -> String {
-    let Applied { services, created, changed, token, .. } = applied;
+    let Applied { services, created, changed, groups, token, .. } = applied;
     let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
     let count = |number: &u32| usize::try_from(*number).unwrap_or(usize::MAX);
-    format!("{}{by}", sum(count(created), count(changed), count(services)))
+    format!("{}{by}", sum(count(created), count(changed), count(services), count(groups)))
 }
 
 fn given_out(issued: &Issued) -> String {
@@ -103,6 +114,7 @@ fn in_words(mandate: &Mandate) -> String {
     words.extend(named("never", &mandate.deny));
     words.extend(mandate.stops());
     words.extend(mandate.expires_at.map(|at| format!("until {at}")));
+    words.extend(mandate.group.as_ref().map(|group| format!("in the group {group}")));
     words.push(format!("days of {}", mandate.zone.name()));
     words.join(", ")
 }

@@ -9,6 +9,7 @@
 
 mod detail;
 mod doors;
+mod groups;
 mod health;
 mod ledger;
 mod mandate;

@@ -383,6 +383,12 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         }
         OperateError::Zero => (422, "amount_zero", None),
         OperateError::TooMuch => (422, "amount_too_large", None),
+        OperateError::UnknownGroup(_) => {
+            (404, "group_unknown", Some("`pettycash group list` shows those there are"))
+        }
+        OperateError::GroupInUse { .. } => {
+            (409, "group_in_use", Some("take them out first: `pettycash group show` names them"))
+        }
         OperateError::ServiceTaken(_) => (
             409,
             "service_taken",

@@ -15,7 +15,8 @@ use crate::{
         proof::Proven,
         state::State,
         terms::{
-            AgentTerms, PolicyAsked, PolicyPlan, PolicyTerms, PresentPolicy, ServiceTerms, Severity,
+            AgentTerms, GroupTerms, PolicyAsked, PolicyPlan, PolicyTerms, PresentPolicy,
+            ServiceTerms, Severity,
         },
     },
     store::{Purpose, StoreError},
@@ -165,7 +166,12 @@ impl Engine {
 
 /// Whether a policy can be one step, seen from what it says alone.
 fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
-    for (what, named) in [("agents", policy.agents.len()), ("services", policy.services.len())] {
+    let named = [
+        ("agents", policy.agents.len()),
+        ("services", policy.services.len()),
+        ("groups", policy.groups.len()),
+    ];
+    for (what, named) in named {
         if named > MAX_NAMED {
             return Err(PolicyError::TooMany { what, named });
         }
@@ -202,6 +208,7 @@ fn told(prepared: &Prepared, token: Option<TokenId>) -> Draft {
         plan: *digest,
         token,
         note: note.clone(),
+        groups: count(plan.groups.len()),
     };
     Draft { agent: None, by: By::Operator, fact: Fact::PolicyApplied(applied) }
 }
@@ -217,7 +224,9 @@ fn present(state: &State) -> PresentPolicy {
     let services = state.services().map(|one| (one.id.clone(), ServiceTerms::of(one)));
     let (revoked, there): (Vec<_>, Vec<_>) = state.books().partition(|book| book.is_revoked());
     let agents = there.iter().map(|one| (one.handle.clone(), AgentTerms::of(&one.mandate)));
+    let groups = state.groups().map(|one| (one.name.clone(), GroupTerms::of(&one.rules)));
     let policy = PolicyTerms {
+        groups: groups.collect(),
         services: services.collect(),
         agents: agents.collect(),
         ..PolicyTerms::default()

@@ -11,6 +11,7 @@ use crate::policy::{
     authorize::{Payment, Wanted},
     book::Book,
     denial::BadField,
+    group::Group,
     moment::Moment,
     names::{PaymentId, RunId},
     quote::{MAX_CALLS, quote},
@@ -25,6 +26,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// no payment should wait for.
 pub(super) struct Planned {
     book: Book,
+    groups: Vec<Group>,
     payment: Payment,
     calls: u32,
     by: Option<Timestamp>,
@@ -60,12 +62,14 @@ impl Planned {
         let id = PaymentId::new(0, 0);
         let payment = Payment { id, wanted, amount, binding: None, run };
         let calls = calls.unwrap_or(MAX_CALLS);
-        Ok(Self { book: book.clone(), payment, calls, by, now })
+        let groups = state.chain(book.mandate.group.as_ref()).into_iter().cloned().collect();
+        Ok(Self { book: book.clone(), groups, payment, calls, by, now })
     }
 
     /// Counts.
     pub(super) fn told(&self) -> QuoteView {
-        let Self { book, payment, calls, by, now } = self;
-        QuoteView::of(&quote(&Spender { book }, payment, *calls, *by, *now), payment)
+        let Self { book, groups, payment, calls, by, now } = self;
+        let spender = Spender { book, groups: groups.iter().collect() };
+        QuoteView::of(&quote(&spender, payment, *calls, *by, *now), payment)
     }
 }

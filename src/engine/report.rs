@@ -10,6 +10,7 @@ use crate::policy::{
     book::Book,
     denial::{BadField, Denial, Denied, Refusal},
     entry::{Entry, Fact, Hold, Incident},
+    group::GroupFact,
     money::Usd,
     names::{PaymentId, ServiceId},
     state::State,
@@ -143,6 +144,8 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         }
         Fact::PassphraseSet { .. } => bare("passphrase_set"),
         Fact::PolicyApplied(_) => bare("policy_applied"),
+        Fact::Group(GroupFact::Set { .. }) => bare("group_set"),
+        Fact::Group(GroupFact::Removed { .. }) => bare("group_removed"),
         Fact::Token(fact) => bare(match fact {
             TokenFact::Issued(_) => "token_issued",
             TokenFact::Ends { .. } => "token_ends",

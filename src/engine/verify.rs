@@ -270,6 +270,7 @@ impl Check {
             | Fact::Token(_)
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
+            | Fact::Group(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

@@ -26,6 +26,8 @@ const CODES: &[(&str, &str)] = &[
     ("body_too_slow", "the body did not arrive in time"),
     ("engine_unavailable", "`serve` is on its way to its end"),
     ("funding_fixed", "an agent's funding never changes"),
+    ("group_in_use", "an agent or another group is in the group"),
+    ("group_unknown", "there is no such group"),
     ("handle_taken", "there is or was an agent of that name"),
     ("host_foreign", "the Host header names somebody else"),
     ("internal_error", "something broke inside; it may have been done all the same"),

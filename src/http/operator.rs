@@ -14,13 +14,13 @@ use crate::{
     engine::{Engine, EngineError},
     policy::{
         answer::{PayAnswer, ServiceView},
-        names::{Handle, PaymentId, ServiceId, TokenId},
+        names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
         terms::{
-            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, Health, LedgerAsked, LedgerPage,
-            MandateChanged, MandatePatch, MandateView, NewAgent, NewPassphrase, NewService,
-            NewToken, OperatorDoor, PassphraseGiven, PaymentTerms, PolicyAsked, PolicyPlan,
-            PresentPolicy, Refund, Refunded, Revocation, Rotation, Services, TokenGiven, TokenList,
-            TokenView, TopUp, Unfreezing,
+            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, GroupView, Groups, Health,
+            LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView, NewAgent,
+            NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
+            PolicyAsked, PolicyPlan, PresentPolicy, Refund, Refunded, Revocation, Rotation,
+            Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
         },
     },
 };
@@ -76,6 +76,9 @@ fn routes() -> Vec<Route> {
             "Gives an operator a token"),
         post("/v1/payments/{payment_id}/refunds", refund, "refund",
             "Gives back what a payment took, or a part of it"),
+        get("/v1/groups", groups, "list_groups", "Every group of agents"),
+        get("/v1/groups/{group}", group, "show_group", "One group"),
+        delete("/v1/groups/{group}", remove_group, "remove_group", "Takes away a group"),
         get("/v1/services", services, "list_services", "The catalogue"),
         post("/v1/services", add_service, "add_service", "Adds a service to the catalogue"),
         delete("/v1/services/{service_id}", remove_service, "remove_service",
@@ -164,6 +167,18 @@ async fn top_up(
     Sent(top_up): Sent<TopUp>,
 ) -> Answer<AgentView> {
     raised(&app, shown, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
+}
+
+async fn groups(app: App) -> Answer<Groups> {
+    asked(&app, async |engine: Engine| engine.groups().await).await
+}
+
+async fn group(app: App, Named(group): Named<GroupId>) -> Answer<GroupView> {
+    asked(&app, async move |engine: Engine| engine.group(&group).await).await
+}
+
+async fn remove_group(app: App, Named(group): Named<GroupId>) -> Answer<GroupView> {
+    asked(&app, async move |engine: Engine| engine.remove_group(&group).await).await
 }
 
 async fn services(app: App) -> Answer<Services> {

@@ -7,6 +7,7 @@ use super::{
     cap::{Aim, Bound, Cap},
     denial::{Denial, Payments, Refusal},
     entry::{Binding, Hold},
+    group::{Group, InGroup},
     mandate::{Mandate, Service},
     money::Usd,
     names::{PaymentId, RunId, ServiceId},
@@ -124,6 +125,7 @@ pub fn authorize(
             run: payment.run.clone(),
             via: None,
             category: service.category.clone(),
+            groups: spender.groups.iter().map(|group| counted_in(group, now)).collect(),
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();
@@ -133,6 +135,10 @@ pub fn authorize(
             Err(Refusal { denials, asked, affordable, fixed_price })
         }
     }
+}
+
+fn counted_in(group: &Group, now: Timestamp) -> InGroup {
+    InGroup { group: group.name.clone(), windows: group.windows(now) }
 }
 
 /// What the agent's own standing says against any payment at all.
@@ -176,7 +182,8 @@ fn exceeded(bearing: &Bearing<'_>, asked: Usd, mandate: &Mandate) -> Denial {
     };
     let cap = Box::new(bearing.cap.clone());
     let resets_at = bearing.frees(asked).and_then(|frees| mandate.opens(frees));
-    Denial::CapExceeded { cap, used, held, resets_at, count }
+    let group = bearing.group().map(|group| group.name.clone());
+    Denial::CapExceeded { cap, used, held, resets_at, count, group }
 }
 
 /// Holds the amount against the limit, every cap and the balance; says the most they allow.
@@ -200,7 +207,7 @@ fn weigh(
     }
     let mut before = Vec::new();
     for bearing in spender.each(run, now, |cap| cap.on.covers(&aim)) {
-        if planted::is(Bug::FirstCapOfAPeriod) {
+        if planted::is(Bug::FirstCapOfAPeriod) && bearing.group().is_none() {
             if before.contains(&bearing.cap.period) {
                 continue;
             }

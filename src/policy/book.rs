@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    calendar::Calendar,
     cap::{Aim, Cap, Dimension},
     counter::{Counter, Place, Tallies, each_sum, follow, hold, refund, roll, settle, spent_in},
     entry::{Hash, Hold, Moved, Windows},
@@ -15,7 +16,7 @@ use super::{
     pace::{Pace, Span},
     planted::{self, Bug},
     row::DenialRow,
-    tally::{Rolling, Run, RunTally, Sums, Tally, minute},
+    tally::{Rolling, Run, RunTally, Sums},
     window::{Hours, Period, Window, Zone},
 };
 
@@ -186,29 +187,14 @@ impl Book {
         self.balance().map(|balance| balance.min(writable).less(held))
     }
 
-    /// What a change to `zone` means for the windows that are open at `now`: each ends at the
-    /// boundary of the new zone that is nearest to its own end, or at its own end where that
-    /// boundary has passed. So none opens at once, none is cut or stretched by more than half, and
-    /// no sum is forgotten.
+    fn calendar(&self) -> Calendar<'_> {
+        let (zone, moved, tallies) = (&self.mandate.zone, self.moved, &self.tallies);
+        Calendar { zone, moved, tallies, rolls: self.mandate.rolls() }
+    }
+
+    /// What a change to `zone` means for the windows that are open at `now`.
     pub fn moved_to(&self, zone: &Zone, now: Timestamp) -> Moved {
-        let until = |period| {
-            let end = self.window(period, now).end.unwrap_or(Timestamp::MAX);
-            let next = Window::containing(end, period, zone);
-            let away = |at: Timestamp| end.duration_since(at).abs();
-            let after = next.end.unwrap_or(Timestamp::MAX);
-            let other = planted::is(Bug::ZoneChangeFarthest);
-            let is_after = (away(after) < away(next.start)) != other;
-            let nearest = if is_after { after } else { next.start };
-            if nearest > now { nearest } else { end }.as_second()
-        };
-        let until = Windows {
-            hour: until(Period::Hour),
-            day: until(Period::Day),
-            week: until(Period::Week),
-            month: until(Period::Month),
-            minute: None,
-        };
-        Moved { open: Windows { minute: None, ..self.windows(now) }, until }
+        self.calendar().moved_to(zone, now)
     }
 
     /// What was captured in the window of `period` that contains `now`.
@@ -218,41 +204,11 @@ impl Book {
 
     /// The ids of the windows that a payment placed at `now` counts in.
     pub fn windows(&self, now: Timestamp) -> Windows {
-        let id = |period| self.window(period, now).id();
-        Windows {
-            hour: id(Period::Hour),
-            day: id(Period::Day),
-            week: id(Period::Week),
-            month: id(Period::Month),
-            minute: self.mandate.rolls().then(|| minute(now)),
-        }
+        self.calendar().windows(now)
     }
 
-    /// The window of `period` at `now`, but never one before the newest that was ever used: a
-    /// clock that goes back reopens nothing. One that was open when the zone changed stays so as
-    /// long as was said then.
     pub(super) fn window(&self, period: Period, now: Timestamp) -> Window {
-        let mut window = Window::containing(now, period, &self.mandate.zone);
-        if let Some((open, until)) = self.moved.and_then(|moved| moved.window(period)) {
-            if now < until {
-                window = Window { start: open, end: Some(until) };
-            } else {
-                window.start = window.start.max(until);
-            }
-        }
-        let newest = self.tally(period).map(|tally| tally.window);
-        match newest {
-            Some(newest) if newest > window.id() => {
-                let opened = Timestamp::from_second(newest).unwrap_or(Timestamp::MAX);
-                let end = Window::containing(opened, period, &self.mandate.zone).end;
-                Window { start: opened, end }
-            }
-            Some(_) | None => window,
-        }
-    }
-
-    fn tally(&self, period: Period) -> Option<&Tally> {
-        self.tallies.get(&period)
+        self.calendar().window(period, now)
     }
 
     pub(super) fn spent_in(&self, period: Period, window: i64) -> Sums {

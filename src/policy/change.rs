@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::{
     book::Book,
     cap::{Bound, Cap, CapKey},
+    group::GroupRules,
     mandate::Mandate,
-    names::ServiceId,
+    names::{GroupId, ServiceId},
     pace::Span,
     stop::{Burst, Streak},
 };
@@ -76,6 +77,25 @@ impl fmt::Display for Change {
     }
 }
 
+/// What differs where something is put below another group, or below none: only what was below
+/// none is surely bounded by more.
+fn change_of_group(what: &str, from: Option<&GroupId>, to: Option<&GroupId>) -> Option<Change> {
+    let text = |group: Option<&GroupId>| group.map(ToString::to_string);
+    let (loosens, what) = (from.is_some(), what.to_owned());
+    (from != to).then(|| Change { what, from: text(from), to: text(to), loosens })
+}
+
+impl GroupRules {
+    /// What `to` would change, caps first.
+    pub fn changes(&self, to: &Self) -> Vec<Change> {
+        let zones = (self.zone.name().to_owned(), to.zone.name().to_owned());
+        let zone = Change::of_text("time zone", zones.0, zones.1, true);
+        let parent = change_of_group("parent", self.parent.as_ref(), to.parent.as_ref());
+        let caps = changes_of_caps(&self.caps, &to.caps);
+        caps.into_iter().chain(parent).chain(zone).collect()
+    }
+}
+
 /// What differs between two lists of caps, by period.
 pub(super) fn changes_of_caps(from: &[Cap], to: &[Cap]) -> Vec<Change> {
     let bound =
@@ -119,7 +139,8 @@ impl Mandate {
             to: active.1,
         });
         let stops = stops.into_iter().chain(hours);
-        let others = stops.chain(services).chain(zone).chain(expiry).chain(local);
+        let group = change_of_group("group", self.group.as_ref(), to.group.as_ref());
+        let others = stops.chain(services).chain(zone).chain(expiry).chain(local).chain(group);
         limit.into_iter().chain(caps).chain(others).collect()
     }
 
@@ -208,8 +229,12 @@ pub fn remarks(book: &Book, to: &Mandate, now: Timestamp) -> Vec<String> {
     });
     let anew = to.caps.iter().filter(|cap| !book.counts(cap));
     let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
+    let joins = to.group.as_ref().filter(|_| book.mandate.group != to.group);
+    let joins = joins.map(|group| {
+        format!("what it pays from now on counts in the group `{group}`, what it paid does not")
+    });
     let zone = changes_zone.then(|| {
         format!("what is open now ends at a boundary in {}; nothing opens at once", to.zone.name())
     });
-    spent.chain(anew).chain(zone).collect()
+    spent.chain(anew).chain(joins).chain(zone).collect()
 }

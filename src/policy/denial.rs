@@ -7,7 +7,7 @@ pub use super::code::{Advice, Code};
 use super::{
     cap::Cap,
     money::Usd,
-    names::{Handle, IdempotencyKey, PaymentId, Reason, RunId, ServiceId},
+    names::{GroupId, Handle, IdempotencyKey, PaymentId, Reason, RunId, ServiceId},
     planted::{self, Bug},
     stop::{self, Bound},
     via::Via,
@@ -118,6 +118,9 @@ pub enum Denial {
         /// How many payments there are in the window, where the cap is on that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<Payments>,
+        /// The group whose cap it is; the agent's own without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupId>,
     },
     /// Above what the balance holds.
     InsufficientBalance {
@@ -279,9 +282,11 @@ impl Denial {
             Self::PerCallLimitExceeded { limit } => {
                 format!("{asked} is over the limit of {limit} for one payment.")
             }
-            Self::CapExceeded { cap, used, held, count, .. } => {
+            Self::CapExceeded { cap, used, held, count, group, .. } => {
                 let (whose, on) = (cap.period.possessive(), cap.on.in_words());
-                let cap = format!("{whose} cap of {}{on}", cap.bound);
+                let of = group.as_ref().map(|group| format!(" of the group `{group}`"));
+                let of = of.unwrap_or_default();
+                let cap = format!("{whose} cap of {}{on}{of}", cap.bound);
                 match count {
                     Some(Payments { used, held: 0 }) => {
                         format!("One more payment would pass {cap}: {used} made.")
@@ -482,7 +487,11 @@ impl Denied {
             match denial {
                 Denial::InvalidRequest(bad) => told.extend([" ", &bad.field, "=", &bad.got]),
                 Denial::PriceAboveMaximum { maximum, .. } => told.push_str(&maximum.decimal()),
-                Denial::CapExceeded { cap, .. } => told.push_str(&cap.key().to_string()),
+                Denial::CapExceeded { cap, group, .. } => {
+                    told.push_str(&cap.key().to_string());
+                    let group = group.as_ref().map(GroupId::as_str);
+                    told.extend(group.into_iter().flat_map(|group| ["@", group]));
+                }
                 Denial::RateLimited { bound, .. } => told.push_str(&bound.word()),
                 Denial::LoopDetected
                 | Denial::IdempotencyKeyReused { .. }

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     book::Book,
+    group::Group,
     keys::{Changed, Chunk},
     mandate::Service,
     money::Usd,
-    names::{Handle, PaymentId, ServiceId, TokenId},
+    names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
     proof::Phc,
     state::{OpenPayment, State},
     tally::{Run, RunTally},
@@ -36,6 +37,8 @@ pub enum DocKey {
     Token(TokenId),
     /// The hash of the operators' passphrase.
     Passphrase,
+    /// A group of agents.
+    Group(GroupId),
 }
 
 /// One document of the state, as the desk keeps it.
@@ -70,6 +73,8 @@ pub enum Document {
     Token(Token),
     /// The hash of the operators' passphrase.
     Passphrase(Phc),
+    /// A group of agents.
+    Group(Box<Group>),
 }
 
 impl State {
@@ -91,6 +96,7 @@ impl State {
             .chain(refunded)
             .chain(tokens)
             .chain(passphrase)
+            .chain(self.groups.keys().cloned().map(DocKey::Group))
     }
 
     /// One document, or nothing where it is gone.
@@ -115,6 +121,10 @@ impl State {
             }
             DocKey::Token(id) => self.token(id).cloned().map(Document::Token),
             DocKey::Passphrase => self.passphrase.clone().map(Document::Passphrase),
+            DocKey::Group(name) => {
+                let group = self.groups.get(name).cloned();
+                group.map(|group| Document::Group(Box::new(group)))
+            }
         }
     }
 
@@ -166,6 +176,9 @@ impl State {
                 }
                 Document::Token(token) => state.tokens.insert(token),
                 Document::Passphrase(hash) => state.passphrase = Some(hash),
+                Document::Group(group) => {
+                    state.groups.insert(group.name.clone(), *group);
+                }
             }
         }
         state.keys.restore(chunks);

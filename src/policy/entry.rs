@@ -10,6 +10,7 @@ pub use super::incident::Incident;
 use super::{
     cap::Aim,
     denial::Denied,
+    group::{GroupFact, InGroup},
     mandate::{Mandate, Service},
     money::Usd,
     names::{Category, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
@@ -127,6 +128,9 @@ pub struct Hold {
     /// What kind of service it was when the money was set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// The groups it counts in, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<InGroup>,
 }
 
 /// What a payment that came back had been counted by, as its hold said.
@@ -139,6 +143,9 @@ pub struct CountedBy {
     /// What kind of service it was when the money was set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// The groups it was counted in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<InGroup>,
 }
 
 impl<'a> From<&'a Hold> for Aim<'a> {
@@ -150,7 +157,7 @@ impl<'a> From<&'a Hold> for Aim<'a> {
 
 impl<'a> From<&'a CountedBy> for Aim<'a> {
     fn from(by: &'a CountedBy) -> Self {
-        let CountedBy { service, payee, category } = by;
+        let CountedBy { service, payee, category, .. } = by;
         Self { service, payee, category: category.as_ref() }
     }
 }
@@ -328,6 +335,8 @@ pub enum Fact {
     PolicyApplied(Applied),
     /// Something happened to the record itself, or to the clock.
     Incident(Incident),
+    /// Something happened to a group of agents.
+    Group(GroupFact),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -365,6 +374,7 @@ impl Fact {
             | Self::ServiceRemoved { .. }
             | Self::Token(_)
             | Self::PassphraseSet { .. }
+            | Self::Group(_)
             | Self::Incident(_) => None,
         }
     }
@@ -390,6 +400,7 @@ impl Fact {
             | Self::Token(_)
             | Self::PassphraseSet { .. }
             | Self::PolicyApplied(_)
+            | Self::Group(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -421,6 +432,7 @@ impl Fact {
             | Self::Token(_)
             | Self::PassphraseSet { .. }
             | Self::PolicyApplied(_)
+            | Self::Group(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

@@ -10,7 +10,7 @@ pub use super::cap::{Bound, Cap, CapKey, Dimension};
 use super::{
     hours::{ActiveDays, ActiveHours},
     money::Usd,
-    names::{Category, RailName, ServiceId},
+    names::{Category, GroupId, RailName, ServiceId},
     pace::{Rate, Span},
     planted::{self, Bug},
     stop::{Burst, Streak},
@@ -129,6 +129,9 @@ pub struct Mandate {
     /// How long after a payment that was let through the next one may be, at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Span>,
+    /// The group whose caps bound it too, with all groups above that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
 }
 
 /// The most services a mandate may name.
@@ -169,6 +172,9 @@ pub enum MandateError {
     /// More than anybody looks after.
     #[error("a mandate has at most 32 caps")]
     TooManyCaps,
+    /// Runs are of one agent.
+    #[error("a group has no runs: its caps are per hour, day, week, month, hours or in all")]
+    RunOfGroup,
 }
 
 impl Mandate {

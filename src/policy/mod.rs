@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod authorize;
 pub mod book;
+mod calendar;
 pub mod came;
 pub mod cap;
 pub mod change;
@@ -21,6 +22,7 @@ pub mod counter;
 pub mod denial;
 pub mod documents;
 pub mod entry;
+pub mod group;
 pub mod hours;
 pub mod incident;
 pub mod keys;

@@ -144,6 +144,12 @@ name!(
     NAME_RULE
 );
 name!(
+    /// The name of a group of agents, spelled like a handle.
+    GroupId,
+    is_name,
+    NAME_RULE
+);
+name!(
     /// The name of a way to pay, spelled like a handle.
     RailName,
     is_name,

@@ -7,7 +7,7 @@ use super::{
     entry::{By, Draft, Fact, VoidCause},
     mandate::{Funding, Mandate, MandateError, Service},
     money::Usd,
-    names::{Handle, Note, Reason, ServiceId, TokenId},
+    names::{GroupId, Handle, Note, Reason, ServiceId, TokenId},
     planted::{self, Bug},
     settle,
     state::State,
@@ -58,6 +58,19 @@ pub enum OperateError {
     /// The passphrase that was to be replaced is another one by now.
     #[error("the operators' passphrase was set by somebody else meanwhile")]
     PassphraseSetMeanwhile,
+    /// No group is called so.
+    #[error("there is no group `{0}`")]
+    UnknownGroup(GroupId),
+    /// Somebody is bounded by it.
+    #[error("the group `{group}` is in use (agents: {agents}, groups: {groups})")]
+    GroupInUse {
+        /// The group.
+        group: GroupId,
+        /// How many agents are in it.
+        agents: usize,
+        /// How many groups are right below it.
+        groups: usize,
+    },
     /// More tokens of one owner than anybody looks after.
     #[error("there are {0} tokens already")]
     TooManyTokens(usize),
@@ -86,6 +99,7 @@ pub(super) fn book<'s>(state: &'s State, agent: &Handle) -> Result<&'s Book, Ope
 /// If the handle is taken or the mandate contradicts itself.
 pub fn open(state: &State, agent: &Handle, mandate: Mandate) -> Result<Act, OperateError> {
     mandate.check()?;
+    known_group(state, &mandate)?;
     if state.book(agent).is_some() {
         return Err(OperateError::HandleTaken(agent.clone()));
     }
@@ -198,6 +212,22 @@ fn all(state: &State, which: impl Fn(&Standing) -> bool, fact: &Fact) -> Vec<Dra
 /// # Errors
 /// If there is no such agent, it is revoked, the mandate contradicts itself or changes the funding.
 pub fn set_mandate(
+    state: &State,
+    agent: &Handle,
+    mandate: Mandate,
+    now: Timestamp,
+) -> Result<Act, OperateError> {
+    known_group(state, &mandate)?;
+    change_mandate(state, agent, mandate, now)
+}
+
+fn known_group(state: &State, mandate: &Mandate) -> Result<(), OperateError> {
+    let unknown = mandate.group.as_ref().filter(|group| state.group(group).is_none());
+    unknown.map_or(Ok(()), |group| Err(OperateError::UnknownGroup(group.clone())))
+}
+
+/// The same where its group may be still to come.
+pub(super) fn change_mandate(
     state: &State,
     agent: &Handle,
     mandate: Mandate,

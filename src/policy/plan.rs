@@ -12,13 +12,16 @@ use serde::Serialize;
 use super::{
     change::{Change, remarks},
     entry::{Draft, Fact},
+    group::{GroupRules, set_group},
     mandate::{Cap, Funding, Mandate, Service},
-    names::{Handle, RailName, ServiceId},
-    operate::{Act, operator, set_mandate},
+    names::{GroupId, Handle, RailName, ServiceId},
+    operate::{Act, change_mandate, operator},
     state::State,
     terms::{
-        AgentChange, AgentTerms, CapText, PolicyPlan, PolicyTerms, ServiceChange, ServiceTerms,
+        AgentChange, AgentTerms, CapText, GroupChange, PolicyPlan, PolicyTerms, ServiceChange,
+        ServiceTerms,
     },
+    window::Zone,
 };
 pub use ground::{Ground, retimed};
 use review::Review;
@@ -56,7 +59,9 @@ pub fn weight(policy: &PolicyTerms) -> usize {
         BASE.saturating_add(allow).saturating_add(deny).saturating_add(caps)
     });
     let services = policy.services.len().saturating_mul(BASE);
-    agents.fold(services, usize::saturating_add)
+    let groups = policy.groups.values().flat_map(|group| &group.caps).map(cap);
+    let groups = groups.fold(policy.groups.len().saturating_mul(BASE), usize::saturating_add);
+    agents.fold(services.saturating_add(groups), usize::saturating_add)
 }
 
 /// What a policy is seen in the light of, beside the state.
@@ -84,6 +89,8 @@ pub struct Planned {
 pub struct Basis {
     services: Vec<(Option<Service>, Service)>,
     agents: Vec<(Handle, Option<Mandate>, Mandate)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<(GroupId, Option<GroupRules>, GroupRules)>,
 }
 
 /// What `policy` would change at `now`.
@@ -97,6 +104,10 @@ pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp
     let plan = PolicyPlan {
         services_left: left(state.services().count(), known.count()),
         agents_left: left(agents.count(), named.count()),
+        groups_left: left(
+            state.groups().count(),
+            policy.groups.keys().filter(|name| state.group(name).is_some()).count(),
+        ),
         ..PolicyPlan::default()
     };
     let mut planned = Planned { plan, drafts: Vec::new(), basis: Basis::default() };
@@ -104,6 +115,12 @@ pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp
         review.service(id, terms);
         planned.service(state, terms.service(id));
     }
+    for (name, terms) in &policy.groups {
+        let rules = sorted(terms.rules());
+        review.group(name, terms, &rules);
+        planned.group(state, name, rules, now);
+    }
+    review.depths();
     review.allow("/defaults", &policy.defaults);
     for (handle, own) in &policy.agents {
         let mandate = settled(own.mandate(&policy.defaults));
@@ -134,6 +151,26 @@ impl Planned {
         self.basis.services.push((from.cloned(), to));
     }
 
+    fn group(&mut self, state: &State, name: &GroupId, to: GroupRules, now: Timestamp) {
+        let present = state.group(name);
+        let from = present.map(|group| sorted(group.rules.clone()));
+        if from.as_ref() == Some(&to) {
+            self.plan.unchanged = self.plan.unchanged.saturating_add(1);
+            return;
+        }
+        let blank = GroupRules { caps: Vec::new(), parent: None, zone: Zone::utc() };
+        let changes = from.as_ref().unwrap_or(&blank).changes(&to);
+        let anew = |cap: &&Cap| present.is_some_and(|group| !group.counts(cap));
+        let anew = to.caps.iter().filter(anew);
+        let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
+        let (group, created) = (name.clone(), from.is_none());
+        let change = GroupChange { group, created, changes, remarks: anew.collect() };
+        self.plan.gives_more |= change.loosens();
+        self.plan.groups.push(change);
+        self.drafts.extend(set_group(state, name, &to, now));
+        self.basis.groups.push((name.clone(), from, to));
+    }
+
     fn agent(&mut self, state: &State, handle: &Handle, to: Mandate, now: Timestamp) {
         let Some(book) = state.book(handle) else { return self.create(handle, to) };
         if settled(book.mandate.clone()) == to {
@@ -150,7 +187,7 @@ impl Planned {
         self.plan.gives_more |= change.gives_more();
         self.plan.agents.push(change);
         // What cannot be set is among the faults, and then nothing is.
-        if let Ok(Act::Write(drafts)) = set_mandate(state, handle, to.clone(), now) {
+        if let Ok(Act::Write(drafts)) = change_mandate(state, handle, to.clone(), now) {
             self.drafts.extend(drafts);
         }
         self.basis.agents.push((handle.clone(), Some(from), to));
@@ -179,6 +216,11 @@ fn settled(mut mandate: Mandate) -> Mandate {
     mandate
 }
 
+fn sorted(mut rules: GroupRules) -> GroupRules {
+    rules.caps.sort_by_key(Cap::key);
+    rules
+}
+
 /// What a new agent gets, and always for what and by whom.
 fn granted(to: &Mandate) -> Vec<Change> {
     let blank = AgentTerms { funding: Some(to.funding), ..AgentTerms::default() };
@@ -201,11 +243,12 @@ fn granted(to: &Mandate) -> Vec<Change> {
 }
 
 /// How much is created, changed and set, in words.
-pub fn sum(created: usize, changed: usize, services: usize) -> String {
+pub fn sum(created: usize, changed: usize, services: usize, groups: usize) -> String {
     let parts = [
         (created, "agent created", "agents created"),
         (changed, "agent changed", "agents changed"),
         (services, "service set", "services set"),
+        (groups, "group set", "groups set"),
     ];
     let parts = parts.iter().filter(|(count, ..)| *count > 0);
     let parts =

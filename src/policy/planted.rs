@@ -89,6 +89,8 @@ bugs! {
     CountForgetsHeld: "A payment that is held does not count under a cap on how many.",
     CountKeptAfterVoid: "A payment that was voided still counts under a cap on how many.",
     RefundGivesCountBack: "What comes back gives a payment back under a cap on how many.",
+    OnlyTheNearestGroup: "Of the groups above an agent only the nearest is looked at.",
+    GroupKeepsHold: "A hold that ends goes on counting in its groups.",
     CountShrinks: "A smaller payment is advised where a cap on how many is in the way.",
     QuoteOneTooMany: "A quote counts a payment too many.",
     QuoteForgetsBalance: "A quote counts as if the balance had no end.",

@@ -10,6 +10,7 @@ use super::{
     authorize::{Payment, Wanted, authorize},
     book::{Book, Counted},
     denial::{Denial, Payments, Refusal},
+    group::Group,
     money::Usd,
     names::PaymentId,
     planted::{self, Bug},
@@ -55,11 +56,10 @@ pub fn quote(
     by: Option<Timestamp>,
     now: Timestamp,
 ) -> Quote {
-    let book = spender.book;
     let calls = calls.min(MAX_CALLS);
-    let mut made = Made::none(book, payment);
+    let mut made = Made::none(spender, payment);
     let limit = made.all_at(now, calls);
-    let (fits, at_now) = (made.count, |denial| as_of(denial, book, payment, now));
+    let (fits, at_now) = (made.count, |denial| as_of(denial, spender, payment, now));
     let mut frees_at = limit.as_ref().and_then(Refusal::resets_at);
     let mut quote = Quote { fits, limit: None, frees_at, later: None };
     quote.limit = limit.map(|refusal| Refusal {
@@ -88,22 +88,30 @@ pub fn quote(
 /// The payments of a quote as if they were made.
 struct Made {
     book: Book,
+    groups: Vec<Group>,
     payment: Payment,
     count: u32,
 }
 
 impl Made {
-    fn none(book: &Book, payment: &Payment) -> Self {
+    fn none(Spender { book, groups }: &Spender<'_>, payment: &Payment) -> Self {
         // They come after everything that is counted.
-        let id = PaymentId::new(book.link.position.saturating_add(1), 0);
+        let counted = groups.iter().map(|group| group.counts_since()).max().unwrap_or_default();
+        let last = counted.max(book.link.position);
+        let id = PaymentId::new(last.saturating_add(1), 0);
         let payment = Payment { id, binding: None, ..payment.clone() };
-        Self { book: book.clone(), payment, count: 0 }
+        let groups = groups.iter().map(|group| Group::clone(group)).collect();
+        Self { book: Book::clone(book), groups, payment, count: 0 }
+    }
+
+    fn spender(&self) -> Spender<'_> {
+        Spender { book: &self.book, groups: self.groups.iter().collect() }
     }
 
     /// Makes all that fit at one moment, up to so many in all; why one more is refused.
     fn all_at(&mut self, at: Timestamp, calls: u32) -> Option<Refusal> {
         while self.count < calls {
-            match authorize(&Spender { book: &self.book }, &self.payment, at) {
+            match authorize(&self.spender(), &self.payment, at) {
                 Err(refusal) => return Some(refusal),
                 Ok(hold) => {
                     let many = self.fitting(at, calls.saturating_sub(self.count));
@@ -111,6 +119,9 @@ impl Made {
                     let all = Usd::try_from(all).unwrap_or(Usd::MAX);
                     self.book.hold_many((all, many), &Counted::from(&hold), at);
                     self.book.pace(&hold, at);
+                    for group in &mut self.groups {
+                        group.hold_many((all, many), &hold);
+                    }
                     self.count = self.count.saturating_add(many);
                 }
             }
@@ -127,7 +138,7 @@ impl Made {
         if paced || !mandate.rates.is_empty() {
             return 1;
         }
-        let (spender, cost) = (Spender { book: &self.book }, self.payment.cost());
+        let (spender, cost) = (self.spender(), self.payment.cost());
         let bearing = spender.bearing(service, self.payment.run.as_ref(), at);
         let caps = bearing.iter().map(|bearing| bearing.calls(cost));
         let funds = spender.book.funds().filter(|_| !planted::is(Bug::QuoteForgetsBalance));
@@ -143,11 +154,19 @@ impl Made {
 }
 
 /// The same reason with the numbers of the book as it is, in place of those that it would have.
-fn as_of(denial: Denial, book: &Book, payment: &Payment, now: Timestamp) -> Denial {
-    if let Denial::CapExceeded { cap, resets_at, count, .. } = denial {
-        let Room { used, held, paid, open, .. } = book.room(&cap, payment.run.as_ref(), now);
+fn as_of(
+    denial: Denial,
+    Spender { book, groups }: &Spender<'_>,
+    payment: &Payment,
+    now: Timestamp,
+) -> Denial {
+    if let Denial::CapExceeded { cap, resets_at, count, group, .. } = denial {
+        let of = groups.iter().find(|of| Some(&of.name) == group.as_ref());
+        let own = || book.room(&cap, payment.run.as_ref(), now);
+        let Room { used, held, paid, open, .. } =
+            of.map_or_else(own, |group| group.room(&cap, now));
         let count = count.map(|_| Payments { used: paid, held: open });
-        return Denial::CapExceeded { cap, used, held, resets_at, count };
+        return Denial::CapExceeded { cap, used, held, resets_at, count, group };
     }
     if let (Denial::InsufficientBalance { .. }, Some(funds)) = (&denial, book.funds()) {
         return Denial::InsufficientBalance { funds };

@@ -8,6 +8,7 @@ use super::{
     book::{Book, Standing, named},
     cap::{Aim, Bound, Cap, Unit},
     counter::{Tallies, spent_in},
+    group::Group,
     mandate::Service,
     money::Usd,
     names::{Handle, RunId},
@@ -130,11 +131,13 @@ impl Book {
     }
 }
 
-/// Who pays: an agent's book.
+/// Who pays: an agent's book, and the groups above it, the nearest first.
 #[derive(Clone, Debug)]
 pub struct Spender<'s> {
     /// The book.
     pub book: &'s Book,
+    /// The groups.
+    pub groups: Vec<&'s Group>,
 }
 
 /// One cap with its room at one moment.
@@ -144,9 +147,15 @@ pub struct Bearing<'s> {
     pub cap: &'s Cap,
     /// What is used, held and left.
     pub room: Room,
-    book: &'s Book,
-    run: Option<&'s RunId>,
+    owner: Owner<'s>,
     now: Timestamp,
+}
+
+/// Whose cap it is.
+#[derive(Clone, Copy, Debug)]
+enum Owner<'s> {
+    Agent(&'s Book, Option<&'s RunId>),
+    Group(&'s Group),
 }
 
 impl State {
@@ -157,12 +166,12 @@ impl State {
 
     /// The same of a book that is at hand.
     pub fn spender_of<'s>(&'s self, book: &'s Book) -> Spender<'s> {
-        Spender { book }
+        Spender { book, groups: self.chain(book.mandate.group.as_ref()) }
     }
 }
 
 impl Spender<'_> {
-    /// Every cap, whatever it counts.
+    /// Every cap, whatever it counts: the agent's own, and then each group's upwards.
     pub fn caps<'r>(&'r self, run: Option<&'r RunId>, now: Timestamp) -> Vec<Bearing<'r>> {
         self.each(run, now, |_| true).collect()
     }
@@ -184,12 +193,23 @@ impl Spender<'_> {
         now: Timestamp,
         which: impl Fn(&Cap) -> bool,
     ) -> impl Iterator<Item = Bearing<'r>> {
-        let book = self.book;
-        let caps = book.mandate.caps.iter().filter(move |cap| which(cap));
-        caps.map(move |cap| Bearing { cap, room: book.room(cap, run, now), book, run, now })
+        let own = self.book.mandate.caps.iter().map(move |cap| (cap, Owner::Agent(self.book, run)));
+        let theirs = self.groups.iter().flat_map(|group| {
+            let group: &'r Group = group;
+            group.rules.caps.iter().map(move |cap| (cap, Owner::Group(group)))
+        });
+        let all = own.chain(theirs).filter(move |(cap, _)| which(cap));
+        all.map(move |(cap, owner)| {
+            let room = match owner {
+                Owner::Agent(book, run) => book.room(cap, run, now),
+                Owner::Group(group) => group.room(cap, now),
+            };
+            Bearing { cap, room, owner, now }
+        })
     }
 
-    /// What can be spent now in `run`: the balance, and every cap on all that the agent spends.
+    /// What can be spent now in `run`: the balance, and every cap on all that the agent, or its
+    /// groups, spend.
     ///
     /// A cap on one service, category or payee leaves the others, so it does not lower this; a
     /// payment that it bears on may be denied with more than its amount available.
@@ -206,10 +226,26 @@ impl Spender<'_> {
     }
 }
 
-impl Bearing<'_> {
+impl Group {
+    /// Its caps, each with its room.
+    pub fn bearing(&self, now: Timestamp) -> Vec<Bearing<'_>> {
+        let one = |cap| Bearing { cap, room: self.room(cap, now), owner: Owner::Group(self), now };
+        self.rules.caps.iter().map(one).collect()
+    }
+}
+
+impl<'s> Bearing<'s> {
+    /// The group whose cap it is; none where it is the agent's own.
+    pub fn group(&self) -> Option<&'s Group> {
+        match self.owner {
+            Owner::Agent(..) => None,
+            Owner::Group(group) => Some(group),
+        }
+    }
+
     /// Whose cap it is, as answers say it.
     pub fn scope(&self) -> String {
-        "agent".to_owned()
+        self.group().map_or("agent".to_owned(), |group| group.name.to_string())
     }
 
     /// Whether one payment of `asked` fits now.
@@ -232,7 +268,10 @@ impl Bearing<'_> {
 
     /// When one payment of `asked` fits, as far as time alone brings that about.
     pub fn frees(&self, asked: Usd) -> Option<Timestamp> {
-        self.book.frees(self.cap, asked, self.run, self.now)
+        match self.owner {
+            Owner::Agent(book, run) => book.frees(self.cap, asked, run, self.now),
+            Owner::Group(group) => group.frees(self.cap, asked, self.now),
+        }
     }
 
     /// How much of the cap is used and held, in percent, rounded up; at most 100.

@@ -151,8 +151,8 @@ pub fn refund(
         return Err(SettleError::MoreThanCaptured { asked: amount, left });
     }
     let (payment, windows, run) = (hold.payment, hold.windows, hold.run.clone());
-    let Hold { service, payee, category, .. } = hold.clone();
-    let by = Some(Box::new(CountedBy { service, payee, category }));
+    let Hold { service, payee, category, groups, .. } = hold.clone();
+    let by = Some(Box::new(CountedBy { service, payee, category, groups }));
     let fact = Fact::Refunded { payment, amount, windows, run, note, by };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }

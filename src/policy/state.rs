@@ -11,10 +11,11 @@ use super::{
     counter::Place,
     documents::DocKey,
     entry::{Draft, Entry, Fact, Hash, Hold},
+    group::Group,
     keys::{Bound, Keys, Outcome},
     mandate::{Mandate, Service},
     money::Usd,
-    names::{Handle, IdempotencyKey, PaymentId, ServiceId},
+    names::{GroupId, Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
     proof::Phc,
     row::Repeats,
@@ -54,6 +55,7 @@ pub struct State {
     pub(super) refunded: BTreeMap<PaymentId, Usd>,
     pub(super) tokens: Tokens,
     pub(super) passphrase: Option<Phc>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) repeats: BTreeMap<Handle, Repeats>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
@@ -66,10 +68,10 @@ pub struct State {
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         let Self { books, services, open, keys, refunded, repeats, now, .. } = self;
-        let Self { tokens, passphrase, touched: _, .. } = self;
+        let Self { tokens, passphrase, groups, touched: _, .. } = self;
         (books, services, open) == (&other.books, &other.services, &other.open)
             && (refunded, repeats, now) == (&other.refunded, &other.repeats, &other.now)
-            && (tokens, passphrase) == (&other.tokens, &other.passphrase)
+            && (tokens, passphrase, groups) == (&other.tokens, &other.passphrase, &other.groups)
             && keys.differing(&other.keys, *now) == 0
     }
 }
@@ -146,12 +148,12 @@ impl State {
         self.fold_tokens(entry.agent.as_ref(), &entry.fact, entry.at);
         match &entry.agent {
             Some(agent) => self.apply_to(agent, entry, position, hash),
-            None => self.apply_to_catalogue(&entry.fact),
+            None => self.apply_to_catalogue(&entry.fact, position),
         }
     }
 
-    /// A number that another takes the place of whenever a mandate, who there is, or the catalogue
-    /// changes. It is this process's own, and means nothing to another.
+    /// A number that another takes the place of whenever a mandate, who there is, a group, or the
+    /// catalogue changes. It is this process's own, and means nothing to another.
     pub fn edition(&self) -> u64 {
         self.edition
     }
@@ -162,13 +164,17 @@ impl State {
             Fact::Opened { .. }
                 | Fact::MandateSet { .. }
                 | Fact::Revoked { .. }
+                | Fact::Group(_)
                 | Fact::ServiceSet(_)
                 | Fact::ServiceRemoved { .. }
         );
         self.edition = self.edition.saturating_add(u64::from(turns));
     }
 
-    fn apply_to_catalogue(&mut self, fact: &Fact) {
+    fn apply_to_catalogue(&mut self, fact: &Fact, position: u64) {
+        if let Fact::Group(fact) = fact {
+            self.fold_group(fact, position);
+        }
         if let Fact::ServiceSet(service) = fact {
             self.touched.insert(DocKey::Service(service.id.clone()));
             self.services.insert(service.id.clone(), service.clone());
@@ -197,6 +203,7 @@ impl State {
             book.link = link;
             fold(book, &entry.fact, entry.at, position);
         }
+        self.count_in_groups(&entry.fact);
         self.settle(agent, &entry.fact);
     }
 
@@ -258,6 +265,7 @@ impl State {
             | Fact::Token(_)
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
+            | Fact::Group(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -420,6 +428,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::Token(_)
         | Fact::PassphraseSet { .. }
         | Fact::PolicyApplied(_)
+        | Fact::Group(_)
         | Fact::Incident(_) => return,
     }
     book.row = None;

@@ -1,6 +1,7 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
 mod cap;
+mod group;
 mod ledger;
 mod mandate;
 mod policy;
@@ -20,7 +21,8 @@ use super::{
     mandate::{Funding, LocalUse, Mandate, Service},
     money::{Usd, decimal},
     names::{
-        Category, Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason, ServiceId,
+        Category, GroupId, Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason,
+        ServiceId,
     },
     pace::{Rate, Span},
     rooms::Spender,
@@ -30,6 +32,7 @@ use super::{
 };
 
 pub use cap::{CapTerms, CapText};
+pub use group::{GroupChange, GroupTerms, GroupView, Groups};
 pub use ledger::LedgerAsked;
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
 pub use policy::{
@@ -89,6 +92,9 @@ pub struct NewAgent {
     /// How long it must wait after a payment, such as `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Span>,
+    /// The group whose caps bound it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
 }
 
 impl NewAgent {
@@ -110,6 +116,7 @@ impl NewAgent {
             hours: self.hours.clone(),
             days: self.days,
             cooldown: self.cooldown,
+            group: self.group.clone(),
         }
     }
 }
@@ -163,6 +170,9 @@ pub struct AgentView {
     /// What the operator noted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+    /// The group whose caps bound it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
 }
 
 impl AgentView {
@@ -197,6 +207,7 @@ impl AgentView {
             created_at: book.opened_at,
             stopped_at,
             note,
+            group: book.mandate.group.clone(),
         }
     }
 }

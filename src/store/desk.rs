@@ -241,6 +241,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Refunded(payment) => format!("refunded/{payment}"),
         DocKey::Token(token) => format!("token/{token}"),
         DocKey::Passphrase => "passphrase".to_owned(),
+        DocKey::Group(group) => format!("group/{group}"),
     };
     text.into_bytes()
 }

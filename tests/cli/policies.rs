@@ -345,7 +345,7 @@ fn the_policy_of_the_readme_is_applied_as_written() {
     let policy = readme_policy();
     let desk = Desk::new();
     let told = desk.apply(policy);
-    assert!(told.contains("Applied: 2 agents created, 2 services set."), "{told}");
+    assert!(told.contains("Applied: 2 agents created, 2 services set, 1 group set."), "{told}");
     assert!(desk.apply(policy).contains("nothing to do"));
     let lines = super::readme_lines().into_iter().filter(|line| line.contains("policy.toml"));
     let lines: Vec<String> = lines.collect();

@@ -1,7 +1,7 @@
 //! The caps of a mandate, drawn from a seed.
 
-use super::ops::{CENT, Dice, KINDS, PAYEES, SERVICES, WHALE, cents};
-use crate::reference::{CALENDAR, Cap, Kind, MOST, On};
+use super::ops::{CENT, Dice, GROUPS, KINDS, NIGHTS, PAYEES, SERVICES, WHALE, cents};
+use crate::reference::{CALENDAR, Cap, GroupTerms, Kind, MOST, On};
 
 /// Some caps, mostly on all payments; now and then of one kind twice.
 pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
@@ -49,6 +49,27 @@ pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
     caps
 }
 
+/// A group, mostly with few caps; now and then below one that may not be above it.
+pub(super) fn group_terms(dice: &mut Dice, group: u8, zone: &'static str) -> GroupTerms {
+    let mut caps = caps(dice, 0);
+    caps.retain(|cap| cap.kind != Kind::Run && cap.most > 0);
+    let many = usize::from(1 + dice.byte(4));
+    caps.truncate(many);
+    let mut seen = Vec::new();
+    caps.retain(|cap| !seen.contains(&cap.key()) && (seen.push(cap.key()), true).1);
+    let above = |dice: &mut Dice| if dice.one_in(8) { dice.byte(GROUPS) } else { group / 2 };
+    let parent = dice.one_in(2).then(|| above(dice)).filter(|parent| *parent != group);
+    let zone = if dice.one_in(4) { dice.pick(&NIGHTS).0 } else { zone };
+    // As a policy sorts them.
+    caps.sort_by_key(|cap| (cap.kind == Kind::Lifetime, cap.kind, cap.on, cap.counts));
+    let rolls = |cap: &Cap| matches!(cap.kind, Kind::Rolling(_));
+    while caps.iter().filter(|cap| rolls(cap)).count() > 2 {
+        let last = caps.iter().rposition(rolls).unwrap();
+        caps.remove(last);
+    }
+    GroupTerms { caps, parent, zone }
+}
+
 fn some(dice: &mut Dice) -> On {
     match dice.below(9) {
         0 => On::All,
@@ -60,8 +81,8 @@ fn some(dice: &mut Dice) -> On {
 
 fn count(dice: &mut Dice, kind: Kind, on: On) -> Cap {
     let most = match kind {
-        Kind::Lifetime | Kind::Month => 20 + i128::from(dice.byte(40)),
-        _ => i128::from(dice.byte(8)) + i128::from(!dice.one_in(20)),
+        Kind::Lifetime | Kind::Month => 4 + i128::from(dice.byte(20)),
+        _ => i128::from(dice.byte(3)) + i128::from(!dice.one_in(20)),
     };
     Cap { kind, on, counts: true, most }
 }

@@ -10,14 +10,16 @@ use pettycash::{
         authorize::{Payment, Wanted, authorize, refuse},
         denial::{BadField, Denial, Denied, Refusal},
         entry::{Binding, Draft, Fact, Hold, VoidCause},
-        keys,
+        group, keys,
         money::Usd,
         names::{Handle, PaymentId},
         operate::{self, Act, Existing, OperateError},
+        plan::{Around, plan},
         row::{self, Repeat, tell},
         settle::{self, SettleError},
         state::State,
         stop,
+        terms::PolicyTerms,
     },
 };
 use serde_json::json;
@@ -38,6 +40,7 @@ pub(crate) enum Does {
 
 /// What policy said to somebody who asked.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Told {
     Granted { hold: Hold, available: Usd },
     Again { payment: PaymentId, outcome: keys::Outcome },
@@ -223,8 +226,20 @@ pub(crate) fn acted(state: &State, op: &Op, now: Timestamp) -> Result<Act, Opera
             operate::set_service(state, words::service(*id, service), existing)
         }
         Op::Remove { id } => operate::remove_service(state, &words::service_id(*id)),
+        Op::Ungroup { group } => group::remove_group(state, &words::group(*group)),
         other => unreachable!("{other:?} is no act of the operator's"),
     }
+}
+
+/// What a policy that says only this of a group comes to: what is wrong with it, or what changes.
+pub(crate) fn grouped(
+    state: &State,
+    policy: &PolicyTerms,
+    now: Timestamp,
+) -> Result<Vec<Draft>, &'static str> {
+    let around = Around { rails: Vec::new(), distance: |_, _| usize::MAX };
+    let planned = plan(state, policy, &around, now);
+    if planned.plan.is_refused() { Err("chain") } else { Ok(planned.drafts) }
 }
 
 pub(crate) fn same<T: Debug + PartialEq>(what: &str, expected: &T, came: &T) -> Result<(), String> {

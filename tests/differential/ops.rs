@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::caps::caps;
-use crate::reference::{CALENDAR, Kind, MOST, Measure, Service, Terms};
+use super::caps::{caps, group_terms};
+use crate::reference::{CALENDAR, GroupTerms, Kind, MOST, Measure, Service, Terms};
 
 /// The agents: the last is the whale, whose amounts are as large as can be written down.
 pub(crate) const AGENTS: u8 = 5;
 pub(crate) const WHALE: u8 = AGENTS - 1;
 pub(crate) const SERVICES: u8 = 6;
-pub(crate) const KINDS: u8 = 3;
+pub(crate) const KINDS: u8 = 2;
+pub(crate) const GROUPS: u8 = 4;
 pub(crate) const PAYEES: u8 = 2;
 const KEYS: u64 = 5;
 const RUNS: u64 = 2;
@@ -88,6 +89,13 @@ pub(crate) enum Op {
     /// The `nth` newest token is revoked.
     Take {
         nth: usize,
+    },
+    Group {
+        group: u8,
+        terms: GroupTerms,
+    },
+    Ungroup {
+        group: u8,
     },
     Clock(Clock),
     /// Keys whose time is up are forgotten, as the store does now and then.
@@ -278,6 +286,9 @@ pub(crate) fn history(seed: u64) -> (&'static str, Vec<Op>) {
     let dice = &mut Dice(seed);
     let (zone, at) = dice.pick(&NIGHTS);
     let mut ops: Vec<Op> = (0..SERVICES - 1).map(|id| service(dice, id)).collect();
+    for group in [0, 1] {
+        ops.push(Op::Group { group, terms: group_terms(dice, group, zone) });
+    }
     for agent in [0, 1, 2, WHALE] {
         ops.push(Op::Open { agent, terms: terms(dice, agent, zone) });
         ops.push(Op::TopUp { agent, amount: top_up(dice, agent) });
@@ -316,7 +327,12 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
             };
             Op::Settle { nth, of_all, how }
         }
-        690..730 => Op::TopUp { agent, amount: top_up(dice, agent) },
+        690..694 if dice.one_in(3) => Op::Ungroup { group: dice.byte(GROUPS) },
+        690..694 => {
+            let group = dice.byte(GROUPS);
+            Op::Group { group, terms: group_terms(dice, group, zone) }
+        }
+        694..730 => Op::TopUp { agent, amount: top_up(dice, agent) },
         730..739 => Op::Freeze { agent: Some(agent) },
         739..785 => Op::Unfreeze { agent: Some(agent) },
         785..788 => Op::Freeze { agent: None },
@@ -434,7 +450,7 @@ fn service(dice: &mut Dice, id: u8) -> Op {
         5 => Some(cents(dice, 1, 40) + 1),
         _ => None,
     };
-    let category = dice.one_in(2).then(|| dice.byte(KINDS));
+    let category = (!dice.one_in(4)).then(|| dice.byte(KINDS));
     let service = Service { price, payee: dice.byte(PAYEES), category };
     Op::Service { id, service, replace: !dice.one_in(4) }
 }
@@ -464,6 +480,8 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         hours: if dice.one_in(5) { open_hours(dice) } else { Vec::new() },
         days: if dice.one_in(7) { open_days(dice) } else { Vec::new() },
         cooldown: dice.one_in(6).then(|| dice.pick(&[1, 30, 60, 3_600])),
+        // The whale's sums fit in no group.
+        group: (agent != WHALE && dice.one_in(2)).then(|| dice.byte(GROUPS)),
     }
 }
 

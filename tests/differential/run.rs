@@ -15,13 +15,13 @@ use pettycash::policy::{
 };
 
 use super::{
-    decide::{Told, acted, decide, is, same, settled},
+    decide::{Told, acted, decide, grouped, is, same, settled},
     ops::{Amount, By, Clock, How, Op, WHALE, tighter},
     subject::Subject,
     words::{self, No, View, handle, usd},
 };
 use crate::reference::{
-    Asked, Breach, Came, Done, MOST, Model, Payment, Settle, Standing, Verdict,
+    Asked, Breach, Came, Done, GroupTerms, MOST, Model, Payment, Settle, Standing, Verdict,
 };
 
 /// How often each thing happened.
@@ -111,6 +111,10 @@ impl Pair {
                 return Ok(());
             }
             Op::Insist { agent, times } => self.insist(*agent, *times)?,
+            Op::Group { group, terms } => {
+                self.group(*group, terms)?;
+                return self.compare_all();
+            }
             Op::Recover => {
                 self.recover();
                 return self.compare_all();
@@ -132,7 +136,8 @@ impl Pair {
             | Op::Unfreeze { .. }
             | Op::Revoke { .. }
             | Op::Service { .. }
-            | Op::Remove { .. } => {
+            | Op::Remove { .. }
+            | Op::Ungroup { .. } => {
                 let agent = self.operate(op)?;
                 let Some(agent) = agent else { return self.compare_all() };
                 (agent, None)
@@ -261,6 +266,9 @@ impl Pair {
             let on = format!("{:?}", breach.on.unwrap()).to_lowercase();
             let what = if breach.counts { "count" } else { "amount" };
             self.count(&format!("cap {what} on {}", on.split('(').next().unwrap()));
+            if breach.group.is_some() {
+                self.count("cap of a group");
+            }
         }
     }
 
@@ -335,6 +343,7 @@ impl Pair {
                 ("service", None, self.model.set_service(*id, *service, *replace))
             }
             Op::Remove { id } => ("remove", None, self.model.remove_service(*id)),
+            Op::Ungroup { group } => ("ungroup", None, self.model.remove_group(*group)),
             other => unreachable!("{other:?} is no act of the operator's"),
         };
         let (act, told) = (op.clone(), format!("{op:?}"));
@@ -357,6 +366,21 @@ impl Pair {
         });
         self.count(&format!("op {word}{}", if came.is_ok() { "" } else { " refused" }));
         same(told, expected, &came)
+    }
+
+    /// Makes a group or changes it, by a policy.
+    fn group(&mut self, name: u8, terms: &GroupTerms) -> Result<(), String> {
+        let expected = self.model.set_group(name, terms);
+        let policy = words::group_policy(name, terms);
+        let came = self.subject.commit(move |state, _, now| match grouped(state, &policy, now) {
+            Ok(drafts) => {
+                let changed = !drafts.is_empty();
+                (drafts, Ok(changed))
+            }
+            Err(wrong) => (Vec::new(), Err(wrong)),
+        });
+        self.count(if came.is_ok() { "op group" } else { "op group refused" });
+        same(&format!("group {name} {terms:?}"), &expected, &came)
     }
 
     /// Gives an agent a token; says whose book is to be compared.

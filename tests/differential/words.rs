@@ -7,15 +7,17 @@ use pettycash::policy::{
     came::Came,
     cap::{Bound, Cap, Dimension},
     denial::Code,
+    group::GroupRules,
     hours::ActiveHours,
     mandate::{Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
+    names::{GroupId, Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
     operate::OperateError,
     pace::Rate,
     rooms::Spender,
     settle::SettleError,
     stop::Burst,
+    terms::{GroupTerms, PolicyTerms},
     window::{Hours, Period},
 };
 
@@ -62,6 +64,21 @@ pub(crate) fn service(id: u8, service: &reference::Service) -> Service {
     let category = category.map(|number| format!("kind-{number}").parse().unwrap());
     let (id, payee) = (service_id(id), format!("Acme {payee}").parse().unwrap());
     Service { id, payee, price: price.map(usd), rail: RailName::iou(), category }
+}
+
+pub(crate) fn group(group: u8) -> GroupId {
+    format!("group-{group}").parse().unwrap()
+}
+
+/// The document that says this of a group, and nothing else.
+pub(crate) fn group_policy(name: u8, terms: &reference::GroupTerms) -> PolicyTerms {
+    let rules = GroupRules {
+        caps: terms.caps.iter().map(cap).collect(),
+        parent: terms.parent.map(group),
+        zone: terms.zone.parse().unwrap(),
+    };
+    let groups = [(group(name), GroupTerms::of(&rules))].into();
+    PolicyTerms { groups, ..PolicyTerms::default() }
 }
 
 fn number(text: &str, before: &str) -> u8 {
@@ -114,12 +131,13 @@ fn rate(most: i64, long: i64) -> Rate {
     format!("{most}/{long}s").parse().unwrap()
 }
 
+fn cap(cap: &reference::Cap) -> Cap {
+    let count = || Bound::Count(u32::try_from(cap.most).unwrap());
+    let bound = if cap.counts { count() } else { Bound::Amount(usd(cap.most)) };
+    Cap { period: period(cap.kind), bound, on: on(cap.on) }
+}
+
 pub(crate) fn mandate(terms: &Terms) -> Mandate {
-    let cap = |cap: &reference::Cap| {
-        let count = || Bound::Count(u32::try_from(cap.most).unwrap());
-        let bound = if cap.counts { count() } else { Bound::Amount(usd(cap.most)) };
-        Cap { period: period(cap.kind), bound, on: on(cap.on) }
-    };
     Mandate {
         funding: if terms.prepaid { Funding::Prepaid } else { Funding::Allowance },
         per_call_limit: terms.limit.map(usd),
@@ -144,6 +162,7 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
             days.collect::<Vec<_>>().join(",").parse().unwrap()
         }),
         cooldown: terms.cooldown.map(|long| format!("{long}s").parse().unwrap()),
+        group: terms.group.map(group),
     }
 }
 
@@ -169,8 +188,8 @@ impl View {
     pub(crate) fn of(spender: &Spender<'_>, of: Option<&RunId>, now: Timestamp) -> Self {
         let book = spender.book;
         let nanos = |amount: Usd| i128::from(amount.nanos());
-        let rooms = book.mandate.caps.iter().map(|cap| {
-            let room = book.room(cap, of, now);
+        let rooms = spender.caps(of, now).into_iter().map(|bearing| {
+            let room = bearing.room;
             let resets = room.resets_at.map(Timestamp::as_second);
             let (used, held) = (nanos(room.used), nanos(room.held));
             let (paid, open) = (i128::from(room.paid), i128::from(room.open));
@@ -195,14 +214,18 @@ impl View {
 
     pub(crate) fn by(model: &reference::Model, agent: u8, of: Option<u8>) -> Self {
         let book = &model.agents[&agent];
-        let caps = &book.terms.caps;
-        let rooms: Vec<Room> = caps.iter().map(|cap| model.room(agent, *cap, of)).collect();
+        let mut caps = book.terms.caps.clone();
+        let mut rooms: Vec<Room> = caps.iter().map(|cap| model.room(agent, *cap, of)).collect();
+        for (group, cap) in model.shared(agent) {
+            caps.push(cap);
+            rooms.push(model.room_in(group, cap));
+        }
         Self {
             standing: book.standing,
             balance: model.balance(agent),
             held: model.held(agent),
             available: model.available(agent, of),
-            warning: nearly_used_up(caps, &rooms),
+            warning: nearly_used_up(&caps, &rooms),
             rooms,
         }
     }
@@ -220,6 +243,7 @@ fn paced(breach: &answer::Breach) -> Breach {
         kind: None,
         on: None,
         counts: false,
+        group: None,
         numbers: numbers.to_vec(),
     }
 }
@@ -259,7 +283,9 @@ impl No {
             let counts = [most].into_iter().chain(counts);
             let numbers = counts.chain(numbers.map(nanos)).flatten().collect();
             let (kind, on) = (breach.period.map(kind), was_on(breach));
-            Breach { code: breach.code.word(), kind, on, counts: most.is_some(), numbers }
+            let group = breach.scope.as_deref().filter(|scope| *scope != "agent");
+            let (group, counts) = (group.map(|name| number(name, "group-")), most.is_some());
+            Breach { code: breach.code.word(), kind, on, counts, group, numbers }
         });
         let word = |advice| serde_json::to_value(advice).unwrap().as_str().unwrap().to_owned();
         Some(Self {
@@ -303,6 +329,8 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::TokenOver => "token_over",
         OperateError::TooManyTokens(_) | OperateError::TokenNameTaken => "tokens",
         OperateError::PassphraseSetMeanwhile => "passphrase",
+        OperateError::UnknownGroup(_) => "unknown_group",
+        OperateError::GroupInUse { .. } => "group_in_use",
     }
 }
 

@@ -183,6 +183,7 @@ async fn held(records: &Store, agent: &Handle, then: Vec<fn(PaymentId) -> Fact>)
             run: None,
             via: None,
             category: None,
+            groups: Vec::new(),
         };
         let facts = std::iter::once(Fact::Held(hold)).chain(then.iter().map(|fact| fact(payment)));
         let draft = |fact| Draft { agent: Some(whose.clone()), by: By::Engine, fact };

@@ -131,6 +131,7 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
         run: None,
         via: None,
         category: None,
+        groups: Vec::new(),
     };
     let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };
     let mut drafts = vec![draft(Fact::Held(hold))];

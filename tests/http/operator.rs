@@ -44,8 +44,12 @@ fn story() -> Vec<(&'static str, Value)> {
         (
             "apply_policy",
             json!({"policy": {"schema": 1, "agents": {"temp": {
-            "caps": ["5.00/day"], "per_call": "0.40"}}}, "note": "tighter"}),
+            "caps": ["5.00/day"], "per_call": "0.40"}}, "groups": {"team": {
+            "caps": ["9.00/day", "20x/hour category=llm"]}}}, "note": "tighter"}),
         ),
+        ("list_groups", none.clone()),
+        ("show_group", none.clone()),
+        ("remove_group", none.clone()),
         ("pay", json!({"service_id": "maps", "idempotency_key": "k"})),
         ("refund", json!({"amount_usd": "0.01"})),
         ("issue_token", json!({"label": "laptop", "run": "nightly"})),
@@ -167,6 +171,7 @@ fn every_operators_path_works_over_http_and_an_agents_token_opens_none() {
     let mut wire = web.connect();
     let mut known = Map::new();
     known.insert("service_id".to_owned(), "maps".into());
+    known.insert("group".to_owned(), "team".into());
     for (id, body) in story {
         let (method, path, told) = &operations[id];
         let path = filled(path, &known);
@@ -208,7 +213,7 @@ fn the_document_tells_every_path_and_method_there_is() {
     let web = Web::furnished();
     let operator = web.operator_token();
     let mut wire = web.connect();
-    let names = [("handle", "nobody"), ("service_id", "x"), ("token_id", "x"), ("payment_id", "x")];
+    let names = ["handle", "service_id", "token_id", "payment_id", "group"].map(|name| (name, "x"));
     let known = names.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
     for (path, told) in paths {
         for method in ["get", "put", "post", "patch", "delete"] {

@@ -62,7 +62,7 @@ impl On {
 }
 
 impl Payment {
-    fn is_on(&self, on: On) -> bool {
+    pub(super) fn is_on(&self, on: On) -> bool {
         on.covers(self.asked.service, &self.was)
     }
 
@@ -127,42 +127,18 @@ impl Model {
     /// What is left under a cap, and when time alone gives more.
     pub(crate) fn room(&self, agent: u8, cap: Cap, run: Option<u8>) -> Room {
         let counted = self.counted(agent, cap, run);
-        let held: i128 = counted.iter().map(|payment| payment.held()).sum();
-        let used: i128 = counted.iter().map(|payment| payment.taken - payment.back).sum();
-        let open = counted.iter().filter(|payment| payment.is_open()).count() as i128;
-        let paid = counted.iter().filter(|payment| payment.fate == Fate::Captured).count() as i128;
-        let resets = match cap.kind {
-            Kind::Lifetime => None,
+        room_of(&counted, cap, || match cap.kind {
             Kind::Run => run.is_none().then(|| self.window(agent, Kind::Day).1),
-            Kind::Rolling(hours) => {
-                let costly = counted.iter().filter(|payment| payment.weighs(cap) > 0);
-                costly.map(|payment| leaves(payment, hours)).min()
-            }
-            Kind::Hour | Kind::Day | Kind::Week | Kind::Month => {
-                Some(self.window(agent, cap.kind).1)
-            }
-        };
-        let left = if !cap.counts {
-            (cap.most - used - held).max(0)
-        } else if paid + open < cap.most {
-            MOST
-        } else {
-            0
-        };
-        Room { used, held, left, resets, paid, open }
+            _ => Some(self.window(agent, cap.kind).1),
+        })
     }
 
     /// When `asked` fits under a cap that it does not fit under now.
     pub(super) fn fits(&self, agent: u8, cap: Cap, asked: i128, run: Option<u8>) -> Option<i64> {
-        let Kind::Rolling(hours) = cap.kind else { return self.room(agent, cap, run).resets };
-        let counted = self.counted(agent, cap, run);
-        let mut moments: Vec<i64> = counted.iter().map(|p| leaves(p, hours)).collect();
-        moments.sort_unstable();
-        let more = if cap.counts { 1 } else { asked };
-        moments.into_iter().find(|moment| {
-            let stays = counted.iter().filter(|p| leaves(p, hours) > *moment);
-            stays.map(|p| p.weighs(cap)).sum::<i128>() + more <= cap.most
-        })
+        if !matches!(cap.kind, Kind::Rolling(_)) {
+            return self.room(agent, cap, run).resets;
+        }
+        fits_beside(&self.counted(agent, cap, run), cap, asked)
     }
 
     /// Caps over hours, per run, and on some payments count from the moment they are set.
@@ -184,8 +160,44 @@ impl Model {
     }
 }
 
+/// What is left beside what counts under a cap; `ends` says when its window does.
+pub(super) fn room_of(counted: &[&Payment], cap: Cap, ends: impl FnOnce() -> Option<i64>) -> Room {
+    let held: i128 = counted.iter().map(|payment| payment.held()).sum();
+    let used: i128 = counted.iter().map(|payment| payment.taken - payment.back).sum();
+    let open = counted.iter().filter(|payment| payment.is_open()).count() as i128;
+    let paid = counted.iter().filter(|payment| payment.fate == Fate::Captured).count() as i128;
+    let resets = match cap.kind {
+        Kind::Lifetime => None,
+        Kind::Rolling(hours) => {
+            let costly = counted.iter().filter(|payment| payment.weighs(cap) > 0);
+            costly.map(|payment| leaves(payment, hours)).min()
+        }
+        Kind::Hour | Kind::Day | Kind::Week | Kind::Month | Kind::Run => ends(),
+    };
+    let left = if !cap.counts {
+        (cap.most - used - held).max(0)
+    } else if paid + open < cap.most {
+        MOST
+    } else {
+        0
+    };
+    Room { used, held, left, resets, paid, open }
+}
+
+/// When `asked` fits into a rolling window beside what counts in it.
+pub(super) fn fits_beside(counted: &[&Payment], cap: Cap, asked: i128) -> Option<i64> {
+    let Kind::Rolling(hours) = cap.kind else { return None };
+    let mut moments: Vec<i64> = counted.iter().map(|p| leaves(p, hours)).collect();
+    moments.sort_unstable();
+    let more = if cap.counts { 1 } else { asked };
+    moments.into_iter().find(|moment| {
+        let stays = counted.iter().filter(|p| leaves(p, hours) > *moment);
+        stays.map(|p| p.weighs(cap)).sum::<i128>() + more <= cap.most
+    })
+}
+
 /// The stretch of a sixtieth of so many hours that a moment lies in.
-fn bucket(at: i64, hours: i64) -> i64 {
+pub(super) fn bucket(at: i64, hours: i64) -> i64 {
     at.div_euclid(60 * hours)
 }
 

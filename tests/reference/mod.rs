@@ -7,6 +7,7 @@
 mod calendar;
 mod came;
 mod caps;
+mod groups;
 mod hours;
 mod operator;
 mod outright;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use calendar::Calendar;
 pub(crate) use came::{Came, Token};
 pub(crate) use caps::{Cap, On, Room, Service};
+pub(crate) use groups::{Group, GroupTerms};
 pub(crate) use operator::{Done, Settle};
 pub(crate) use planning::{Quoted, Warning, nearly_used_up};
 pub(crate) use stops::Measure;
@@ -68,6 +70,7 @@ pub(crate) struct Terms {
     pub(crate) days: Vec<i64>,
     /// So many seconds between two payments.
     pub(crate) cooldown: Option<i64>,
+    pub(crate) group: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +108,8 @@ pub(crate) struct Payment {
     run_began: usize,
     /// The service as it was then.
     was: Service,
+    /// The groups it counts in, and when their windows began.
+    groups: Vec<(u8, [i64; 4])>,
 }
 
 impl Payment {
@@ -160,6 +165,7 @@ pub(crate) struct Breach {
     pub(crate) kind: Option<Kind>,
     pub(crate) on: Option<On>,
     pub(crate) counts: bool,
+    pub(crate) group: Option<u8>,
     pub(crate) numbers: Vec<i128>,
 }
 
@@ -185,6 +191,7 @@ pub(crate) struct Model {
     pub(crate) services: BTreeMap<u8, Service>,
     pub(crate) payments: Vec<Payment>,
     pub(crate) tokens: Vec<Token>,
+    pub(crate) groups: BTreeMap<u8, Group>,
     /// What the clock says.
     pub(crate) wall: i64,
     /// The latest time that was written down.
@@ -247,6 +254,8 @@ impl Model {
         }
         let caps = book.terms.caps.iter().filter(|cap| cap.on == On::All);
         let caps = caps.map(|cap| self.room(agent, *cap, run).left);
+        let shared = self.shared(agent).into_iter().filter(|(_, cap)| cap.on == On::All);
+        let caps = caps.chain(shared.map(|(group, cap)| self.room_in(group, cap).left));
         caps.chain(self.funds(agent)).min().unwrap()
     }
 
@@ -297,6 +306,7 @@ impl Model {
             opened,
             run_began,
             was: self.services[&service],
+            groups: self.places(agent),
         });
         Verdict::Granted { payment, amount, available: self.available(agent, run) }
     }
@@ -312,7 +322,14 @@ impl Model {
         for cap in terms.caps.iter().filter(|cap| cap.on.covers(asked.service, service)) {
             let Room { used, held, left, paid, open, .. } = self.room(agent, *cap, asked.run);
             let (used, held) = if cap.counts { (paid, open) } else { (used, held) };
-            bounds.push(("cap_exceeded", Some(*cap), left, vec![cap.most, used, held]));
+            bounds.push(("cap_exceeded", Some((None, *cap)), left, vec![cap.most, used, held]));
+        }
+        let shared = self.shared(agent).into_iter();
+        for (group, cap) in shared.filter(|(_, cap)| cap.on.covers(asked.service, service)) {
+            let Room { used, held, left, paid, open, .. } = self.room_in(group, cap);
+            let (used, held) = if cap.counts { (paid, open) } else { (used, held) };
+            let numbers = vec![cap.most, used, held];
+            bounds.push(("cap_exceeded", Some((Some(group), cap)), left, numbers));
         }
         if let Some(funds) = self.funds(agent) {
             bounds.push(("insufficient_balance", None, funds, vec![funds]));
@@ -337,9 +354,13 @@ impl Model {
         let shrinks = fixed.is_none() && affordable > 0 && only_money;
         let (mut resets, mut time_cures) = (opens, cured && shut == opens.is_some());
         for (code, cap, _, numbers) in bounds.into_iter().filter(|(_, _, left, _)| cost > *left) {
-            let moment = cap.filter(|cap| cap.could_bear(cost));
-            let moment = moment.and_then(|cap| self.fits(agent, cap, cost, asked.run));
+            let moment = cap.filter(|(_, cap)| cap.could_bear(cost));
+            let moment = moment.and_then(|(group, cap)| match group {
+                None => self.fits(agent, cap, cost, asked.run),
+                Some(group) => self.fits_in(group, cap, cost),
+            });
             let moment = moment.and_then(|at| self.opens(agent, at));
+            let (group, cap) = cap.map_or((None, None), |(group, cap)| (group, Some(cap)));
             time_cures &= moment.is_some();
             resets = resets.max(moment);
             advised.push(match moment {
@@ -352,6 +373,7 @@ impl Model {
                 kind: cap.map(|cap| cap.kind),
                 on: cap.map(|cap| cap.on),
                 counts: cap.is_some_and(|cap| cap.counts),
+                group,
                 numbers,
                 ..plain(code)
             });
@@ -376,10 +398,10 @@ impl Model {
 
 /// A zone, and hours and days in it.
 type Hours = (&'static str, Vec<(i64, i64)>, Vec<i64>);
-type Bound = (&'static str, Option<Cap>, i128, Vec<i128>);
+type Bound = (&'static str, Option<(Option<u8>, Cap)>, i128, Vec<i128>);
 
 fn plain(code: &'static str) -> Breach {
-    Breach { code, kind: None, on: None, counts: false, numbers: Vec::new() }
+    Breach { code, kind: None, on: None, counts: false, group: None, numbers: Vec::new() }
 }
 
 fn denied(breaches: Vec<Breach>, advice: &'static str) -> Verdict {

@@ -24,7 +24,7 @@ pub(crate) enum Settle {
 
 impl Model {
     /// Something was written down.
-    fn done(&mut self) -> bool {
+    pub(super) fn done(&mut self) -> bool {
         self.latest = self.now();
         true
     }
@@ -68,6 +68,7 @@ impl Model {
 
     pub(crate) fn open(&mut self, agent: u8, terms: &Terms) -> Done {
         check(terms)?;
+        self.known_group(terms)?;
         if self.agents.contains_key(&agent) {
             return Err("taken");
         }
@@ -93,6 +94,11 @@ impl Model {
         Ok(self.done())
     }
 
+    fn known_group(&self, terms: &Terms) -> Result<(), &'static str> {
+        let known = terms.group.is_none_or(|group| self.groups.contains_key(&group));
+        known.then_some(()).ok_or("unknown_group")
+    }
+
     fn living(&self, agent: u8) -> Result<Standing, &'static str> {
         match self.agents.get(&agent).map(|book| book.standing) {
             None => Err("unknown"),
@@ -102,6 +108,7 @@ impl Model {
     }
 
     pub(crate) fn set_terms(&mut self, agent: u8, terms: &Terms) -> Done {
+        self.known_group(terms)?;
         check(terms)?;
         self.living(agent)?;
         let old = &self.agents[&agent].terms;

@@ -181,6 +181,7 @@ fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draf
         run: None,
         via: None,
         category: None,
+        groups: Vec::new(),
     };
     Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
 }
@@ -258,6 +259,7 @@ async fn pay_in(store: &Store, run: &str) {
             run,
             via: None,
             category: None,
+            groups: Vec::new(),
         };
         let agent = Some(handle("scout"));
         let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];

@@ -12,7 +12,7 @@ use crate::{
         hours::{ActiveDays, ActiveHours},
         mandate::{Cap, Funding, LocalUse},
         money::Usd,
-        names::{Handle, ServiceId},
+        names::{GroupId, Handle, ServiceId},
         pace::{Rate, Span},
         stop::{Burst, Streak},
         terms::{AgentView, CapTerms, NewAgent},
@@ -83,6 +83,9 @@ pub(super) struct Create {
     /// How long it must wait after a payment that was let through: 30s, 5min or hour
     #[arg(long, value_name = "TIME")]
     cooldown: Option<Span>,
+    /// The group whose caps bound it too: see `pettycash group list`
+    #[arg(long, value_name = "GROUP")]
+    group: Option<GroupId>,
     #[command(flatten)]
     proving: Proving,
 }
@@ -108,6 +111,7 @@ pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
         hours: create.hours,
         days: create.days,
         cooldown: create.cooldown,
+        group: create.group,
     };
     new.mandate().check().map_err(|error| Failure::Usage {
         message: error.to_string(),

@@ -49,6 +49,7 @@ pub(super) fn show(view: &AgentView) -> String {
         format!("{hours}{}", until.unwrap_or_default())
     });
     lines.extend(when(view.cooldown, hours));
+    lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
     if let Some(at) = view.balance.expires_at {
@@ -69,7 +70,8 @@ fn standing(view: &AgentView) -> String {
     [Some(standing), reason, since, note].into_iter().flatten().collect()
 }
 
-fn cap(cap: &CapView) -> String {
+/// A cap in words, with what counts under it.
+pub(in crate::cli) fn cap(cap: &CapView) -> String {
     let count = |number: Option<u64>| number.unwrap_or_default().to_string();
     let (used, held) = if cap.cap_count.is_some() {
         (count(cap.used_count), count(cap.held_count))
@@ -86,7 +88,8 @@ fn cap(cap: &CapView) -> String {
     });
     let until = until.unwrap_or_default();
     let bound = cap.cap().map(|cap| cap.in_words()).unwrap_or_default();
-    format!("{bound}: {used} used, {held} held{until}")
+    let of = if cap.scope == "agent" { String::new() } else { format!(" of {}", cap.scope) };
+    format!("{bound}{of}: {used} used, {held} held{until}")
 }
 
 fn services(view: &AgentView) -> String {

@@ -18,11 +18,14 @@ schema = 1
 pub(in crate::cli) fn toml(present: &PresentPolicy) -> String {
     let PresentPolicy { policy, frozen, revoked } = present;
     let mut text = HEAD.to_owned();
-    if policy.services.is_empty() && policy.agents.is_empty() {
+    if policy.services.is_empty() && policy.agents.is_empty() && policy.groups.is_empty() {
         text.push_str("\n# There are no agents and no services yet.\n");
     }
     for (id, terms) in &policy.services {
         table(&mut text, &format!("services.{id}"), &object(terms));
+    }
+    for (name, terms) in &policy.groups {
+        table(&mut text, &format!("groups.{name}"), &object(terms));
     }
     for (handle, terms) in &policy.agents {
         if frozen.contains(handle) {
@@ -70,7 +73,7 @@ pub fn policy_schema() -> Value {
     schema["description"] = "Agents, what they may spend, and services: what `pettycash apply` \
                              takes, in TOML."
         .into();
-    for named in ["services", "agents"] {
+    for named in ["services", "agents", "groups"] {
         let names = json!({"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"});
         schema["properties"][named]["propertyNames"] = names;
     }

@@ -11,7 +11,7 @@ use toml_edit::{Document, Item, Key, TableLike, Value as Toml};
 use super::mistake::{Code, Mistake, Mistakes};
 use crate::policy::{
     mandate::bounded,
-    names::{Handle, NameError, ServiceId},
+    names::{GroupId, Handle, NameError, ServiceId},
     terms::{AgentTerms, PolicyTerms},
 };
 
@@ -100,6 +100,7 @@ impl Reader<'_> {
                 }
                 "services" => terms.services = self.named::<ServiceId, _>(key, item),
                 "agents" => terms.agents = self.named::<Handle, _>(key, item),
+                "groups" => terms.groups = self.named::<GroupId, _>(key, item),
                 _ => self.unknown(key, &shape, ""),
             }
         }

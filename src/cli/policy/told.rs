@@ -8,7 +8,7 @@ use crate::{
     policy::{
         change::Change,
         plan,
-        terms::{AgentChange, PolicyPlan, ServiceChange, ServiceTerms},
+        terms::{AgentChange, GroupChange, PolicyPlan, ServiceChange, ServiceTerms},
     },
 };
 
@@ -21,11 +21,13 @@ pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
     // What gives more comes first and is never left out, so that nothing hides it.
     let (more, others): (Vec<_>, Vec<_>) = plan.agents.iter().partition(|one| one.gives_more());
     told.extend(plan.services.iter().map(service));
+    told.extend(plan.groups.iter().map(group));
     told.extend(more.iter().map(|one| agent(one)));
     told.extend(others.iter().take(TOLD).map(|one| agent(one)));
     told.extend(untold(others.len()));
     told.extend(left(plan.agents_left, "agent"));
     told.extend(left(plan.services_left, "service"));
+    told.extend(left(plan.groups_left, "group"));
     told.push(match (plan.applied, plan.is_nothing()) {
         (true, _) => format!("Applied: {}.{}", sum(plan), giving(more.len(), plan)),
         (false, true) => "Everything is so already: nothing to do.".to_owned(),
@@ -39,7 +41,8 @@ pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
 
 fn sum(policy: &PolicyPlan) -> String {
     let created = policy.agents.iter().filter(|agent| agent.created).count();
-    plan::sum(created, policy.agents.len() - created, policy.services.len())
+    let (services, groups) = (policy.services.len(), policy.groups.len());
+    plan::sum(created, policy.agents.len() - created, services, groups)
 }
 
 fn untold(count: usize) -> Option<String> {
@@ -50,7 +53,8 @@ fn untold(count: usize) -> Option<String> {
 
 /// How many of all that changes give more: services that are set do.
 fn giving(agents: usize, plan: &PolicyPlan) -> String {
-    match agents + plan.services.len() {
+    let groups = plan.groups.iter().filter(|group| group.loosens()).count();
+    match agents + groups + plan.services.len() {
         0 => " None of it gives more.".to_owned(),
         1 => " 1 of them gives more.".to_owned(),
         count => format!(" {count} of them give more."),
@@ -90,6 +94,16 @@ fn agent(change: &AgentChange) -> String {
     let rows = changes.iter().map(|change| row(change, *created));
     let (sign, how) = if *created { ("+", ", new") } else { ("~", "") };
     let mut lines = vec![format!("{sign} agent {handle}{how}")];
+    lines.extend(table(&[], rows).lines().map(|line| format!("   {line}")));
+    lines.extend(remarks.iter().map(|remark| format!("    note: {remark}")));
+    lines.join("\n")
+}
+
+fn group(change: &GroupChange) -> String {
+    let GroupChange { group, created, changes, remarks } = change;
+    let rows = changes.iter().map(|change| row(change, *created));
+    let (sign, how) = if *created { ("+", ", new") } else { ("~", "") };
+    let mut lines = vec![format!("{sign} group {group}{how}")];
     lines.extend(table(&[], rows).lines().map(|line| format!("   {line}")));
     lines.extend(remarks.iter().map(|remark| format!("    note: {remark}")));
     lines.join("\n")

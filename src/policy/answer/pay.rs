@@ -28,7 +28,7 @@ const DOUBT_AGAIN_AFTER_S: u64 = 60;
 pub struct Breach {
     /// Why.
     pub code: Code,
-    /// Whose limit it is: the agent's own.
+    /// Whose limit it is: `agent`, or the name of a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub scope: Option<String>,
@@ -326,7 +326,8 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         Denial::PerCallLimitExceeded { limit } => {
             Some(Breach { scope, limit_usd: Some(*limit), asked_usd: asked, ..none })
         }
-        Denial::CapExceeded { cap, used, held, count, .. } => {
+        Denial::CapExceeded { cap, used, held, count, group, .. } => {
+            let scope = group.as_ref().map(ToString::to_string).or(scope);
             let (service_id, category, payee) = cap.on.fields();
             let of_money = cap.amount().is_some();
             let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };

@@ -19,7 +19,7 @@ use crate::policy::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct CapView {
-    /// Whose cap it is: the agent's own.
+    /// Whose cap it is: `agent`, or the name of a group that it is shared with.
     pub scope: String,
     /// The kind of window.
     pub period: Period,

@@ -22,4 +22,12 @@ pub struct Applied {
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+    /// How many groups it made or changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub groups: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

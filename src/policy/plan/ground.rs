@@ -12,7 +12,7 @@ use crate::policy::{
 /// What a policy is planned on, and what tells whether that is still so.
 #[derive(Clone, Debug)]
 pub struct Ground {
-    /// The books that the policy names, and the catalogue.
+    /// The books that the policy names, the groups, and the catalogue.
     state: State,
     now: Timestamp,
     edition: u64,
@@ -28,6 +28,7 @@ impl Ground {
         let mut excerpt = State::default();
         excerpt.books = named.map(|book| (book.handle.clone(), book.clone())).collect();
         excerpt.services.clone_from(&state.services);
+        excerpt.groups.clone_from(&state.groups);
         excerpt.now = state.now;
         Self { state: excerpt, now, edition: state.edition(), agents_left }
     }

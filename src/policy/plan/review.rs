@@ -4,6 +4,7 @@
 //! be applied.
 
 mod caps;
+mod groups;
 
 use std::collections::BTreeSet;
 
@@ -175,6 +176,7 @@ impl<'a> Review<'a> {
         self.burst(&agent);
         self.caps(&agent);
         self.hours(&agent);
+        self.group_of(&agent);
         self.services(&agent);
         if mandate.expires_at.is_some_and(|at| at <= self.now) {
             let at = vec![agent.place("expires", None)];
@@ -245,7 +247,7 @@ impl<'a> Review<'a> {
         let Mandate { allow, deny, .. } = agent.mandate;
         if !allow.is_empty() && allow.is_subset(deny) {
             let at = vec![agent.place("allow", None), agent.place("deny", None)];
-            let severity = if agent.so_already { Severity::Warning } else { Severity::Error };
+            let severity = severity_of(agent.so_already);
             self.tell(severity, FaultCode::NothingAllowed, at, |_| {
                 let handle = agent.handle;
                 let message = format!("`{handle}` may pay nothing: all it may pay is denied too");
@@ -316,6 +318,7 @@ impl Agent<'_> {
             "burst" => terms.burst.is_some(),
             "hours" => terms.hours.is_some(),
             "days" => terms.days.is_some(),
+            "group" => terms.group.is_some(),
             _ => false,
         };
         let handle = self.handle;
@@ -402,13 +405,18 @@ impl Agent<'_> {
                 format!("keep {MAX_ROLLING} of those that count any hours in a row"),
                 vec![self.place("caps", None)],
             ),
-            MandateError::TooManyCaps => (
+            MandateError::TooManyCaps | MandateError::RunOfGroup => (
                 FaultCode::TooManyCaps,
                 format!("keep {MAX_CAPS} of them"),
                 vec![self.place("caps", None)],
             ),
         }
     }
+}
+
+/// What an agent has already is only said.
+fn severity_of(so_already: bool) -> Severity {
+    if so_already { Severity::Warning } else { Severity::Error }
 }
 
 fn place(pointer: String, label: Option<String>) -> Place {

@@ -13,7 +13,7 @@ use crate::policy::{
     hours::{ActiveDays, ActiveHours},
     mandate::{Cap, CapKey, Dimension, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
-    names::{Handle, ServiceId},
+    names::{GroupId, Handle, ServiceId},
     pace::{Rate, Span},
     state::State,
     stop::{Burst, Streak},
@@ -65,6 +65,9 @@ pub struct MandateView {
     /// How long it must wait after a payment, such as `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Span>,
+    /// The group whose caps bound it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
 }
 
 impl MandateView {
@@ -87,6 +90,7 @@ impl MandateView {
             hours: mandate.hours.clone(),
             days: mandate.days,
             cooldown: mandate.cooldown,
+            group: mandate.group.clone(),
         }
     }
 }
@@ -214,6 +218,10 @@ pub struct MandatePatch {
     /// Whether it is only said what would change.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
+    /// The group whose caps bound it too; null takes it out of its group.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<GroupId>")]
+    pub group: Edit<GroupId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -285,6 +293,7 @@ impl MandatePatch {
             hours: self.hours.clone().of(present.hours.clone()),
             days: self.days.of(present.days),
             cooldown: self.cooldown.of(present.cooldown),
+            group: self.group.clone().of(present.group.clone()),
         };
         mandate.check()?;
         Ok(mandate)

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, CapText};
+use super::{Amount, CapText, GroupChange, GroupTerms};
 use crate::policy::{
     change::Change,
     hours::{ActiveDays, ActiveHours},
     mandate::{Funding, LocalUse, Mandate, Service},
-    names::{Category, Handle, Note, Payee, RailName, ServiceId},
+    names::{Category, GroupId, Handle, Note, Payee, RailName, ServiceId},
     pace::{Rate, Span},
     stop::{Burst, Streak},
     window::Zone,
@@ -39,6 +39,9 @@ pub struct PolicyTerms {
     /// Agents, by handle. Those that are not named are left as they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agents: BTreeMap<Handle, AgentTerms>,
+    /// Groups of agents, by name. Those that are not named are left as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<GroupId, GroupTerms>,
 }
 
 /// The version of a document, which is known.
@@ -135,6 +138,10 @@ pub struct AgentTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Span")]
     pub cooldown: Option<Span>,
+    /// The group whose caps bound it too; none unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "GroupId")]
+    pub group: Option<GroupId>,
 }
 
 impl AgentTerms {
@@ -164,6 +171,7 @@ impl AgentTerms {
             hours: mandate.hours.clone(),
             days: mandate.days,
             cooldown: mandate.cooldown,
+            group: mandate.group.clone(),
         }
     }
 
@@ -190,6 +198,7 @@ impl AgentTerms {
             hours: self.hours.as_ref().or(defaults.hours.as_ref()).cloned(),
             days: self.days.or(defaults.days),
             cooldown: self.cooldown.or(defaults.cooldown),
+            group: self.group.as_ref().or(defaults.group.as_ref()).cloned(),
         }
     }
 }
@@ -281,18 +290,26 @@ pub struct PolicyPlan {
     pub faults_untold: u32,
     /// How many more there are that should be known.
     pub warnings_untold: u32,
+    /// Groups that are made or get other rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupChange>,
+    /// How many groups are not named, and left as they are.
+    #[serde(default)]
+    pub groups_left: u32,
 }
 
 impl PolicyPlan {
     /// Whether everything is so already.
     pub fn is_nothing(&self) -> bool {
-        self.services.is_empty() && self.agents.is_empty()
+        self.services.is_empty() && self.agents.is_empty() && self.groups.is_empty()
     }
 
     /// Whether nothing of it gives anybody anything.
     pub fn only_tightens(&self) -> bool {
         let tightens = |agent: &AgentChange| !agent.created && !agent.loosens();
-        self.services.is_empty() && self.agents.iter().all(tightens)
+        let narrows = |group: &GroupChange| !group.created && !group.loosens();
+        let groups = self.groups.iter().all(narrows);
+        self.services.is_empty() && groups && self.agents.iter().all(tightens)
     }
 
     /// Whether it cannot be applied.
@@ -442,4 +459,16 @@ codes! {
     TooManyCaps,
     /// Hours that do not open before the mandate ends.
     NeverOpen,
+    /// A cap is above the one of its kind of the group above.
+    CapAboveGroup,
+    /// A group would be above itself.
+    GroupCircle,
+    /// The name is taken for something else.
+    GroupNameTaken,
+    /// More groups one above the other than a payment is held against.
+    GroupTooDeep,
+    /// Neither the document nor the record has the group.
+    GroupUnknown,
+    /// A group has no runs.
+    RunOfGroup,
 }
