@@ -4,6 +4,7 @@
 mod caps;
 mod decide;
 pub(crate) mod ops;
+mod paces;
 mod quotes;
 mod run;
 mod subject;

@@ -3,6 +3,7 @@
 
 mod apply;
 mod client;
+mod decision;
 mod denials;
 mod felt;
 mod fill;
@@ -79,8 +80,8 @@ impl Scale {
     }
 }
 
-const PARTS: [&str; 8] =
-    ["payments", "stdio", "http", "flood", "opening", "apply", "denials", "loop"];
+const PARTS: [&str; 9] =
+    ["payments", "stdio", "http", "flood", "opening", "apply", "decision", "denials", "loop"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -115,6 +116,7 @@ async fn main() -> Result<()> {
             "flood" => flood::run(&scale, &mut table).await,
             "opening" => opening::run(&scale, &mut table),
             "apply" => apply::run(&scale, &mut table).await,
+            "decision" => decision::run(&scale, &mut table),
             "denials" => denials::run(&scale, &mut table).await,
             _ => loops::run(&scale, &mut table).await,
         }

@@ -146,12 +146,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::PolicyApplied(_) => bare("policy_applied"),
         Fact::Group(GroupFact::Set { .. }) => bare("group_set"),
         Fact::Group(GroupFact::Removed { .. }) => bare("group_removed"),
-        Fact::Token(fact) => bare(match fact {
-            TokenFact::Issued(_) => "token_issued",
-            TokenFact::Ends { .. } => "token_ends",
-            TokenFact::Revoked { .. } => "token_revoked",
-            TokenFact::Used { .. } => "token_used",
-        }),
+        Fact::Token(fact) => bare(token_word(fact)),
         Fact::Incident(incident) => bare(match incident {
             Incident::TailCut { .. } => "tail_cut",
             Incident::AnchorAdopted => "anchor_adopted",
@@ -164,6 +159,15 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
             amount_usd: service.price,
             ..bare("service_set")
         },
+    }
+}
+
+fn token_word(fact: &TokenFact) -> &'static str {
+    match fact {
+        TokenFact::Issued(_) => "token_issued",
+        TokenFact::Ends { .. } => "token_ends",
+        TokenFact::Revoked { .. } => "token_revoked",
+        TokenFact::Used { .. } => "token_used",
     }
 }
 

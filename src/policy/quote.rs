@@ -100,7 +100,7 @@ impl Made {
         let last = counted.max(book.link.position);
         let id = PaymentId::new(last.saturating_add(1), 0);
         let payment = Payment { id, binding: None, ..payment.clone() };
-        let groups = groups.iter().map(|group| Group::clone(group)).collect();
+        let groups = groups.iter().copied().cloned().collect();
         Self { book: Book::clone(book), groups, payment, count: 0 }
     }
 

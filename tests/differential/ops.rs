@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::caps::{caps, group_terms};
+use super::{
+    caps::{caps, group_terms},
+    paces::{DONE, open_days, open_hours, pace},
+};
 use crate::reference::{CALENDAR, GroupTerms, Kind, MOST, Measure, Service, Terms};
 
 /// The agents: the last is the whale, whose amounts are as large as can be written down.
@@ -241,7 +244,7 @@ impl Dice {
         self.next() % many
     }
 
-    fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
         low + i64::try_from(self.below(u64::try_from(high - low).unwrap())).unwrap()
     }
 
@@ -483,28 +486,4 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         // The whale's sums fit in no group.
         group: (agent != WHALE && dice.one_in(2)).then(|| dice.byte(GROUPS)),
     }
-}
-
-/// Some of the day, near the hours at which clocks change more often than not.
-fn open_hours(dice: &mut Dice) -> Vec<(i64, i64)> {
-    let many = 1 + dice.below(2);
-    let ranges = (0..many).map(|_| {
-        let from = dice.pick(&[0, 0, 1, 60, 90, 120, 150, 540, 1_200, 1_380]);
-        let long = dice.pick(&[15, 30, 90, 240, 600, 1_200]);
-        (from, if from == 0 { long } else { (from + long) % 1_440 })
-    });
-    ranges.filter(|(from, to)| from != to).collect()
-}
-
-fn open_days(dice: &mut Dice) -> Vec<i64> {
-    (0..7).filter(|day| *day == 4 || !dice.one_in(3)).collect()
-}
-
-/// What is done about too many; freezes end what a history has to show.
-const DONE: [Measure; 5] =
-    [Measure::Flag, Measure::Flag, Measure::Throttle, Measure::Throttle, Measure::Freeze];
-
-/// So many in so many seconds.
-fn pace(dice: &mut Dice, low: i64, high: i64) -> (i64, i64) {
-    (dice.between(low, high), dice.pick(&[1, 10, 60, 61, 3_600, 7_200, 86_400]))
 }

@@ -1,5 +1,6 @@
 //! One history, lived through twice: by policy and by the reference.
 
+mod groups;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,13 @@ use pettycash::policy::{
 };
 
 use super::{
-    decide::{Told, acted, decide, grouped, is, same, settled},
+    decide::{Told, acted, decide, is, same, settled},
     ops::{Amount, By, Clock, How, Op, WHALE, tighter},
     subject::Subject,
     words::{self, No, View, handle, usd},
 };
 use crate::reference::{
-    Asked, Breach, Came, Done, GroupTerms, MOST, Model, Payment, Settle, Standing, Verdict,
+    Asked, Breach, Came, Done, MOST, Model, Payment, Settle, Standing, Verdict,
 };
 
 /// How often each thing happened.
@@ -100,14 +101,7 @@ impl Pair {
                 return self.compare_all();
             }
             Op::Forget => {
-                if let Subject::Memory(bench) = &mut self.subject {
-                    if !bench.counting.is_empty() {
-                        bench.write_counted();
-                        self.model.latest = self.model.now();
-                    }
-                    bench.state.forget_expired_keys(bench.state.now());
-                    self.count("op forget");
-                }
+                self.forget();
                 return Ok(());
             }
             Op::Insist { agent, times } => self.insist(*agent, *times)?,
@@ -146,6 +140,17 @@ impl Pair {
         self.look_at_the_time(false)?;
         self.compare(agent, None)?;
         if run.is_some() { self.compare(agent, run) } else { Ok(()) }
+    }
+
+    fn forget(&mut self) {
+        if let Subject::Memory(bench) = &mut self.subject {
+            if !bench.counting.is_empty() {
+                bench.write_counted();
+                self.model.latest = self.model.now();
+            }
+            bench.state.forget_expired_keys(bench.state.now());
+            self.count("op forget");
+        }
     }
 
     /// What an amount comes to, if it is relative to what could be spent.
@@ -366,21 +371,6 @@ impl Pair {
         });
         self.count(&format!("op {word}{}", if came.is_ok() { "" } else { " refused" }));
         same(told, expected, &came)
-    }
-
-    /// Makes a group or changes it, by a policy.
-    fn group(&mut self, name: u8, terms: &GroupTerms) -> Result<(), String> {
-        let expected = self.model.set_group(name, terms);
-        let policy = words::group_policy(name, terms);
-        let came = self.subject.commit(move |state, _, now| match grouped(state, &policy, now) {
-            Ok(drafts) => {
-                let changed = !drafts.is_empty();
-                (drafts, Ok(changed))
-            }
-            Err(wrong) => (Vec::new(), Err(wrong)),
-        });
-        self.count(if came.is_ok() { "op group" } else { "op group refused" });
-        same(&format!("group {name} {terms:?}"), &expected, &came)
     }
 
     /// Gives an agent a token; says whose book is to be compared.
