@@ -25,7 +25,7 @@ use crate::{
 const APPLY_S: f64 = 5.0;
 
 /// A policy of so many agents, each with caps of its own and a list of services.
-fn policy(agents: usize, cap: &str) -> Result<Value> {
+fn policy(agents: usize, cap: &str) -> Value {
     let caps = [format!("{cap}/day"), format!("{cap}0/month")];
     let services = ["ads", "maps", "news", "search"];
     let terms = json!({"funding": "allowance", "per_call": "0.25", "caps": caps,
@@ -36,7 +36,7 @@ fn policy(agents: usize, cap: &str) -> Result<Value> {
     }
     let service = |name: &str| (name.to_owned(), json!({"payee": "Acme"}));
     let services: Map<_, _> = services.into_iter().map(service).collect();
-    Ok(json!({"schema": 1, "services": services, "agents": named}))
+    json!({"schema": 1, "services": services, "agents": named})
 }
 
 async fn apply(house: &House, policy: &Value, dry_run: bool) -> Result<(PolicyPlan, f64)> {
@@ -69,7 +69,7 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     let house = Arc::new(House::open(place.path()).await?);
     house.furnish(1).await?;
     let agents = scale.policed;
-    let (new, tighter) = (policy(agents, "5.00")?, policy(agents, "4.00")?);
+    let (new, tighter) = (policy(agents, "5.00"), policy(agents, "4.00"));
     let steps = [
         ("what would change", &new, true),
         ("all of them new", &new, false),

@@ -25,7 +25,12 @@ impl Pair {
             return Ok(());
         }
         let asked = Asked { service, amount, key: None, run };
-        let by = self.end(agent, lasts);
+        // The reference counts in whole seconds: of what has room again within one it says how many
+        // fit now, and not until when.
+        let terms = &self.model.agents[&agent].terms;
+        let paced = !terms.rates.is_empty() || terms.burst.is_some() || terms.cooldown.is_some();
+        let paced = paced || self.model.agents[&agent].throttled.is_some();
+        let by = if paced { self.model.now() } else { self.end(agent, lasts) };
         let expected = self.model.quote(agent, &asked, calls, by);
         let came = self.subject.read(move |state, now| {
             let id = words::service_id(service);

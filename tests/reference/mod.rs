@@ -337,7 +337,7 @@ impl Model {
         bounds
     }
 
-    fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
+    pub(super) fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
         let (mut breaches, mut advised): (Vec<_>, Vec<_>) =
             self.outright(agent, asked).into_iter().unzip();
         let (shut, opens) = (self.is_shut(agent), self.next_opening(agent));

@@ -17,9 +17,9 @@ impl Model {
         let mut copy = self.clone();
         let mut quoted = Quoted { fits: calls, limit: None, fits_by: 0 };
         while quoted.fits_by < calls {
-            let Verdict::Denied { breaches, resets, .. } =
-                copy.ask(agent, Came::Operator, asked, true)
-            else {
+            // What would be said of it, and not that it is said again and again.
+            let Verdict::Denied { breaches, resets, .. } = copy.weigh(agent, asked) else {
+                copy.ask(agent, Came::Operator, asked, true);
                 quoted.fits_by += 1;
                 continue;
             };
@@ -28,7 +28,7 @@ impl Model {
                 (quoted.fits, quoted.limit) = (quoted.fits_by, Some((codes, resets)));
             }
             match resets {
-                Some(at) if at < by => copy.wall = at,
+                Some(at) if at < by && at > copy.wall => copy.wall = at,
                 _ => break,
             }
         }
