@@ -27,7 +27,7 @@ const APPLY_S: f64 = 5.0;
 /// A policy of so many agents, each with caps of its own and a list of services.
 fn policy(agents: usize, cap: &str) -> Value {
     let caps = [format!("{cap}/day"), format!("{cap}0/month")];
-    let services = ["ads", "maps", "news", "search"];
+    let services = ["ads", "mail", "maps", "news"];
     let terms = json!({"funding": "allowance", "per_call": "0.25", "caps": caps,
         "timezone": "Europe/Paris", "deny": services});
     let mut named = Map::new();
