@@ -8,9 +8,12 @@
 mod line;
 mod operator;
 
+use std::time::Duration;
+
 use hyper::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::policy::via::Via;
 pub(crate) use line::connect_to_us;
@@ -18,6 +21,9 @@ pub use line::{Cause, Finder, Unstarted};
 pub use operator::{ClientError, Operator, Proof};
 
 use line::{Again, Line, Lost, Plane};
+
+/// How long it may take to find out which tools there are: then there are those that everybody has.
+const LISTED_WITHIN: Duration = Duration::from_secs(3);
 
 /// How a call of a tool ended, as far as this process can tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +66,16 @@ impl Client {
     /// A client of whatever `serve` the finder finds.
     pub fn new(finder: Finder) -> Self {
         Self { line: Line::new(finder, Plane::Agent) }
+    }
+
+    /// Whether whoever names this agent on this machine opens its tasks; nothing where `serve`
+    /// does not say so soon.
+    pub async fn opens_tasks(&self, agent: &str) -> Option<bool> {
+        let path = format!("/v1/tools?agent={agent}");
+        let asked = self.line.request(Method::GET, &path, None, None, Again::Always);
+        let Ok(Ok((status, body))) = timeout(LISTED_WITHIN, asked).await else { return None };
+        let answer = parse::<Value>(&body).unwrap_or_default();
+        answer["open_tasks"].as_bool().filter(|_| status.is_success())
     }
 
     /// Calls a tool. A call whose connection breaks is sent again with the same id, for 5 s.

@@ -31,7 +31,7 @@ use crate::{
     home::{Home, HomeError, Serving, Sockets},
     http::{App, Listener, Ours, Servers, Tally, agent_router, operator_router, serve_socket},
     policy::terms::StartedBy,
-    rails::Rails,
+    rails::{Rails, proxy::Proxy},
     store::{Disk, FileDisk, Options as StoreOptions, Recording, Store, StoreError},
 };
 use ending::Signals;
@@ -82,7 +82,7 @@ pub struct Listen {
 
 /// The rails that every `serve` has.
 pub fn rails() -> Rails {
-    Rails::default()
+    Rails::default().with(Arc::new(Proxy::default()))
 }
 
 /// Why there is no serving a home.

@@ -4,16 +4,22 @@ mod archiving;
 mod asking;
 mod doctoring;
 mod exiting;
+mod explaining;
+mod faults;
 mod freezing;
 mod groups;
 mod mandates;
+mod payees;
 mod paying;
 mod policies;
+mod presets;
 mod proving;
 mod reading;
 mod recovering;
 mod schema;
 mod shell;
+mod tasks;
+mod tiers;
 mod tokens;
 
 use std::{

@@ -59,6 +59,10 @@ impl Keys {
             via: None,
             category: None,
             groups: Vec::new(),
+            task: None,
+            task_type: None,
+            shadow: Vec::new(),
+            request: None,
         }));
         payment
     }
@@ -150,9 +154,12 @@ fn a_key_is_for_one_agent_one_service_and_one_amount() {
     assert_eq!(state.bound(&"scout".parse().unwrap(), &"min".parse().unwrap(), now), None);
     let bound = state.bound(&scout(), &key, now).unwrap();
     let (report, other) = ("report".parse().unwrap(), "report3".parse().unwrap());
-    assert!(bound.is_for(&report, Some(cents(30))));
-    assert!(!bound.is_for(&other, Some(cents(30))));
-    assert!(!bound.is_for(&report, Some(cents(31))) && !bound.is_for(&report, None));
+    assert!(bound.is_for(&report, Some(cents(30)), None, None));
+    assert!(!bound.is_for(&other, Some(cents(30)), None, None));
+    assert!(
+        !bound.is_for(&report, Some(cents(31)), None, None)
+            && !bound.is_for(&report, None, None, None)
+    );
     assert!(bound.is_of_call(&key) && !bound.is_of_call(&"other".parse().unwrap()));
 }
 

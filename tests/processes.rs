@@ -27,7 +27,7 @@ use std::{
 use pettycash::{
     client::{Call, Called, Client, Operator},
     clock::instant,
-    policy::terms::{NewAgent, NewService, StartedBy},
+    policy::terms::{LedgerAsked, NewAgent, NewService, StartedBy},
 };
 use proc_home::{Running, TestHome, is_alive, kill, raw, terminate, text, until};
 use serde_json::{Value, json};
@@ -470,7 +470,8 @@ async fn pay(client: &Client, call_id: &str) {
 async fn in_ledger(operator: &Operator, outcome: &str) -> usize {
     let (mut count, mut cursor) = (0, None::<String>);
     loop {
-        let page = operator.ledger(None, cursor.as_deref(), Some(1_000)).await.unwrap();
+        let asked = LedgerAsked::page(None, cursor, Some(1_000));
+        let page = operator.ledger(&asked).await.unwrap();
         count += page.entries.iter().filter(|entry| entry.line.outcome == outcome).count();
         cursor = page.next_cursor;
         if cursor.is_none() {

@@ -3,6 +3,11 @@
 //! `UPDATE=1 cargo test scenarios` fills in the right-hand sides; review reads them. On CI nothing
 //! is ever filled in.
 
+mod groups;
+mod stops;
+mod tasks;
+mod telling;
+mod trust;
 mod words;
 
 use std::{
@@ -13,25 +18,26 @@ use std::{
 };
 
 use pettycash::policy::{
-    authorize::refuse,
     came::Came,
-    change::{self, Change},
-    denial::{BadField, Denial, Denied, Refusal},
+    change,
+    denial::{Payments, Refusal},
     entry::{Draft, Fact, Hash, VoidCause},
-    group::{self, GroupRules},
+    group,
     mandate::{Cap, CapKey, Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{GroupId, Handle, PaymentId, RailName, RunId, TokenId},
+    names::{Handle, PaymentId, RailName, RunId, TokenId},
     operate::{self, Existing},
     pace::Rate,
-    plan::{self, Around, Planned},
     settle,
-    terms::{GroupTerms, PolicyTerms},
-    token::{self, Issued},
+    shadow::Passed,
+    task::{TaskId, TasksBy},
+    token::{self, Issued, Power},
     window::Zone,
 };
 
-use crate::support::bench::Bench;
+use crate::support::{bench::Bench, desk::Desk};
+use tasks::own;
+use trust::RULES;
 use words::{denied_words, seconds, token_id};
 
 /// One story being told.
@@ -47,6 +53,18 @@ struct Story {
     tokens: u64,
     /// The agents that are not dealt with now, and whether they were opened.
     others: BTreeMap<Handle, (Mandate, bool)>,
+    /// The task that payments name, and all that were opened: the first is `K1`.
+    task: Option<TaskId>,
+    tasks: Vec<TaskId>,
+    desk: Desk,
+}
+
+fn came(who: &str) -> Came {
+    match who {
+        "name" => Came::Local,
+        "operator" => Came::Operator(None),
+        token => Came::By(token_id(token)),
+    }
 }
 
 impl Story {
@@ -70,6 +88,11 @@ impl Story {
                 days: None,
                 cooldown: None,
                 group: None,
+                tasks: TasksBy::Operator,
+                pinned: BTreeMap::new(),
+                first_payee: pettycash::policy::payee::FirstPayee::Free,
+                tiers: Vec::new(),
+                shadow_caps: Vec::new(),
             },
             opened: false,
             run: None,
@@ -77,6 +100,9 @@ impl Story {
             came: Came::Operator(None),
             tokens: 0,
             others: BTreeMap::new(),
+            task: None,
+            tasks: Vec::new(),
+            desk: Desk::default(),
         }
     }
 
@@ -89,40 +115,6 @@ impl Story {
         let left = (std::mem::replace(&mut self.mandate, mandate), self.opened);
         self.others.insert(before, left);
         self.opened = opened;
-    }
-
-    /// `group NAME [below=GROUP] [zone=ZONE]: CAP, CAP`, as a policy says it.
-    fn group(&mut self, line: &str) -> String {
-        let (head, caps) = line.split_once(':').expect("group NAME: CAPS");
-        let mut words = head.split_whitespace();
-        let name: GroupId = words.next().unwrap().parse().unwrap();
-        let (mut parent, mut zone) = (None, Zone::utc());
-        for word in words {
-            match word.split_once('=').unwrap() {
-                ("below", group) => parent = Some(group.parse().unwrap()),
-                ("zone", name) => zone = name.parse().unwrap(),
-                other => panic!("group with {other:?}"),
-            }
-        }
-        let caps = caps.split(',').map(str::trim).filter(|cap| !cap.is_empty());
-        let caps = caps.map(|cap| cap.parse().unwrap()).collect();
-        let rules = GroupRules { caps, parent, zone };
-        let groups = [(name, GroupTerms::of(&rules))].into();
-        let policy = PolicyTerms { groups, ..PolicyTerms::default() };
-        let around = Around { rails: Vec::new(), distance: |_, _| usize::MAX };
-        let now = self.bench.engine_now();
-        let Planned { plan, drafts, .. } = plan::plan(&self.bench.state, &policy, &around, now);
-        let mut told: Vec<String> = plan.faults.iter().map(|fault| fault.message.clone()).collect();
-        if plan.is_refused() {
-            return format!("refused: {}", told.join("; "));
-        }
-        for group in &plan.groups {
-            let more = |change: &Change| if change.loosens { " (gives more)" } else { "" };
-            told.extend(group.changes.iter().map(|one| format!("{one}{}", more(one))));
-            told.extend(group.remarks.iter().cloned());
-        }
-        self.bench.write(drafts);
-        std::iter::once("ok".to_owned()).chain(told).collect::<Vec<_>>().join("; ")
     }
 
     /// Does what the left side says; what came of it, if it is worth a right side.
@@ -142,6 +134,7 @@ impl Story {
                 }
                 Err(error) => return Some(error),
             },
+            ["shadow" | "unshadow", cap @ ..] => self.shade(&cap.join(" ")),
             ["uncap", key @ ..] => {
                 let key: CapKey = key.join(" ").parse().unwrap();
                 self.mandate.caps.retain(|cap| cap.key() != key);
@@ -156,11 +149,10 @@ impl Story {
                 let act = group::remove_group(&self.bench.state, &group.parse().unwrap());
                 return Some(self.done(act));
             }
-            ["by", "name"] => self.came = Came::Local,
-            ["by", "operator"] => self.came = Came::Operator(None),
-            ["by", token] => self.came = Came::By(token_id(token)),
-            ["run"] => self.run = None,
-            ["run", run] => self.run = Some(run.parse().unwrap()),
+            ["by", who] => self.came = came(who),
+            ["tasks", by] => self.mandate.tasks = by.parse().unwrap(),
+            ["task", task @ ..] => self.task = task.first().map(|task| self.task_id(task)),
+            ["run", run @ ..] => self.run = run.first().map(|run| run.parse().unwrap()),
             ["per-call", limit] => self.mandate.per_call_limit = Some(limit.parse().unwrap()),
             ["rate", rate] => match rate.parse::<Rate>() {
                 Ok(rate) => {
@@ -175,10 +167,7 @@ impl Story {
                 let span = span.parse().unwrap();
                 self.mandate.rates.retain(|rate| rate.span != span);
             }
-            ["burst" | "unburst" | "denials" | "undenials", ..] => return self.stops(&words),
-            ["hours" | "unhours" | "days" | "undays" | "cooldown" | "uncooldown", ..] => {
-                return self.stops(&words);
-            }
+            [word, ..] if RULES.contains(word) => return self.stops(&words),
             ["allow", service] => drop(self.mandate.allow.insert(service.parse().unwrap())),
             ["deny", service] => drop(self.mandate.deny.insert(service.parse().unwrap())),
             ["expires", at] => self.mandate.expires_at = Some(at.parse().unwrap()),
@@ -201,38 +190,6 @@ impl Story {
     }
 
     /// Sets what ends loops, and when may be paid; says what is wrong with it.
-    fn stops(&mut self, words: &[&str]) -> Option<String> {
-        match words {
-            ["burst", burst] => match burst.parse() {
-                Ok(burst) => self.mandate.burst = Some(burst),
-                Err(error) => return Some(error),
-            },
-            ["unburst"] => self.mandate.burst = None,
-            ["denials", streak] => match streak.parse() {
-                Ok(streak) => self.mandate.denials = Some(streak),
-                Err(error) => return Some(error),
-            },
-            ["undenials"] => self.mandate.denials = None,
-            ["hours", hours] => match hours.parse() {
-                Ok(hours) => self.mandate.hours = Some(hours),
-                Err(error) => return Some(error),
-            },
-            ["unhours"] => self.mandate.hours = None,
-            ["days", days] => match days.parse() {
-                Ok(days) => self.mandate.days = Some(days),
-                Err(error) => return Some(error),
-            },
-            ["undays"] => self.mandate.days = None,
-            ["cooldown", long] => match long.parse() {
-                Ok(long) => self.mandate.cooldown = Some(long),
-                Err(error) => return Some(error),
-            },
-            ["uncooldown"] => self.mandate.cooldown = None,
-            other => panic!("no such stop: {other:?}"),
-        }
-        None
-    }
-
     fn done(&mut self, act: Result<operate::Act, operate::OperateError>) -> String {
         match self.bench.act(act) {
             Ok(true) => "ok".to_owned(),
@@ -258,7 +215,7 @@ impl Story {
         };
         let payee = payee.unwrap_or_else(|| format!("The {id} company")).parse().unwrap();
         let (id, rail) = (id.parse().unwrap(), RailName::iou());
-        let service = Service { id, payee, price, rail, category };
+        let service = Service { id, payee, price, rail, category, endpoint: None };
         let act = operate::set_service(&self.bench.state, service, existing);
         let done = self.done(act);
         (done != "ok").then_some(done)
@@ -304,6 +261,7 @@ impl Story {
                 let act = operate::unfreeze(state, &self.agent, None);
                 self.done(act)
             }
+            ["repin", service, payee @ ..] => self.repin(service, payee),
             ["remove", service] => {
                 let act = operate::remove_service(state, &service.parse().unwrap());
                 self.done(act)
@@ -319,9 +277,28 @@ impl Story {
             }
             ["malformed", field] => self.malformed(field),
             ["quote" | "dry-run" | "warning", ..] => self.plan(words),
+            ["reopen"] => self.reopen(),
+            ["limit"] => self.limit(),
+            ["jump", span] => self.jump(span),
             ["balance"] => self.balance(),
             ["last"] => self.last(),
             ["caps"] => self.caps(),
+            other => self.look(other),
+        }
+    }
+
+    /// What is asked of what happened, and what is done to tasks.
+    fn look(&mut self, words: &[&str]) -> String {
+        match words {
+            ["explain", payment] => self.explain(payment),
+            ["exposure"] => self.exposure(),
+            ["try", caps @ ..] => self.trial(caps),
+            ["token-may"] => self.give_with(&[], BTreeSet::from([Power::OpenTasks])),
+            ["open-and-finish", many, kind] => self.open_and_finish(many.parse().unwrap(), kind),
+            ["open-task", kind, cap @ ..] => self.open_task(kind, own(cap)),
+            ["finish", task, outcome] => self.finish(self.task_id(task), outcome.parse().unwrap()),
+            ["resume", task, cap @ ..] => self.resume(self.task_id(task), own(cap)),
+            ["tasks"] => self.tasks(),
             other => panic!("no such act: {other:?}"),
         }
     }
@@ -333,6 +310,7 @@ impl Story {
         let mut told: Vec<String> =
             book.mandate.changes(&self.mandate).iter().map(ToString::to_string).collect();
         told.extend(change::remarks(book, &self.mandate, now));
+        told.extend(self.bench.state.remarks_on_types(&self.agent, &self.mandate, now));
         let mandate = self.mandate.clone();
         let act = operate::set_mandate(&self.bench.state, &self.agent, mandate, now);
         let done = self.done(act);
@@ -341,13 +319,20 @@ impl Story {
 
     /// Gives the agent a token: the first is `T1`.
     fn give(&mut self, ends: &[&str]) -> String {
+        self.give_with(ends, BTreeSet::new())
+    }
+
+    fn give_with(&mut self, ends: &[&str], may: BTreeSet<Power>) -> String {
         let expires_at = ends.first().map(|at| at.parse().unwrap());
         let (token, digest) = (TokenId::new(self.tokens + 1), Hash::default());
-        let issued = Issued { token, digest, run: None, label: None, expires_at };
+        let issued = Issued { token, digest, run: None, label: None, expires_at, may };
         let now = self.bench.engine_now();
+        let opens = issued.may.contains(&Power::OpenTasks);
+        let told = opens.then(|| self.bench.state.remarks_on_opener(&self.agent, now));
         let act = token::issue(&self.bench.state, Some(&self.agent), issued, now);
         self.tokens += u64::from(act.is_ok());
-        self.done(act)
+        let told = told.filter(|_| act.is_ok()).unwrap_or_default();
+        std::iter::once(self.done(act)).chain(told).collect::<Vec<_>>().join("; ")
     }
 
     fn payment(&self, name: &str) -> PaymentId {
@@ -364,34 +349,25 @@ impl Story {
         let amount = amount.map(|amount| amount.parse().unwrap());
         let mut payment = self.bench.payment(service, amount, None);
         payment.run = self.run.clone();
+        payment.task = self.task;
         let now = self.bench.engine_now();
         if let Err(why) = self.bench.state.admit_payer(&self.agent, &self.came, now) {
-            return denied_words(&Refusal::only(why), now);
+            return self.named(&denied_words(&Refusal::only(why), now));
         }
         match self.bench.ask(&self.agent.clone(), &payment, fact) {
             Ok(hold) => {
                 self.payments.push(hold.payment);
-                format!("P{} {}", self.payments.len(), hold.amount)
+                let shadow: String = hold.shadow.iter().map(passed).collect();
+                format!("P{} {}{shadow}", self.payments.len(), hold.amount)
             }
-            Err(refusal) => denied_words(&refusal, now),
+            Err(refusal) => self.named(&denied_words(&refusal, now)),
         }
     }
 
-    /// A call whose arguments make no payment.
-    fn malformed(&mut self, field: &str) -> String {
-        let bad = BadField {
-            field: field.to_owned(),
-            got: "1e3".to_owned(),
-            expected: "a decimal amount".to_owned(),
-            example: "0.25".to_owned(),
-        };
-        let book = self.bench.state.book(&self.agent).unwrap();
-        let refusal = refuse(book, Denial::InvalidRequest(bad));
-        let (payment, run) = (self.bench.next_id(), self.run.clone());
-        let denied =
-            Denied { payment, service: None, asked: None, refusal, run, via: None, call: None };
-        let (agent, now) = (self.agent.clone(), self.bench.engine_now());
-        denied_words(&self.bench.deny(&agent, denied), now)
+    fn reopen(&mut self) -> String {
+        self.desk.take(&mut self.bench.state);
+        self.bench.state = self.desk.state(self.bench.state.now());
+        "ok".to_owned()
     }
 
     fn settle(&mut self, draft: Result<Draft, settle::SettleError>) -> String {
@@ -413,7 +389,8 @@ impl Story {
     fn balance(&self) -> String {
         let book = self.bench.state.book(&self.agent).unwrap();
         let spender = self.bench.state.spender(&self.agent).unwrap();
-        let available = spender.available(self.run.as_ref(), self.bench.engine_now());
+        let now = self.bench.engine_now();
+        let available = spender.in_task(self.task).available(self.run.as_ref(), now);
         let balance = book.balance().map_or("none".to_owned(), |balance| balance.to_string());
         format!("balance {balance}, held {}, available {available}", book.held)
     }
@@ -423,6 +400,16 @@ impl Story {
         let (entry, ..) = self.bench.entries.last().unwrap();
         let fact = serde_json::to_value(&entry.fact).unwrap();
         format!("{:?} {fact}", entry.by)
+    }
+}
+
+/// That a payment passed a shadow cap.
+fn passed(Passed { cap, used, held, count }: &Passed) -> String {
+    match count {
+        None => format!(", passed the shadow {cap}: {used} used, {held} held"),
+        Some(Payments { used, held }) => {
+            format!(", passed the shadow {cap}: {used} used, {held} held")
+        }
     }
 }
 

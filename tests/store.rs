@@ -30,6 +30,7 @@ use pettycash::{
         money::Usd,
         names::{Handle, PaymentId},
         state::State,
+        task::TasksBy,
         terms::Head,
         window::Zone,
     },
@@ -80,6 +81,11 @@ fn opened(agent: &str) -> Draft {
         days: None,
         cooldown: None,
         group: None,
+        tasks: TasksBy::Operator,
+        pinned: std::collections::BTreeMap::new(),
+        first_payee: pettycash::policy::payee::FirstPayee::Free,
+        tiers: Vec::new(),
+        shadow_caps: Vec::new(),
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }
@@ -94,8 +100,8 @@ fn credit(agent: &str, cents: u32) -> Draft {
 fn denied(agent: &str, payment: PaymentId) -> Draft {
     let bad = Denial::AgentUnknown { handle: handle(agent) };
     let refusal = Refusal::only(bad);
-    let denied =
-        Denied { payment, service: None, asked: None, refusal, run: None, via: None, call: None };
+    let (service, asked, run, via, call, task) = (None, None, None, None, None, None);
+    let denied = Denied { payment, service, asked, refusal, run, via, call, task };
     Draft { agent: Some(handle(agent)), by: By::Agent, fact: Fact::Denied(Box::new(denied)) }
 }
 

@@ -1,6 +1,6 @@
 //! Windows that move: a change of zone, and hours in a row. Checked by brute force.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, tz};
 use pettycash::policy::{
@@ -10,6 +10,7 @@ use pettycash::policy::{
     money::Usd,
     names::{Handle, RailName},
     operate,
+    task::TasksBy,
     window::{Hours, Period, Window, Zone},
 };
 
@@ -38,6 +39,11 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         days: None,
         cooldown: None,
         group: None,
+        tasks: TasksBy::Operator,
+        pinned: BTreeMap::new(),
+        first_payee: pettycash::policy::payee::FirstPayee::Free,
+        tiers: Vec::new(),
+        shadow_caps: Vec::new(),
     }
 }
 
@@ -117,6 +123,7 @@ fn no_span_of_so_many_hours_holds_more_than_its_cap() {
             price: None,
             category: None,
             rail: RailName::iou(),
+            endpoint: None,
         };
         let act = operate::set_service(&bench.state, service, operate::Existing::Keep);
         bench.act(act).unwrap();

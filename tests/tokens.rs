@@ -1,5 +1,7 @@
 //! Tokens in the state: what their facts say, what they mean, and how the desk keeps them.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use pettycash::policy::{
     entry::{By, Draft, Fact, Hash},
@@ -22,8 +24,8 @@ fn id(n: u64) -> TokenId {
 }
 
 fn issued(n: u64) -> Issued {
-    let (run, label, expires_at) = (None, None, None);
-    Issued { token: id(n), digest: Hash([7; 32]), run, label, expires_at }
+    let (run, label, expires_at, may) = (None, None, None, BTreeSet::new());
+    Issued { token: id(n), digest: Hash([7; 32]), run, label, expires_at, may }
 }
 
 fn drafts(act: Result<Act, OperateError>) -> Vec<Draft> {

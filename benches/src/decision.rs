@@ -10,7 +10,7 @@ use pettycash::{
         authorize::{Payment, Wanted, authorize},
         entry::{By, Chain, Draft, Entry, Fact, Hash},
         group::{GroupFact, GroupRules},
-        mandate::{Cap, Funding, LocalUse, Mandate, Service},
+        mandate::{Cap, Mandate, Service},
         names::{Handle, PaymentId, RailName},
         state::State,
         window::Zone,
@@ -65,6 +65,7 @@ fn measured(caps: &[&str], shared: &[&str], scale: &Scale) -> Result<f64> {
         amount: None,
         binding: None,
         run: None,
+        task: None,
     };
     let (began, mut made) = (instant(), 0_u64);
     while began.elapsed() < scale.stretch {
@@ -86,7 +87,8 @@ fn state(caps: &[&str], shared: &[&str], now: Timestamp) -> Result<State> {
     let (id, payee) = ("search".parse()?, "Acme".parse()?);
     let (price, category) = (Some("0.02".parse()?), Some("web".parse()?));
     let rail = RailName::iou();
-    let mut facts = vec![(None, Fact::ServiceSet(Service { id, payee, price, rail, category }))];
+    let service = Service { id, payee, price, rail, category, endpoint: None };
+    let mut facts = vec![(None, Fact::ServiceSet(service))];
     let (mut group, mut parent) = (None, None);
     for (number, cap) in shared.iter().enumerate().rev() {
         let name: pettycash::policy::names::GroupId = format!("group-{number}").parse()?;
@@ -95,23 +97,9 @@ fn state(caps: &[&str], shared: &[&str], now: Timestamp) -> Result<State> {
         facts.push((None, Fact::Group(GroupFact::Set { group: name.clone(), rules, moved: None })));
         (group, parent) = (Some(name.clone()), Some(name));
     }
-    let mandate = Mandate {
-        funding: Funding::Allowance,
-        per_call_limit: None,
-        caps: read(caps)?,
-        zone: Zone::utc(),
-        allow: [].into(),
-        deny: [].into(),
-        expires_at: None,
-        local: LocalUse::Allowed,
-        rates: Vec::new(),
-        burst: None,
-        denials: None,
-        hours: None,
-        days: None,
-        cooldown: None,
-        group,
-    };
+    let plain = serde_json::json!({"funding": "allowance", "caps": [], "zone": "UTC"});
+    let plain: Mandate = serde_json::from_value(plain)?;
+    let mandate = Mandate { caps: read(caps)?, group, ..plain };
     facts.push((Some("scout".parse()?), Fact::Opened { mandate: Box::new(mandate) }));
     let mut state = State::default();
     for (position, (agent, fact)) in (1..).zip(facts) {

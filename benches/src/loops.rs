@@ -30,6 +30,8 @@ const STOPPED: u64 = 3;
 const OTHERS: usize = 16;
 /// The most that the disk may grow by, in MiB.
 const MOST: f64 = 1.0;
+/// How much of what the others pay without it they pay beside it, at least.
+const LEAST: f64 = 0.8;
 
 fn malformed() -> Value {
     json!({"service_id": SERVICE, "amount_usd": "1e3"})
@@ -56,11 +58,16 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     }
     house.engine.close().await;
     let (grown, judged) = disk(table).await?;
-    let row = |what: &str, paid: &Paid, disk: String, target: String| {
-        [what.to_owned(), count(paid.rate.median()), count(paid.p99.median()), disk, target]
+    let rest = beside.rate.over(&alone.rate).median();
+    let undisturbed = table.judge("of what others pay", rest, Target::AtLeast(LEAST));
+    let row = |what: &str, paid: &Paid, target: String| {
+        let (rate, p99) = (count(paid.rate.median()), count(paid.p99.median()));
+        [what.to_owned(), rate, p99, String::new(), target]
     };
-    table.row(&row("without it", &alone, String::new(), String::new()));
-    table.row(&row("beside it", &beside, bytes(grown), judged));
+    table.row(&row("without it", &alone, String::new()));
+    table.row(&row("beside it", &beside, undisturbed));
+    let alone = format!("{RETRIES} calls alone");
+    table.row(&[alone, String::new(), String::new(), bytes(grown), judged]);
     Ok(())
 }
 

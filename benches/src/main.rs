@@ -2,6 +2,7 @@
 //! in the same run. `benches/run` says how.
 
 mod apply;
+mod chain;
 mod client;
 mod decision;
 mod denials;
@@ -15,6 +16,7 @@ mod loops;
 mod opening;
 mod payments;
 mod place;
+mod quote;
 mod raw;
 mod rivals;
 mod served;
@@ -80,8 +82,10 @@ impl Scale {
     }
 }
 
-const PARTS: [&str; 9] =
-    ["payments", "stdio", "http", "flood", "opening", "apply", "decision", "denials", "loop"];
+const PARTS: [&str; 11] = [
+    "payments", "chain", "stdio", "http", "flood", "opening", "apply", "decision", "denials",
+    "loop", "quote",
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -111,6 +115,7 @@ async fn main() -> Result<()> {
         eprintln!("{part}");
         match part {
             "payments" => payments::run(&scale, &mut table).await,
+            "chain" => chain::run(&scale, &mut table).await,
             "stdio" => stdio::run(&scale, &mut table).await,
             "http" => http::run(&scale, &mut table).await,
             "flood" => flood::run(&scale, &mut table).await,
@@ -118,6 +123,7 @@ async fn main() -> Result<()> {
             "apply" => apply::run(&scale, &mut table).await,
             "decision" => decision::run(&scale, &mut table),
             "denials" => denials::run(&scale, &mut table).await,
+            "quote" => quote::run(&scale, &mut table).await,
             _ => loops::run(&scale, &mut table).await,
         }
         .context(part)?;

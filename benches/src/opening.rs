@@ -3,7 +3,7 @@
 use std::{path::Path, process, process::Command};
 
 use anyhow::{Result, ensure};
-use pettycash::clock::instant;
+use pettycash::{clock::instant, policy::terms::LedgerAsked};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) async fn open(dir: &Path) -> Result<()> {
             forget_pages(&dir.join("journal"))?;
         }
         let began = instant();
-        let page = house.engine.ledger(Some(agent), None, Some(PAGE)).await?;
+        let page = house.engine.ledger(LedgerAsked::page(Some(agent), None, Some(PAGE))).await?;
         let took = micros(began.elapsed());
         ensure!(!page.entries.is_empty(), "an empty page");
         if number < COLD { cold.push(took) } else { warm.push(took) }

@@ -56,9 +56,9 @@ struct Runs {
 }
 
 /// One round of one engine.
-struct Run {
-    rate: f64,
-    p50: f64,
+pub(crate) struct Run {
+    pub(crate) rate: f64,
+    pub(crate) p50: f64,
     p99: f64,
 }
 
@@ -153,14 +153,14 @@ async fn record_bytes() -> Result<usize> {
 
 /// Who pays how, and for how long.
 #[derive(Clone, Copy)]
-struct Load {
-    callers: usize,
-    agents: usize,
-    time: Duration,
+pub(crate) struct Load {
+    pub(crate) callers: usize,
+    pub(crate) agents: usize,
+    pub(crate) time: Duration,
 }
 
 /// Whoever is paid through.
-enum Payer {
+pub(crate) enum Payer {
     House { house: House, agents: Vec<Handle> },
     Group { group: Group, entry: Arc<[u8]> },
 }
@@ -195,7 +195,7 @@ impl Payer {
         }
     }
 
-    async fn close(self) -> Result<()> {
+    pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::House { house, .. } => house.engine.close().await,
             Self::Group { group, .. } => group.finish()?,
@@ -216,7 +216,7 @@ async fn one(who: Who, load: Load, entry: &Arc<[u8]>, preallocated: &Place) -> R
 }
 
 /// Has each caller pay, one payment after the other, until the time is up.
-async fn callers(load: Load, payer: &Arc<Payer>) -> Result<Run> {
+pub(crate) async fn callers(load: Load, payer: &Arc<Payer>) -> Result<Run> {
     let mut tasks = JoinSet::new();
     let start = instant();
     for caller in 0..load.callers {

@@ -1,8 +1,9 @@
 //! `pettycash agent`: who may spend, and how much.
 
 mod create;
+mod repin;
 mod show;
-pub(super) use show::cap as cap_words;
+pub(super) use show::{Sums, cap as cap_words, sums};
 mod stop;
 mod token;
 
@@ -14,7 +15,7 @@ use clap::Subcommand;
 
 use super::{
     output::{Output, wait},
-    owner,
+    owner, preset,
     words::asked,
 };
 use crate::{
@@ -43,7 +44,7 @@ Examples:
 enum Verb {
     /// Give a new agent a handle and a mandate
     #[command(after_help = create::HELP)]
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// List every agent, what it has left and how it stands
     #[command(after_help = "Example:\n  pettycash agent list")]
     List,
@@ -76,6 +77,12 @@ enum Verb {
         /// The token's id, `tok_…`: see `pettycash agent tokens`
         id: TokenId,
     },
+    /// Print what the presets of `agent create --preset` and `init --preset` are, as a policy
+    #[command(after_help = "Example:\n  pettycash agent presets > policy.toml")]
+    Presets,
+    /// Have a service pay another payee than the one that it paid first
+    #[command(after_help = repin::HELP)]
+    Repin(repin::Repin),
     /// End an agent's right to pay, for good and at once
     #[command(after_help = REVOKE_HELP)]
     Revoke {
@@ -95,7 +102,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
     wait(async {
         match args.verb {
             Verb::Create(create) => {
-                let (new, proving) = create::terms(create)?;
+                let (new, proving) = create::terms(*create)?;
                 let terms = asked(&new);
                 let what = async || Ok(format!("This creates the agent {}: {terms}.", new.handle));
                 let act = async |operator: &Operator| operator.create_agent(&new).await;
@@ -129,6 +136,11 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 let view = operator.revoke_token(&id).await?;
                 output.print(&view, || token::revoked(&view))?;
             }
+            Verb::Presets => {
+                let presets = preset::all().map_err(anyhow::Error::msg)?;
+                output.print(&presets, || preset::TEXT.trim_end().to_owned())?;
+            }
+            Verb::Repin(asked) => repin::repin(asked, &operator, output).await?,
             Verb::Freeze(asked) => stop::freeze(asked, &operator, output).await?,
             Verb::Unfreeze(asked) => stop::unfreeze(asked, &operator, output).await?,
         }

@@ -59,16 +59,21 @@ A file:
   burst = \"5/min:freeze\"         more equal payments than these: flag, throttle or freeze
   denials = \"10:throttle\"        so many denials in a row
   hours = \"09:00-18:00\"          when it may pay, by the clocks of its timezone
-  days = [\"mon\", \"tue\"]         on which days
+  days = \"mon-fri\"              on which days, or a list of them: [\"mon\", \"tue\"]
   cooldown = \"30s\"               at least so long between two payments
   group = \"team\"
+  tasks = \"agent\"                it opens its tasks itself
+  tiers = [\"50x/7d:0.50\"]         0.50 a payment after 50 captured over 7 days
+  first_payee = \"locked\"          a service may pay only who it paid first
+  pinned = { search = \"Acme Search\" }    nothing is paid if search pays another payee
+  shadow_caps = [\"2.00/day\"]      deny nothing: see `pettycash policy shadow`
 
   [groups.team]
   caps = [\"30.00/day\"]            what its agents spend together; also `parent`, `timezone`
 
 An agent gets all that the file says of it, and nothing else: what is left out is as with a new
-agent. Agents and services that are not in the file stay as they are; so do balances. It is done
-in one step: all of it, or nothing.";
+agent. A group has the `timezone` of the defaults, unless it says one. What is not in the file stays
+as it is, and so do balances. It is done in one step: all of it, or nothing.";
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let Args { file, dry_run, note, proving } = args;
@@ -80,10 +85,10 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         let plan = operator.apply_policy(&asked).await?;
         written.tell(&plan, output)?;
         if dry_run || plan.is_nothing() {
-            output.print(&plan, || words(&plan))?;
+            written.print(&plan, output)?;
             return Ok(ExitCode::SUCCESS);
         }
-        if plan.gives_more {
+        if plan.lets_spend_more() {
             guard(&operator).await?;
         }
         // What is changed must be what was shown.
@@ -91,7 +96,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         let what = async || Ok(words(&plan));
         let act = async |operator: &Operator| operator.apply_policy(&asked).await;
         let applied = proving.prove(&operator, what, act).await?;
-        output.print(&applied, || words(&applied))?;
+        written.print(&applied, output)?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{
     output::{FAILED, Output, USAGE, exit_code, report, wait},
     owner,
-    policy::{Written, words},
+    policy::Written,
 };
 use crate::{home::Home, policy::terms::PolicyAsked};
 
@@ -46,7 +46,7 @@ fn differs(args: &Args, home: &Home, output: Output) -> anyhow::Result<bool> {
         let asked = PolicyAsked { policy, dry_run: true, ..PolicyAsked::default() };
         let plan = operator.apply_policy(&asked).await?;
         written.tell(&plan, output)?;
-        output.print(&plan, || words(&plan))?;
+        written.print(&plan, output)?;
         Ok(!plan.is_nothing())
     })
 }

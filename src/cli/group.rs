@@ -5,17 +5,18 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    agent::cap_words,
+    agent::{Sums, cap_words, sums},
     output::{Output, table, wait},
     owner,
 };
 use crate::{
     home::Home,
-    policy::{names::GroupId, terms::GroupView},
+    policy::{answer::CapView, names::GroupId, terms::GroupView},
 };
 
 /// `pettycash group …`
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -23,8 +24,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the groups, and what is left of their caps
-    #[command(after_help = LIST_HELP)]
+    /// List the groups, and what is used, held and left of each of their caps
+    #[command(after_help = HELP)]
     List,
     /// Show one group: its caps, what counts under them, and who is in it
     #[command(after_help = "Example:\n  pettycash group show team")]
@@ -41,7 +42,7 @@ enum Verb {
     },
 }
 
-const LIST_HELP: &str = "\
+const HELP: &str = "\
 Example:
   pettycash group list
 
@@ -51,7 +52,11 @@ Groups are made and changed by a policy's file:
   parent = \"org\"
 
   [agents.scout]
-  group = \"team\"";
+  group = \"team\"
+
+An agent is put into a group, or taken out of it, by itself too:
+  pettycash agent create scout --group team
+  pettycash mandate set scout --group team      or --no-group";
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let operator = owner::operator(home);
@@ -78,13 +83,28 @@ fn list(groups: &[GroupView]) -> String {
     if groups.is_empty() {
         return "No groups yet. They are made by a policy: pettycash group list --help".to_owned();
     }
-    let rows = groups.iter().map(|view| {
-        let caps = view.caps.iter().filter_map(|cap| Some(cap.cap()?.in_words()));
-        let caps: Vec<String> = caps.collect();
-        let parent = view.parent.as_ref().map_or("-".to_owned(), ToString::to_string);
-        vec![view.group.to_string(), parent, view.agents.len().to_string(), caps.join(", ")]
-    });
-    table(&["GROUP", "BELOW", "AGENTS", "CAPS"], rows)
+    table(
+        &["GROUP", "PARENT", "AGENTS", "CAP", "USED", "HELD", "LEFT"],
+        groups.iter().flat_map(rows),
+    )
+}
+
+/// A row for each cap of a group, or one that says that it has none.
+fn rows(view: &GroupView) -> Vec<Vec<String>> {
+    let none = || "-".to_owned();
+    let parent = view.parent.as_ref().map_or_else(none, ToString::to_string);
+    let row = |cap: String, Sums { used, held, left }: Sums| {
+        let (group, agents) = (view.group.to_string(), view.agents.len().to_string());
+        vec![group, parent.clone(), agents, cap, used, held, left]
+    };
+    if view.caps.is_empty() {
+        return vec![row("none".to_owned(), Sums { used: none(), held: none(), left: none() })];
+    }
+    let capped = |cap: &CapView| {
+        let bound = cap.cap().map(|cap| cap.in_words()).unwrap_or_default();
+        row(bound, sums(cap))
+    };
+    view.caps.iter().map(capped).collect()
 }
 
 fn show(view: &GroupView) -> String {
@@ -93,7 +113,7 @@ fn show(view: &GroupView) -> String {
     };
     let mut lines = vec![
         ("group", view.group.to_string()),
-        ("below", view.parent.as_ref().map_or("none".to_owned(), ToString::to_string)),
+        ("parent", view.parent.as_ref().map_or("none".to_owned(), ToString::to_string)),
     ];
     lines.extend(view.caps.iter().map(|cap| ("cap", cap_words(cap))));
     lines.push(("timezone", view.timezone.name().to_owned()));

@@ -13,6 +13,7 @@ use crate::{
     policy::{
         moment::Moment,
         names::{Handle, RunId, ServiceId},
+        task::TaskId,
         terms::{LedgerAsked, LedgerPage, OperatorLine},
     },
 };
@@ -52,6 +53,9 @@ pub(super) struct Args {
     /// Only of this run
     #[arg(long)]
     run: Option<RunId>,
+    /// Only of this task
+    #[arg(long)]
+    task: Option<TaskId>,
 }
 
 /// Reads a moment that was, for clap.
@@ -73,6 +77,7 @@ impl Args {
             service_id: self.service.clone(),
             outcome: self.outcome.clone(),
             run: self.run.clone(),
+            task_id: self.task,
             ..LedgerAsked::default()
         }
     }
@@ -112,7 +117,7 @@ async fn fetch(operator: &Operator, mut asked: LedgerAsked, limit: u32) -> anyho
     let mut left = limit;
     loop {
         asked.limit = Some(left.min(PAGE));
-        let page = operator.ledger_of(&asked).await?;
+        let page = operator.ledger(&asked).await?;
         left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
         entries.extend(page.entries);
         asked.cursor = page.next_cursor;
@@ -128,7 +133,8 @@ fn words(entries: &[OperatorLine]) -> String {
         let id = line.payment_id.map(|id| id.to_string());
         let times = line.times.map(|times| format!("×{times}"));
         let note = entry.note.as_ref().map(ToString::to_string);
-        let details = [line.code.clone(), times, line.run.clone(), entry.detail.clone(), note];
+        let (code, run, task) = (line.code.clone(), line.run.clone(), line.task_id.clone());
+        let details = [code, times, run, task, entry.detail.clone(), note];
         vec![
             time(line.at),
             entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),

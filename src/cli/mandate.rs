@@ -1,6 +1,9 @@
 //! `pettycash mandate`: what an agent may spend, read and changed.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use clap::{ArgGroup, Subcommand};
 
@@ -9,7 +12,7 @@ use super::{
     output::{Failure, Output, table, wait},
     owner,
     proof::{Proving, guard, is_agent},
-    words::{amount, stops, time, when},
+    words::{amount, cap_of, is_shared, pinned, stops, time, when},
 };
 use crate::{
     client::Operator,
@@ -21,8 +24,11 @@ use crate::{
         money::Usd,
         names::{GroupId, Handle, ServiceId},
         pace::{Rate, Span},
+        payee::{FirstPayee, Pin},
         stop::{Burst, Streak},
-        terms::{Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
+        task::TasksBy,
+        terms::{AgentView, Amount, CapTerms, Edit, MandateChanged, MandatePatch, MandateView},
+        tier::Tier,
         window::Zone,
     },
 };
@@ -69,11 +75,13 @@ are counted by --denials. What is frozen stays so until `pettycash agent unfreez
 struct Set {
     /// The agent
     handle: Handle,
-    /// Set the cap of a period, such as 3.00/day, 5.00/24h (any 24 hours), 1.00/run, 100x/day (so
-    /// many payments) or `1.00/day service=search` (also category=, payee=); repeatable
+    /// Set the cap of a period, such as 3.00/day, 5.00/24h (any 24 hours), 1.00/run, 0.50/task,
+    /// 100x/day (so many payments) or `1.00/day service=search` (also category=, payee=, type=);
+    /// repeatable
     #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
     caps: Vec<Cap>,
-    /// Take a cap away: day, 24h, run, x/day (on how many) or `day service=search`; repeatable
+    /// Take a cap away: day, 24h, run, task, x/day (on how many) or `day service=search`;
+    /// repeatable
     #[arg(long = "no-cap", value_name = "PERIOD")]
     no_caps: Vec<CapKey>,
     /// The most for one payment, in dollars
@@ -154,6 +162,26 @@ struct Set {
     /// Take it out of its group
     #[arg(long)]
     no_group: bool,
+    /// Who opens its tasks: `operator` (and tokens made with `--may open-tasks`), or `agent` too
+    #[arg(long, value_name = "WHO")]
+    tasks: Option<TasksBy>,
+    /// Pin the payee of a service, such as `search=Acme Search`: if the catalogue ever has another
+    /// nothing is paid; repeatable
+    #[arg(long = "pin", value_name = "SERVICE=PAYEE")]
+    pins: Vec<Pin>,
+    /// Let a service pay whoever the catalogue has; repeatable
+    #[arg(long = "no-pin", value_name = "SERVICE")]
+    no_pins: Vec<ServiceId>,
+    /// `locked`: a service may pay only who it paid first; `free`: whoever the catalogue has
+    #[arg(long, value_name = "free|locked")]
+    first_payee: Option<FirstPayee>,
+    /// Set the higher limits per payment for a track record without an incident, in place of those
+    /// there are, such as 50x/7d:0.50: after 50 captured payments over 7 days; repeatable
+    #[arg(long = "tier", value_name = "PAYMENTSx/DAYSd:AMOUNT")]
+    tiers: Vec<Tier>,
+    /// Take all tiers away
+    #[arg(long, conflicts_with = "tiers")]
+    no_tiers: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -167,7 +195,12 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         match args.verb {
             Verb::Show { handle } => {
                 let view = operator.mandate(&handle).await?;
-                output.print(&view, || show(&view))?;
+                // Its own mandate is what a program asks for; people ask what bounds the agent.
+                let shared = match &view.group {
+                    Some(_) if !output.json => shared(&operator.agent(&handle).await?),
+                    Some(_) | None => Vec::new(),
+                };
+                output.print(&view, || show(&view, shared))?;
             }
             Verb::Set(set) => {
                 let (handle, patch, proving) = patch(*set)?;
@@ -226,6 +259,11 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
         cooldown: edit(set.cooldown, set.no_cooldown),
         dry_run,
         group: edit(set.group, set.no_group),
+        tasks: set.tasks,
+        pinned: set.pins.into_iter().map(|pin| (pin.service, pin.payee)).collect(),
+        no_pinned: set_of(set.no_pins),
+        first_payee: set.first_payee,
+        tiers: (set.no_tiers || !set.tiers.is_empty()).then_some(set.tiers),
     };
     if patch.is_empty() {
         return Err(Failure::Usage {
@@ -244,25 +282,39 @@ fn edit<T>(value: Option<T>, clear: bool) -> Edit<T> {
     }
 }
 
-fn show(view: &MandateView) -> String {
+/// The caps of the groups above an agent, each with whose it is.
+fn shared(view: &AgentView) -> Vec<String> {
+    let caps = view.balance.caps.iter().flatten();
+    caps.filter(|cap| is_shared(cap)).map(cap_of).collect()
+}
+
+fn show(view: &MandateView, shared: Vec<String>) -> String {
     let limit = view.per_call_limit_usd;
     let mut lines = vec![
         ("agent", view.handle.to_string()),
         ("funding", view.funding.to_string()),
         ("per call", limit.map_or("no limit".to_owned(), |limit| format!("at most {limit}"))),
     ];
+    lines.extend(view.tiers.iter().map(|tier| ("tier", tier.in_words())));
     lines.extend(view.caps.iter().map(|CapTerms(cap)| ("cap", cap.in_words())));
     if view.caps.is_empty() {
         lines.push(("cap", "none".to_owned()));
     }
+    lines.extend(shared.into_iter().map(|cap| ("cap", cap)));
+    let shadows = view.shadow_caps.iter().map(|CapTerms(cap)| cap.in_words());
+    lines.extend(shadows.map(|cap| ("shadow cap", cap)));
     lines.extend(stops(&view.rates, view.burst, view.denials));
     lines.extend(when(view.cooldown, hours::words(view.hours.as_ref(), view.days)));
     lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
+    lines.extend(pinned(&view.pinned, view.first_payee));
     lines.push(("expires", view.expires_at.map_or("never".to_owned(), time)));
     if !view.local.is_allowed() {
         lines.push(("local clients", view.local.to_string()));
+    }
+    if !view.tasks.is_operator() {
+        lines.push(("tasks", format!("opened by the {} too", view.tasks)));
     }
     table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }
@@ -284,6 +336,11 @@ fn services(view: &MandateView) -> String {
         days: None,
         cooldown: None,
         group: None,
+        tasks: TasksBy::Operator,
+        pinned: BTreeMap::new(),
+        first_payee: FirstPayee::Free,
+        tiers: Vec::new(),
+        shadow_caps: Vec::new(),
     }
     .services()
 }

@@ -1,7 +1,8 @@
 //! `pettycash mcp`: the MCP server of one agent, on standard input and output.
 //!
-//! It serves at once and looks for the engine when the first call comes: a client that only lists
-//! the tools starts nothing, and one whose engine is gone still lists them.
+//! It serves at once and looks for the engine when the tools are asked for, of which some agents
+//! have more than others, or when the first call comes. A client whose engine is gone still lists
+//! those that everybody has.
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -7,8 +7,10 @@ mod connect;
 mod demo;
 mod diff;
 mod doctor;
+mod endpoint;
 mod expiry;
 mod export_policy;
+mod exposure;
 mod group;
 mod init;
 mod ledger;
@@ -20,6 +22,7 @@ mod output;
 pub mod owner;
 mod pay;
 mod policy;
+mod preset;
 mod program;
 mod proof;
 mod recover;
@@ -27,6 +30,8 @@ mod refund;
 mod serve;
 mod service;
 mod session;
+mod settle;
+mod task;
 mod top_up;
 mod verify;
 mod words;
@@ -102,16 +107,24 @@ enum Verb {
     Diff(diff::Args),
     /// Print the present agents, mandates and services as a policy's file
     ExportPolicy(export_policy::Args),
+    /// Say which rule decided on a payment, and what another policy would have done
+    Policy(policy::Args),
+    /// Say what can still be spent if every cap is reached
+    Exposure(exposure::Args),
     /// Add to an agent's balance
     TopUp(top_up::Args),
     /// Pay a service as an agent, to see what it would be told
     Pay(pay::Args),
     /// Give back what a payment took, or a part of it
     Refund(refund::Args),
+    /// Say what became of a payment that is in doubt
+    Settle(settle::Args),
     /// Add to the catalogue of services, list it and take from it
     Service(service::Args),
     /// Show groups, whose caps several agents share
     Group(group::Args),
+    /// Open, list, finish and resume tasks: units of work with a budget of their own
+    Task(task::Args),
     /// Print the ledger, newest first
     Ledger(ledger::Args),
     /// Check the whole record: every link, every sum; silent when all is well
@@ -150,7 +163,8 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let text = error.render().to_string();
+    // A home that the environment names would be told as one that must be typed.
+    let text = error.render().to_string().replace(" --home <DIR>", "");
     let mut lines = text.trim().lines().map(str::trim).filter(|line| !line.is_empty());
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
@@ -185,8 +199,11 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Apply(args) => apply::run(args, &home()?, output),
         Verb::Diff(args) => diff::run(&args, &home()?, output),
         Verb::ExportPolicy(args) => export_policy::run(&args, &existing()?, output),
+        Verb::Policy(args) => policy::run(args, &existing()?, output),
+        Verb::Exposure(args) => exposure::run(&args, &existing()?, output),
         Verb::Pay(args) => pay::run(args, &existing()?, output),
         Verb::Refund(args) => refund::run(args, &existing()?, output),
+        Verb::Settle(args) => settle::run(args, &existing()?, output),
         Verb::Recover(args) => recover::run(args, &existing()?, output),
         Verb::Doctor(args) => doctor::run(&args, existing(), output),
         Verb::Completions(args) => completions::run(args, Cli::command()),
@@ -194,6 +211,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::TopUp(args) => top_up::run(args, &existing()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
         Verb::Group(args) => group::run(args, &home()?, output),
+        Verb::Task(args) => task::run(args, &existing()?, output),
         Verb::Ledger(args) => ledger::run(&args, &existing()?, output),
         Verb::Verify(args) => verify::run(&args, &existing()?, output),
     }

@@ -110,7 +110,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             Verb::Init(asked) => init(asked, &operator, output).await?,
             Verb::Token(Token { expires, label, proving }) => {
                 let ends = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
-                let new = NewToken { run: None, label, expires_at: ends };
+                let new = NewToken { label, expires_at: ends, ..NewToken::default() };
                 let terms = words::token(&new);
                 let what =
                     async || Ok(format!("This makes a token that proves an operator, {terms}."));

@@ -52,7 +52,7 @@ pub(super) enum Failure {
     OperatorNeeded { message: String, hint: String },
     /// A policy's file has mistakes.
     #[error("{message}")]
-    Policy { message: String, rendered: String, mistakes: Vec<Value> },
+    Policy { message: String, rendered: String, faults: Vec<Value> },
     /// The record does not verify.
     #[error("the record does not verify: {}", problems.join("; "))]
     Unverified { problems: Vec<String> },
@@ -170,8 +170,8 @@ pub(super) fn report(error: &anyhow::Error, output: Output) {
         if let Some(hint) = hint {
             problem["hint"] = json!(hint);
         }
-        if let Some(Failure::Policy { mistakes, .. }) = failure(error) {
-            problem["mistakes"] = json!(mistakes);
+        if let Some(Failure::Policy { faults, .. }) = failure(error) {
+            problem["faults"] = json!(faults);
         }
         format!("{}\n", json!({"error": problem}))
     } else {
@@ -210,6 +210,8 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
         (None, Some(ClientError::Problem(problem))) if problem.code == "ledger_unwritable" => {
             UNWRITABLE
         }
+        // What only the engine can tell of what was typed.
+        (None, Some(ClientError::Problem(problem))) if problem.code == "invalid_request" => USAGE,
         (Some(Failure::Config { .. }), _) | (None, Some(ClientError::Problem(_)) | None) => FAILED,
         (None, Some(_)) => UNREACHABLE,
     })

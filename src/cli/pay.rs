@@ -16,6 +16,7 @@ use crate::{
         denial::Advice,
         money::Usd,
         names::{Handle, IdempotencyKey, ServiceId},
+        task::TaskId,
         terms::PaymentTerms,
     },
 };
@@ -45,12 +46,15 @@ pub(super) struct Args {
     /// Say what would come of it, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// The open task that it belongs to
+    #[arg(long, value_name = "TASK")]
+    task: Option<TaskId>,
     #[command(flatten)]
     proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, service, amount, key, dry_run, proving } = args;
+    let Args { handle, service, amount, key, dry_run, task, proving } = args;
     // So that a connection that breaks does not leave it open whether it was paid.
     let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
     let payment = PaymentTerms {
@@ -59,6 +63,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         idempotency_key: key,
         call_id,
         dry_run,
+        task_id: task,
     };
     let operator = owner::operator(home);
     wait(async {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Subcommand};
 
 use super::{
+    endpoint,
     output::{Output, above_zero, table, wait},
     owner,
     proof::Proving,
@@ -13,10 +14,9 @@ use crate::{
     client::Operator,
     home::Home,
     policy::{
-        answer::ServiceView,
         money::Usd,
         names::{Category, Payee, RailName, ServiceId},
-        terms::NewService,
+        terms::{EndpointTerms, NewService, ServiceEntry},
     },
 };
 
@@ -35,6 +35,12 @@ enum Verb {
     /// List the catalogue
     #[command(after_help = "Example:\n  pettycash service list")]
     List,
+    /// Show one service: whom it pays, how, and what of it can be called
+    #[command(after_help = "Example:\n  pettycash service show search")]
+    Show {
+        /// The service
+        id: ServiceId,
+    },
     /// Take a service out of the catalogue: nobody can pay it any more
     #[command(after_help = "Example:\n  pettycash service remove search\n\n\
         What was paid stays as it is. Mandates that name it keep the name.")]
@@ -80,7 +86,8 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             Verb::Add(Add { price: Some(Usd::ZERO), .. }) => return Err(above_zero().into()),
             Verb::Add(Add { id, payee, price, category, replace, proving, .. }) => {
                 let (price_usd, rail) = (price, RailName::iou());
-                let new = NewService { id, payee, price_usd, rail, replace, category };
+                let endpoint = EndpointTerms::default();
+                let new = NewService { id, payee, price_usd, rail, replace, category, endpoint };
                 let priced = price_words(price);
                 let what = async || Ok(format!("This has {} paid, {priced}.", new.payee));
                 let act = async |operator: &Operator| operator.add_service(&new).await;
@@ -93,6 +100,10 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             Verb::List => {
                 let services = operator.services().await?;
                 output.print(&services, || list(&services.services))?;
+            }
+            Verb::Show { id } => {
+                let service = operator.service(&id).await?;
+                output.print(&service, || show(&service))?;
             }
             Verb::Remove { id } => {
                 let view = operator.remove_service(&id).await?;
@@ -109,16 +120,44 @@ fn price_words(price: Option<Usd>) -> String {
     price.map_or("at the price the caller names".to_owned(), |price| format!("{price} a call"))
 }
 
-fn list(services: &[ServiceView]) -> String {
+fn list(services: &[ServiceEntry]) -> String {
     if services.is_empty() {
         return "No services yet. Add one: pettycash service add search --payee \"Acme Search\" \
                 --price 0.02"
             .to_owned();
     }
     let rows = services.iter().map(|service| {
-        let price = service.price_usd.map_or("named by the caller".to_owned(), |p| p.to_string());
         let category = service.category.as_ref().map_or("-".to_owned(), ToString::to_string);
-        vec![service.service_id.0.to_string(), service.payee.clone(), price, category]
+        let rail = match &service.endpoint.base_url {
+            Some(base_url) => format!("{} to {base_url}", service.rail),
+            None => service.rail.to_string(),
+        };
+        let id = service.service_id.0.to_string();
+        vec![id, service.payee.clone(), cost(service), category, rail]
     });
-    table(&["SERVICE", "PAYEE", "PRICE", "CATEGORY"], rows)
+    table(&["SERVICE", "PAYEE", "PRICE", "CATEGORY", "RAIL"], rows)
+}
+
+/// What a call costs, in a few words.
+fn cost(service: &ServiceEntry) -> String {
+    let operations = service.endpoint.operations.len();
+    match (service.price_usd, operations) {
+        (Some(price), 0) => price.to_string(),
+        (None, 0) => "named by the caller".to_owned(),
+        (_, 1) => "1 operation".to_owned(),
+        (_, several) => format!("{several} operations"),
+    }
+}
+
+/// All that is known of one, the secret's place but not the secret.
+fn show(service: &ServiceEntry) -> String {
+    let mut rows = vec![
+        ("service", service.service_id.0.to_string()),
+        ("payee", service.payee.clone()),
+        ("price", price_words(service.price_usd)),
+        ("rail", service.rail.to_string()),
+    ];
+    rows.extend(service.category.iter().map(|category| ("category", category.to_string())));
+    rows.extend(endpoint::rows(&service.endpoint));
+    table(&[], rows.into_iter().map(|(what, told)| vec![what.to_owned(), told]))
 }

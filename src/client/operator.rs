@@ -1,23 +1,27 @@
 //! The operators' side of the engine, one method per path.
 
+mod tasks;
+
 use std::fmt::Write;
 
 use base64ct::{Base64, Encoding};
 use hyper::{Method, header::HeaderValue};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
-    answer::{PayAnswer, ServiceView},
+    answer::PayAnswer,
     names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
     terms::{
-        Acted, ActedOnAll, AgentView, Agents, Books, Freezing, GroupView, Groups, Health,
-        LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView, NewAgent,
-        NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
-        PolicyAsked, PolicyPlan, PresentPolicy, Problem, Refund, Refunded, Revocation, Rotation,
-        Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
+        Acted, ActedOnAll, AgentView, Agents, Books, Explained, Exposure, Freezing, GroupView,
+        Groups, Health, LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView,
+        NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
+        PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, Problem, Refund, Refunded, Repin,
+        Revocation, Rotation, ServiceEntry, Services, Settled, Settlement, TokenGiven, TokenList,
+        TokenView, TopUp, TrialAsked, Unfreezing,
     },
 };
 
@@ -207,6 +211,11 @@ impl Operator {
         self.post(&format!("/v1/agents/{agent}/top-ups"), top_up).await
     }
 
+    /// Has a service of an agent, whose first payees stay, pay another.
+    pub async fn repin(&self, agent: &Handle, repin: &Repin) -> Answer<Acted> {
+        self.post(&format!("/v1/agents/{agent}/payees"), repin).await
+    }
+
     /// An agent's mandate.
     pub async fn mandate(&self, agent: &Handle) -> Answer<MandateView> {
         self.get(&format!("/v1/agents/{agent}/mandate")).await
@@ -230,6 +239,32 @@ impl Operator {
     /// Applies a policy, or asks what would change.
     pub async fn apply_policy(&self, asked: &PolicyAsked) -> Answer<PolicyPlan> {
         self.post("/v1/policy", asked).await
+    }
+
+    /// What one agent or all of them can still spend.
+    pub async fn exposure(&self, agent: Option<&Handle>) -> Answer<Exposure> {
+        let mut path = "/v1/exposure".to_owned();
+        if let Some(agent) = agent {
+            path.push_str("?agent=");
+            path.push_str(agent.as_str());
+        }
+        self.get(&path).await
+    }
+
+    /// What shadow caps would have denied of what was paid.
+    pub async fn shadows(&self, since: Option<Timestamp>) -> Answer<PolicyTrial> {
+        let since = since.map(|since| format!("since={since}")).unwrap_or_default();
+        self.get(&format!("/v1/policy/shadow?{since}")).await
+    }
+
+    /// What a policy would have said to what happened.
+    pub async fn try_policy(&self, asked: &TrialAsked) -> Answer<PolicyTrial> {
+        self.send(Method::POST, "/v1/policy/tests", asked, Again::Always).await
+    }
+
+    /// Which rule decided on a payment.
+    pub async fn explain(&self, payment: PaymentId) -> Answer<Explained> {
+        self.get(&format!("/v1/payments/{payment}/explanation")).await
     }
 
     /// Pays as an agent would. A payment with a call id whose connection breaks is sent again.
@@ -284,6 +319,11 @@ impl Operator {
         self.get("/v1/operator/tokens").await
     }
 
+    /// Ends a payment that is in doubt, as it really ended.
+    pub async fn settle(&self, payment: PaymentId, found: &Settlement) -> Answer<Settled> {
+        self.post(&format!("/v1/payments/{payment}/settlement"), found).await
+    }
+
     /// Gives back what a payment took, or a part of it.
     pub async fn refund(&self, payment: PaymentId, refund: &Refund) -> Answer<Refunded> {
         self.post(&format!("/v1/payments/{payment}/refunds"), refund).await
@@ -295,7 +335,7 @@ impl Operator {
     }
 
     /// Adds to the catalogue.
-    pub async fn add_service(&self, new: &NewService) -> Answer<ServiceView> {
+    pub async fn add_service(&self, new: &NewService) -> Answer<ServiceEntry> {
         self.post("/v1/services", new).await
     }
 
@@ -314,26 +354,24 @@ impl Operator {
         self.ask(Method::DELETE, &format!("/v1/groups/{group}"), None, Again::UnlessSent).await
     }
 
+    /// One service of the catalogue.
+    ///
+    /// # Errors
+    /// If it cannot be asked, or there is no such service.
+    pub async fn service(&self, service: &ServiceId) -> Answer<ServiceEntry> {
+        self.get(&format!("/v1/services/{service}")).await
+    }
+
     /// Takes a service out of the catalogue.
-    pub async fn remove_service(&self, service: &ServiceId) -> Answer<ServiceView> {
+    pub async fn remove_service(&self, service: &ServiceId) -> Answer<ServiceEntry> {
         self.ask(Method::DELETE, &format!("/v1/services/{service}"), None, Again::UnlessSent).await
     }
 
-    /// One page of one agent's ledger, or of everybody's, newest first.
-    pub async fn ledger(
-        &self,
-        agent: Option<&Handle>,
-        cursor: Option<&str>,
-        limit: Option<u32>,
-    ) -> Answer<LedgerPage> {
-        let (agent, cursor) = (agent.cloned(), cursor.map(str::to_owned));
-        self.ledger_of(&LedgerAsked { agent, cursor, limit, ..LedgerAsked::default() }).await
-    }
-
-    /// The same with nothing on it but the lines that are asked for: it may be empty, and have a
-    /// next one.
-    pub async fn ledger_of(&self, asked: &LedgerAsked) -> Answer<LedgerPage> {
-        let LedgerAsked { agent, cursor, limit, since, until, service_id, outcome, run } = asked;
+    /// One page of one agent's ledger, or of everybody's, newest first, with nothing on it but the
+    /// lines that are asked for: it may be empty, and have a next one.
+    pub async fn ledger(&self, asked: &LedgerAsked) -> Answer<LedgerPage> {
+        let LedgerAsked { agent, cursor, limit, since, until, service_id, outcome, run, task_id } =
+            asked;
         let asked = [
             ("agent", agent.as_ref().map(ToString::to_string)),
             ("cursor", cursor.clone()),
@@ -343,6 +381,7 @@ impl Operator {
             ("service_id", service_id.as_ref().map(ToString::to_string)),
             ("outcome", outcome.clone()),
             ("run", run.as_ref().map(ToString::to_string)),
+            ("task_id", task_id.as_ref().map(ToString::to_string)),
         ];
         let said =
             |(name, value): (_, Option<String>)| Some(format!("{name}={}", escaped(&value?)));

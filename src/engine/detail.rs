@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use crate::policy::{
-    entry::{Applied, Fact, Incident, VoidCause},
+    denial::Denial,
+    entry::{Applied, Fact, Hold, Incident, VoidCause},
     group::GroupFact,
     mandate::Mandate,
     names::ServiceId,
+    payee::Repinned,
     plan::sum,
+    shadow::Passed,
+    task::{TaskFact, TaskOpened},
+    tier::Tier,
     token::{Issued, TokenFact},
 };
 
@@ -15,6 +20,7 @@ use crate::policy::{
 pub(super) fn detail(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Opened { mandate } | Fact::MandateSet { mandate, .. } => in_words(mandate),
+        Fact::Held(hold) | Fact::Paid(hold) if !hold.shadow.is_empty() => passed(hold),
         Fact::Voided { cause, .. } => voided(*cause).to_owned(),
         Fact::Doubted { .. } => "the rail said neither yes nor no: the money stays held".to_owned(),
         Fact::Failed { .. } => "the rail said no".to_owned(),
@@ -26,6 +32,8 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Token(fact) => of_token(fact),
         Fact::PolicyApplied(applied) => of_policy(applied),
         Fact::Incident(incident) => happened(incident),
+        Fact::Task(fact) => of_task(fact),
+        Fact::Denied(denied) => denied.refusal.denials.iter().find_map(Denial::payees)?.to_string(),
         Fact::Credited { .. }
         | Fact::Held(_)
         | Fact::Sent { .. }
@@ -33,7 +41,6 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::Paid(_)
         | Fact::Expired { .. }
         | Fact::Refunded { .. }
-        | Fact::Denied(_)
         | Fact::DeniedAgain { .. }
         | Fact::Tripped { .. }
         | Fact::Frozen { .. }
@@ -42,7 +49,21 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         | Fact::ServiceRemoved { .. }
         | Fact::PassphraseSet { .. } => return None,
         Fact::Group(fact) => of_group(fact),
+        Fact::Repinned(Repinned { service, payee }) => format!("{service} pays {payee}"),
     })
+}
+
+/// What shadow caps would have said to a payment.
+fn passed(paid: &Hold) -> String {
+    let caps = paid.shadow.iter().map(|Passed { cap, used, held, count }| {
+        let (used, held) = match count {
+            None => (used.to_string(), held.to_string()),
+            Some(count) => (count.used.to_string(), count.held.to_string()),
+        };
+        format!("{} ({used} used, {held} held)", cap.in_words())
+    });
+    let caps = caps.collect::<Vec<_>>().join(" and ");
+    format!("would have been denied by the shadow cap of {caps}")
 }
 
 fn of_group(fact: &GroupFact) -> String {
@@ -63,6 +84,21 @@ fn of_token(fact: &TokenFact) -> String {
     }
 }
 
+fn of_task(fact: &TaskFact) -> String {
+    match fact {
+        TaskFact::Opened(TaskOpened { task_type, cap, token, .. }) => {
+            let cap = cap.map(|cap| format!("at most {cap}"));
+            let by = token.as_ref().map(|token| format!("shown {token}"));
+            let parts = [Some(task_type.to_string()), cap, by];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        }
+        TaskFact::Finished { outcome, used, .. } => format!("{}, {used} spent", outcome.word()),
+        TaskFact::Failed { payment, .. } => format!("it ran out by {payment}"),
+        TaskFact::Resumed { cap: Some(cap), .. } => format!("at most {cap} from now on"),
+        TaskFact::Resumed { cap: None, .. } => "with the cap it had".to_owned(),
+    }
+}
+
 fn of_policy(applied: &Applied) -> String {
     let Applied { services, created, changed, groups, token, .. } = applied;
     let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
@@ -74,7 +110,8 @@ fn given_out(issued: &Issued) -> String {
     let label = issued.label.as_ref().map(|label| format!("`{label}`"));
     let run = issued.run.as_ref().map(|run| format!("for the run {run}"));
     let until = issued.expires_at.map(|at| format!("until {at}"));
-    let parts = [Some(issued.token.to_string()), label, run, until];
+    let may = issued.may.iter().next().map(|may| format!("may {may}"));
+    let parts = [Some(issued.token.to_string()), label, run, may, until];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -106,15 +143,21 @@ fn happened(incident: &Incident) -> String {
 }
 
 /// What a mandate grants: `prepaid, 5.00/day, at most $0.25 a payment`.
-fn in_words(mandate: &Mandate) -> String {
+pub(super) fn in_words(mandate: &Mandate) -> String {
     let mut words = vec![mandate.funding.to_string()];
     words.extend(mandate.caps.iter().map(ToString::to_string));
+    words.extend(mandate.shadow_caps.iter().map(|cap| format!("shadow {cap}")));
     words.extend(mandate.per_call_limit.map(|limit| format!("at most {limit} a payment")));
+    words.extend(mandate.tiers.iter().map(Tier::in_words));
     words.extend(named("only", &mandate.allow));
     words.extend(named("never", &mandate.deny));
+    words.extend(mandate.payees());
     words.extend(mandate.stops());
     words.extend(mandate.expires_at.map(|at| format!("until {at}")));
     words.extend(mandate.group.as_ref().map(|group| format!("in the group {group}")));
+    if !mandate.tasks.is_operator() {
+        words.push(format!("tasks opened by {}", mandate.tasks));
+    }
     words.push(format!("days of {}", mandate.zone.name()));
     words.join(", ")
 }

@@ -19,7 +19,7 @@ use crate::policy::{
     names::{Handle, RunId, TokenId},
     proof::Phc,
     state::State,
-    token::Token,
+    token::{Power, Token},
 };
 
 /// How long a use is not written down after one that was.
@@ -37,6 +37,7 @@ pub(super) struct Door {
     digest: Hash,
     pub(super) owner: Owner,
     pub(super) run: Option<RunId>,
+    pub(super) may: BTreeSet<Power>,
     expires_at: Option<Timestamp>,
     /// The second when it last let somebody in, and the last one of those that was written down.
     used: AtomicI64,
@@ -54,6 +55,7 @@ impl Door {
             digest: token.digest,
             owner: token.agent.clone(),
             run: token.run.clone(),
+            may: token.may.clone(),
             expires_at: token.expires_at,
             used: AtomicI64::new(known(|door| &door.used)),
             written: AtomicI64::new(known(|door| &door.written)),

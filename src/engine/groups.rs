@@ -1,13 +1,16 @@
 //! Groups of agents: read, and taken away. They are made and changed by a policy.
 
-use super::{Engine, EngineError};
+use super::{
+    Engine, EngineError,
+    gates::{Asker, Gate},
+};
 use crate::{
     policy::{
         group,
         names::GroupId,
         operate::OperateError,
         state::State,
-        terms::{GroupView, Groups},
+        terms::{GroupRoll, GroupView, Groups},
     },
     store::Purpose,
 };
@@ -18,10 +21,8 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn groups(&self) -> Result<Groups, EngineError> {
-        let look = |state: &State, now| {
-            state.groups().map(|group| GroupView::of(state, group, now)).collect()
-        };
-        Ok(Groups { groups: self.look(look).await? })
+        let roll = self.look(GroupRoll::of).await?;
+        self.gates.pass(&Asker::Operator, Gate::Working, move || roll.views()).await
     }
 
     /// One group.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::{
     Call, Engine, EngineError,
     detail::detail,
+    gates::Asker,
     pages,
     report::{invalid, line, via},
     request::{self, LedgerRequest},
@@ -21,6 +22,7 @@ use crate::{
         entry::{Entry, Fact},
         moment::Moment,
         names::{Handle, PaymentId, RunId, ServiceId},
+        task::TaskId,
         terms::{LedgerAsked, LedgerPage, OperatorLine},
         window::{Period, Zone},
     },
@@ -31,7 +33,7 @@ use crate::{
 const MAX_OPERATOR_PAGE: u32 = 1_000;
 
 /// Every outcome that a line may have.
-const OUTCOMES: [&str; 32] = [
+const OUTCOMES: [&str; 39] = [
     "paid",
     "captured",
     "denied",
@@ -64,6 +66,13 @@ const OUTCOMES: [&str; 32] = [
     "clock_jumped",
     "flagged",
     "throttled",
+    "group_set",
+    "group_removed",
+    "task_opened",
+    "task_finished",
+    "task_failed",
+    "task_resumed",
+    "repinned",
 ];
 
 /// Which lines are asked for; one that says nothing asks for all.
@@ -74,6 +83,7 @@ struct Sought {
     service: Option<ServiceId>,
     outcome: Option<String>,
     run: Option<RunId>,
+    task: Option<TaskId>,
 }
 
 impl Sought {
@@ -94,6 +104,7 @@ impl Sought {
         let run = line.run.as_deref();
         self.service.as_ref().is_none_or(|sought| service == Some(sought))
             && self.run.as_ref().is_none_or(|sought| run == Some(sought.as_str()))
+            && self.task.is_none_or(|sought| line.task_id == Some(sought.to_string()))
     }
 }
 
@@ -111,7 +122,9 @@ fn is(sought: &str, outcome: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 struct About {
     service: Option<ServiceId>,
+    code: Option<String>,
     run: Option<RunId>,
+    task: Option<TaskId>,
 }
 
 impl About {
@@ -130,9 +143,12 @@ impl About {
         let first = first.map(|line| line.entry).filter(|entry| entry.agent.as_ref() == agent);
         Ok(match first.map(|entry| entry.fact) {
             Some(Fact::Held(hold) | Fact::Paid(hold)) => {
-                Self { service: Some(hold.service), run: hold.run }
+                Self { service: Some(hold.service), code: None, run: hold.run, task: hold.task }
             }
-            Some(Fact::Denied(denied)) => Self { service: denied.service, run: denied.run },
+            Some(Fact::Denied(denied)) => {
+                let code = Some(denied.refusal.code().word().to_owned());
+                Self { service: denied.service, code, run: denied.run, task: denied.task }
+            }
             Some(_) | None => Self::default(),
         })
     }
@@ -160,7 +176,9 @@ fn seek(
                 None => About::find(store, payment, entry.agent.as_ref())?,
             };
             line.service_id = about.service.clone().map(ServiceName);
+            line.code = line.code.or_else(|| about.code.clone());
             line.run = about.run.as_ref().map(ToString::to_string);
+            line.task_id = about.task.as_ref().map(ToString::to_string).or(line.task_id);
             known.insert(payment, about);
         }
         if !sought.fits(&line) {
@@ -198,12 +216,14 @@ impl Engine {
             Ok(sums) => sums,
             Err(denial) => return self.not_let_in(denial).map(refused),
         };
-        let LedgerRequest { page, since, until, service, outcome, run, columns: compact } =
-            match LedgerRequest::read(&call.arguments, &OUTCOMES) {
-                Ok(request) => request,
-                Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),
-            };
+        let request = match LedgerRequest::read(&call.arguments, &OUTCOMES) {
+            Ok(request) => request,
+            Err(bad) => return Ok(refused(Refused::by(&invalid(bad), now))),
+        };
+        let LedgerRequest { page, since, until, service, outcome, run, columns: compact, task } =
+            request;
         let cursor = page.cursor.clone();
+        let who = Asker::Agent(call.agent.clone());
         let asked = LedgerAsked {
             agent: Some(call.agent),
             cursor: page.cursor,
@@ -213,8 +233,9 @@ impl Engine {
             service_id: service,
             outcome,
             run,
+            task_id: task,
         };
-        match self.ledger_of(asked).await {
+        match self.page_of(&who, asked).await {
             Err(EngineError::Cursor) => {
                 let got = serde_json::Value::String(cursor.unwrap_or_default());
                 Ok(refused(Refused::by(&invalid(request::bad_cursor(&got)), now)))
@@ -233,27 +254,20 @@ impl Engine {
         }
     }
 
-    /// One page of an agent's ledger, or of everybody's and the catalogue's, newest first.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_of`].
-    pub async fn ledger(
-        &self,
-        agent: Option<Handle>,
-        cursor: Option<String>,
-        limit: Option<u32>,
-    ) -> Result<LedgerPage, EngineError> {
-        self.ledger_of(LedgerAsked { agent, cursor, limit, ..LedgerAsked::default() }).await
-    }
-
-    /// The same with nothing on it but the lines that are asked for. A page is looked for among so
+    /// One page of an agent's ledger, or of everybody's and the catalogue's, newest first, with
+    /// nothing on it but the lines that are asked for. A page is looked for among so
     /// many entries at the most: it may be empty, and have a next one.
     ///
     /// # Errors
     /// If there is no such agent or outcome, the cursor or limit is wrong, or the record cannot be
     /// read.
-    pub async fn ledger_of(&self, asked: LedgerAsked) -> Result<LedgerPage, EngineError> {
-        let LedgerAsked { agent, cursor, limit, since, until, service_id, outcome, run } = asked;
+    pub async fn ledger(&self, asked: LedgerAsked) -> Result<LedgerPage, EngineError> {
+        self.page_of(&Asker::Operator, asked).await
+    }
+
+    async fn page_of(&self, who: &Asker, asked: LedgerAsked) -> Result<LedgerPage, EngineError> {
+        let LedgerAsked { agent, cursor, limit, since, until, service_id, outcome, run, task_id } =
+            asked;
         let limit = limit.unwrap_or(MAX_OPERATOR_PAGE);
         if !(1..=MAX_OPERATOR_PAGE).contains(&limit) {
             return Err(EngineError::Limit { most: MAX_OPERATOR_PAGE });
@@ -282,11 +296,13 @@ impl Engine {
             .await?;
         let at = |moment: Option<Moment>| moment.and_then(|moment| moment.past(&zone, now));
         let (since, until) = (at(since), at(until));
-        let sought = Sought { since, until, service: service_id, outcome, run };
+        let sought = Sought { since, until, service: service_id, outcome, run, task: task_id };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let page = self.search(move |store| seek(store, agent.as_ref(), from, limit, &sought));
+        let page = self.search(who, move |store| seek(store, agent.as_ref(), from, limit, &sought));
         let (entries, next) = match page.await {
-            Err(StoreError::NoRecord { .. }) if given.is_some() => return Err(EngineError::Cursor),
+            Err(EngineError::Store(StoreError::NoRecord { .. })) if given.is_some() => {
+                return Err(EngineError::Cursor);
+            }
             found => found?,
         };
         Ok(LedgerPage { entries, next_cursor: next.map(pages::written) })

@@ -121,6 +121,10 @@ fn propose(
     let changes = book.mandate.changes(&mandate);
     let mut known = remarks(book, &mandate, now);
     known.extend(patch.remarks(&mandate, state));
+    known.extend(state.remarks_on_types(agent, &mandate, now));
+    // Whoever asks for no change asks what there is to know of it.
+    let asks = patch.is_empty() || mandate.paces_otherwise(&book.mandate);
+    known.extend(asks.then(|| state.remark_on_number(&mandate)).flatten());
     // Also where nothing is to be set: what would be refused is refused.
     let act = operate::set_mandate(state, agent, mandate, now)?;
     let act = if patch.dry_run { Act::Nothing } else { act };

@@ -1,17 +1,23 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
 //! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
-//! that of an operator's act (`mandate.rs`, `policy.rs`, `refund.rs` and `tokens.rs` of those that
-//! take more telling), `doors.rs` knows whom a token lets in,
-//! `proof.rs` who is an operator,
+//! that of an operator's act (`mandate.rs`, `policy.rs`, `refund.rs`, `tasks.rs` and `tokens.rs` of
+//! those that take more telling), `doors.rs` knows whom a token lets in,
+//! `proof.rs` who is an operator, `gates.rs` whose turn it is for what takes a while,
 //! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
 //! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
 
+mod called;
 mod detail;
 mod doors;
+mod explain;
+mod exposure;
+mod gates;
 mod groups;
 mod health;
+mod kin;
 mod ledger;
+mod malformed;
 mod mandate;
 mod operate;
 mod pages;
@@ -26,8 +32,12 @@ mod report;
 mod request;
 mod secret;
 mod send;
+mod settle;
+mod spool;
 mod tally;
+mod tasks;
 mod tokens;
+mod trial;
 pub mod verify;
 
 use std::sync::Arc;
@@ -39,10 +49,12 @@ pub use refund::RefundError;
 pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use doors::Doors;
+use gates::Gates;
 use proof::Turns;
+use spool::Spool;
 pub(crate) use tally::{Counted, Tally};
 pub use tokens::Principal;
 
@@ -52,12 +64,16 @@ pub use crate::store::{LOW_WATER, StoreError};
 use crate::{
     clock::Clock,
     policy::{
-        answer::{BalanceAnswer, LedgerAnswer, PayAnswer, Refused, ServicesAnswer},
+        answer::{
+            BalanceAnswer, FinishTaskAnswer, LedgerAnswer, OpenTaskAnswer, PayAnswer, Refused,
+            ServicesAnswer,
+        },
         came::Came,
         denial::{Advice, Code},
         names::{Handle, IdempotencyKey, PaymentId, RailName, RunId},
         operate::OperateError,
         proof::Proven,
+        settle::SettleError,
         state::State,
         terms::{PatchError, Problem},
         via::Via,
@@ -78,12 +94,12 @@ pub struct Engine {
     parked: watch::Sender<bool>,
     /// Who is let in by which token.
     doors: Arc<Doors>,
-    /// Who has a whole segment read, one after the other.
-    searching: Arc<Semaphore>,
-    /// Who reads the record's files, a few at a time.
-    reading: Arc<Semaphore>,
+    /// Whose turn it is for what takes a while.
+    gates: Arc<Gates>,
     /// Whether uses of tokens are being written down.
     noting: Tally,
+    /// What was answered to payments lately.
+    spool: Arc<Spool>,
     /// Who has passphrases looked at, one after the other.
     turns: Arc<Turns>,
     /// By what whoever asks was taken for an operator, where he was asked: see [`Engine::prove`].
@@ -130,6 +146,9 @@ pub enum EngineError {
     /// The refund is refused.
     #[error(transparent)]
     Refund(#[from] RefundError),
+    /// A payment is not settled.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// The policy is not applied.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -171,6 +190,7 @@ impl EngineError {
             Self::Operate(error) => operate::problem(error),
             Self::Patch(error) => mandate::problem(error),
             Self::Refund(error) => refund::problem(*error),
+            Self::Settle(error) => settle::problem(*error),
             Self::Policy(error) => policy::problem(error),
             Self::Proof(error) => proof::problem(*error),
             Self::Store(error @ StoreError::Uncertain { .. }) => (
@@ -194,6 +214,7 @@ impl EngineError {
             Self::Operate(_)
             | Self::Patch(_)
             | Self::Refund(_)
+            | Self::Settle(_)
             | Self::Policy(_)
             | Self::Proof(_)
             | Self::Cursor
@@ -266,6 +287,14 @@ impl Engine {
             "list_services" => {
                 let refused = |refused| ServicesAnswer { refused, ..ServicesAnswer::default() };
                 json(&self.catalogue(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            "open_task" => {
+                let refused = |refused| OpenTaskAnswer { refused, ..OpenTaskAnswer::default() };
+                json(&self.open_task(call).await.unwrap_or_else(|error| refused(error.refused())))
+            }
+            "finish_task" => {
+                let refused = |refused| FinishTaskAnswer { refused, ..FinishTaskAnswer::default() };
+                json(&self.finish_task(call).await.unwrap_or_else(|e| refused(e.refused())))
             }
             _ => return None,
         };

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Call, Engine, EngineError, doors::changed_by, proof};
+use super::{Call, Engine, EngineError, doors::changed_by, proof, tasks};
 use crate::{
     policy::{
-        answer::{PayAnswer, Refused, ServiceView},
+        answer::{PayAnswer, Refused},
         came::Came,
         denial::Code,
         entry::{Draft, VoidCause},
-        names::{Handle, ServiceId},
+        names::{Handle, PaymentId, ServiceId},
         operate::{self, Act, Existing, MAX_AT_ONCE, OperateError},
+        payee,
         state::State,
         terms::{
             Acted, ActedOnAll, AgentView, Agents, Books, Freezing, NewAgent, NewService,
-            PaymentTerms, Revocation, Services, TopUp, Unfreezing,
+            PaymentTerms, Repin, Revocation, ServiceEntry, Services, TopUp, Unfreezing,
         },
     },
     store::{Decision, Purpose, StoreError},
@@ -98,6 +99,20 @@ impl Engine {
         Ok(acted)
     }
 
+    /// Has a service of an agent, whose first payees stay, pay another.
+    ///
+    /// # Errors
+    /// If policy or the store refuses.
+    pub async fn repin(&self, agent: &Handle, repin: Repin) -> Result<Acted, EngineError> {
+        let Repin { service_id, payee } = repin;
+        let service = service_id.clone();
+        let act =
+            move |state: &State, agent: &Handle| payee::repin(state, agent, &service_id, &payee);
+        let acted = self.act_on(agent, Purpose::Record, act).await?;
+        tracing::info!(%agent, %service, changed = acted.changed, "payee set");
+        Ok(acted)
+    }
+
     /// Stops every active agent for now.
     ///
     /// # Errors
@@ -125,10 +140,11 @@ impl Engine {
     ///
     /// # Errors
     /// If policy or the store refuses.
-    pub async fn add_service(&self, new: NewService) -> Result<ServiceView, EngineError> {
+    pub async fn add_service(&self, new: NewService) -> Result<ServiceEntry, EngineError> {
         self.knows_rail(&new.rail)?;
         let service = new.service();
-        let view = ServiceView::from(&service);
+        new.endpoint.check(&service).map_err(OperateError::from)?;
+        let view = ServiceEntry::from(&service);
         let existing = if new.replace { Existing::Replace } else { Existing::Keep };
         let decide = move |state: &State, _| {
             operate::set_service(state, service, existing).map(|act| (act, ()))
@@ -142,10 +158,10 @@ impl Engine {
     ///
     /// # Errors
     /// If it is not there, or the store refuses.
-    pub async fn remove_service(&self, id: &ServiceId) -> Result<ServiceView, EngineError> {
+    pub async fn remove_service(&self, id: &ServiceId) -> Result<ServiceEntry, EngineError> {
         let removing = id.clone();
         let decide = move |state: &State, _| {
-            let view = state.service(&removing).map(ServiceView::from);
+            let view = state.service(&removing).map(ServiceEntry::from);
             operate::remove_service(state, &removing).map(|act| (act, view))
         };
         let view = self.act(Purpose::Record, decide, |_, _, view| view).await?;
@@ -163,7 +179,8 @@ impl Engine {
         payment: PaymentTerms,
     ) -> Result<PayAnswer, EngineError> {
         self.agent(agent).await?;
-        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id, dry_run } = payment;
+        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id, dry_run, task_id } =
+            payment;
         let mut arguments = json!({"service_id": service_id});
         if let Some(amount) = amount_usd {
             arguments["amount_usd"] = json!(amount.decimal());
@@ -173,6 +190,9 @@ impl Engine {
         }
         if dry_run {
             arguments["dry_run"] = json!(true);
+        }
+        if let Some(task) = task_id {
+            arguments["task_id"] = json!(task);
         }
         let (agent, came) = (agent.clone(), Came::Operator(self.proven.clone()));
         let call = Call { agent, run: None, call_id, arguments, came, via: None };
@@ -223,8 +243,19 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn services(&self) -> Result<Services, EngineError> {
-        let look = |state: &State, _| state.services().map(ServiceView::from).collect();
+        let look = |state: &State, _| state.services().map(ServiceEntry::from).collect();
         Ok(Services { services: self.look(look).await? })
+    }
+
+    /// One service of the catalogue.
+    ///
+    /// # Errors
+    /// If there is none of that name, or the store fails.
+    pub async fn service(&self, id: &ServiceId) -> Result<ServiceEntry, EngineError> {
+        let looking = id.clone();
+        let look = move |state: &State, _| state.service(&looking).map(ServiceEntry::from);
+        let found = self.look(look).await?;
+        Ok(found.ok_or_else(|| OperateError::UnknownService(id.clone()))?)
     }
 
     /// Every book at one head of the record, for `verify`.
@@ -237,6 +268,7 @@ impl Engine {
             head,
             books: state.books().cloned().collect(),
             ahead,
+            groups: Some(state.groups().cloned().collect()),
         };
         Ok(self.store.read(read).await?)
     }
@@ -309,12 +341,27 @@ impl Engine {
         R: Send + 'static,
         E: Into<EngineError> + Send + 'static,
     {
+        self.act_with_id(purpose, |state, _, now| decide(state, now), read).await
+    }
+
+    /// The same for an act that makes something which is called by its place in the record.
+    pub(super) async fn act_with_id<T, R, E>(
+        &self,
+        purpose: Purpose,
+        decide: impl FnOnce(&State, PaymentId, Timestamp) -> Result<(Act, T), E> + Send + 'static,
+        read: impl FnOnce(&State, Timestamp, T) -> R + Send + 'static,
+    ) -> Result<R, EngineError>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        E: Into<EngineError> + Send + 'static,
+    {
         let (doors, proven) = (Arc::clone(&self.doors), self.proven.clone());
-        let decide = move |state: &State, _, now| {
+        let decide = move |state: &State, id, now| {
             if let Some(gone) = proven.filter(|proven| !state.upholds(proven, now)) {
                 return Decision::Answer(Err(EngineError::from(proof::over(&gone))));
             }
-            match decide(state, now) {
+            match decide(state, id, now) {
                 Err(error) => Decision::Answer(Err(error.into())),
                 Ok((Act::Nothing, found)) => Decision::Answer(Ok(read(state, now, found))),
                 Ok((Act::Write(drafts), found)) => {
@@ -381,14 +428,25 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         OperateError::TooManyTokens(_) => {
             (409, "too_many_tokens", Some("revoke those that nobody uses"))
         }
+        OperateError::UnknownTask(_)
+        | OperateError::TooManyTasks(_)
+        | OperateError::OpensTooOften { .. }
+        | OperateError::FailedTask(_)
+        | OperateError::NothingLeft { .. } => tasks::problem(error),
         OperateError::Zero => (422, "amount_zero", None),
         OperateError::TooMuch => (422, "amount_too_large", None),
+        OperateError::FirstPayeeFree(_) => (
+            409,
+            "first_payee_free",
+            Some("`pettycash mandate set HANDLE --first-payee locked` has the first payees stay"),
+        ),
         OperateError::UnknownGroup(_) => {
             (404, "group_unknown", Some("`pettycash group list` shows those there are"))
         }
         OperateError::GroupInUse { .. } => {
             (409, "group_in_use", Some("take them out first: `pettycash group show` names them"))
         }
+        OperateError::Endpoint(wrong) => (422, "endpoint_invalid", Some(wrong.hint())),
         OperateError::ServiceTaken(_) => (
             409,
             "service_taken",

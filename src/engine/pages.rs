@@ -1,8 +1,9 @@
 //! Pages of the ledger, newest first, and what one payment came to.
 
-use std::sync::Arc;
-
-use super::{Engine, EngineError};
+use super::{
+    Engine, EngineError,
+    gates::{Asker, Gate},
+};
 use crate::{
     policy::{
         denial::{Denial, Refusal},
@@ -31,8 +32,9 @@ pub(super) fn read(text: &str) -> Result<Cursor, EngineError> {
 
 impl Engine {
     /// Up to `limit` entries of an agent, or of all, and where the next page begins.
-    pub(super) async fn entries(
+    async fn entries(
         &self,
+        who: &Asker,
         agent: Option<Handle>,
         cursor: Option<String>,
         limit: usize,
@@ -40,12 +42,14 @@ impl Engine {
         let given = cursor.as_deref().map(read).transpose()?;
         let newest = self.newest(agent.clone()).await?;
         let Some(start) = self.start(given, newest)? else { return Ok((Vec::new(), None)) };
-        let page = self.search(move |store| match agent {
+        let page = self.search(who, move |store| match agent {
             Some(agent) => store.agent_entries(&agent, start, limit),
             None => store.all_entries(start, limit),
         });
         let page = match page.await {
-            Err(StoreError::NoRecord { .. }) if given.is_some() => return Err(EngineError::Cursor),
+            Err(EngineError::Store(StoreError::NoRecord { .. })) if given.is_some() => {
+                return Err(EngineError::Cursor);
+            }
             other => other?,
         };
         let entries = page.lines.into_iter().map(|(_, line)| line.entry).collect();
@@ -91,13 +95,15 @@ impl Engine {
         agent: &Handle,
         payment: PaymentId,
     ) -> Result<Option<Fact>, EngineError> {
-        let own = self.entry_of(payment, |entry| entry.agent.as_ref() == Some(agent)).await?;
+        let who = Asker::Agent(agent.clone());
+        let own = self.entry_of(&who, payment, |entry| entry.agent.as_ref() == Some(agent)).await?;
         Ok(own.map(|entry| entry.fact))
     }
 
     /// The entry that began a payment or refusal, if there is one that is `meant`.
     pub(super) async fn entry_of(
         &self,
+        who: &Asker,
         payment: PaymentId,
         meant: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>, EngineError> {
@@ -105,8 +111,8 @@ impl Engine {
         if head.position.is_none_or(|last| payment.position() > last) {
             return self.is_whole().map(|()| None);
         }
-        match self.search(move |store| store.first(payment)).await {
-            Err(StoreError::NoRecord { .. }) => Ok(None),
+        match self.search(who, move |store| store.first(payment)).await {
+            Err(EngineError::Store(StoreError::NoRecord { .. })) => Ok(None),
             found => Ok(found?.map(|line| line.entry).filter(|entry| meant(entry))),
         }
     }
@@ -114,29 +120,19 @@ impl Engine {
     /// Looks into the files for what is not behind the newest record. Whoever makes up a cursor or
     /// an id points into the middle of something, where there is no record; damage is told as such.
     ///
-    /// To tell the two apart takes reading up to a whole segment: one at a time, so that an agent
-    /// that makes up many takes no more than a part of the machine from the others.
+    /// To tell the two apart takes reading up to a whole segment: one at a time, so that those
+    /// who make up many take no more than a part of the machine from the others.
     pub(super) async fn search<R: Send + 'static>(
         &self,
+        who: &Asker,
         look: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
-    ) -> Result<R, StoreError> {
-        // A record may be as long as a policy of ten thousand agents, and is held in memory while
-        // it is read: also where nobody waits for that any more.
-        let turn = Arc::clone(&self.reading).acquire_owned().await;
+    ) -> Result<R, EngineError> {
         let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            look(&store)
-        });
-        match found.await.unwrap_or(Err(StoreError::Panicked)) {
-            Err(StoreError::NoRecord { position }) => {
-                let _turn = self.searching.acquire().await;
-                let store = self.store.clone();
-                let missing = tokio::task::spawn_blocking(move || store.missing(position));
-                Err(missing.await.unwrap_or(StoreError::Panicked))
-            }
-            found => found,
-        }
+        let found = self.gates.pass(who, Gate::Reading, move || look(&store)).await?;
+        let Err(StoreError::NoRecord { position }) = found else { return Ok(found?) };
+        let store = self.store.clone();
+        let missing = move || store.missing(position);
+        Err(self.gates.pass(who, Gate::Walking, missing).await?.into())
     }
 
     /// That what is not there never was. A record that is sealed ends before what was once
@@ -162,12 +158,14 @@ impl Engine {
     /// The fact that ended a hold of `agent` that is no longer open.
     pub(super) async fn settlement(
         &self,
+        who: &Asker,
         agent: &Handle,
         payment: PaymentId,
     ) -> Result<Fact, EngineError> {
         let mut cursor = None;
         for _ in 0..MAX_SEARCHED_PAGES {
-            let page = self.entries(Some(agent.clone()), cursor, crate::store::MAX_PAGE).await?;
+            let page =
+                self.entries(who, Some(agent.clone()), cursor, crate::store::MAX_PAGE).await?;
             let mut facts = page.0.into_iter().map(|entry| entry.fact);
             if let Some(end) = facts.find(|fact| fact.ends() == Some(payment)) {
                 return Ok(end);

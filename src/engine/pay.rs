@@ -4,39 +4,39 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Call, Engine, EngineError,
+    called::{self, Called},
+    gates::Asker,
+    kin,
+    malformed::Malformed,
     request::{self, Misread, PayRequest},
     send::Sending,
 };
 use crate::{
     policy::{
-        answer::{Alternative, PayAnswer, ServiceName},
+        answer::PayAnswer,
         authorize::{Payment, Wanted, authorize, refuse},
         book::Book,
         came::Came,
         denial::{Denial, Denied, Refusal},
-        entry::{Binding, By, Draft, Fact, Hold},
+        entry::{Binding, By, Draft, Fact, Hash, Hold},
         keys::{self, Bound},
-        mandate::Service,
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         row::{Told, tell},
         state::{OpenPayment, Stage, State},
         stop,
+        task::TaskId,
         via::Via,
         warning::Warning,
     },
     rails::{Dispatch, Order, Rails},
-    store::{Decision, Purpose, StoreError},
+    store::{Decision, StoreError},
 };
 
 /// How long a caller's key stands for its payment.
 const KEY_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How long the id of a call stands for its payment, where the caller gave no key.
 const CALL_KEPT: SignedDuration = SignedDuration::from_mins(15);
-/// How many names are offered for one that is unknown, or services for one too dear.
-const OFFERED: usize = 3;
-/// How much of the catalogue is searched for near names and cheaper services.
-const SEARCHED: usize = 1_000;
 
 /// Who asks for what, read and ready to be decided.
 struct Asked {
@@ -48,6 +48,11 @@ struct Asked {
     key: Option<IdempotencyKey>,
     call: Option<IdempotencyKey>,
     via: Option<Via>,
+    task: Option<TaskId>,
+    /// What tells the request for a call from another.
+    request: Option<Hash>,
+    /// That call, of a service that is called.
+    called: Option<Called>,
 }
 
 /// What the first commit of a payment comes to.
@@ -65,14 +70,47 @@ impl From<PayAnswer> for Decided {
 }
 
 impl Engine {
-    /// Pays, or says why not, or says what became of an earlier payment.
+    /// Pays, or says why not, or says what became of an earlier payment; with what was answered to
+    /// it, as long as that is kept.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
+        let agent = call.agent.clone();
+        let answer = self.paid_or_not(call).await?;
+        let kept = || self.spool.get(&agent, answer.payment_id?);
+        Ok(PayAnswer { response: answer.response.clone().or_else(kept), ..answer })
+    }
+
+    async fn paid_or_not(&self, call: Call) -> Result<PayAnswer, EngineError> {
         let Call { agent, run, call_id, arguments, came, via } = call;
         match PayRequest::read(&arguments) {
-            Ok(PayRequest::Pay { service, amount, key, dry_run }) => {
+            Ok(PayRequest::Pay { service, amount, key, dry_run, task, request }) => {
                 let again = key.as_ref().or(call_id.as_ref()).map(ToString::to_string);
                 let call = call_id;
-                let asked = Asked { agent, run, came, service, amount, key, call, via };
+                let called = match &request {
+                    Some(request) => self.called(&agent, &service, request).await?,
+                    None => Ok(None),
+                };
+                let called = match called {
+                    Ok(called) => called,
+                    Err(bad) => {
+                        let bad = Box::new(Misread { bad, service: Some(service), amount });
+                        let asked = Malformed { agent, run, came, bad, via, call };
+                        return self.refuse(asked, dry_run).await;
+                    }
+                };
+                let request = request.as_deref().map(called::digest);
+                let asked = Asked {
+                    agent,
+                    run,
+                    came,
+                    service,
+                    amount,
+                    key,
+                    call,
+                    via,
+                    task,
+                    request,
+                    called,
+                };
                 let rails = self.rails.clone();
                 if dry_run {
                     return self
@@ -102,14 +140,6 @@ impl Engine {
         }
     }
 
-    async fn refuse(&self, asked: Malformed, dry_run: bool) -> Result<PayAnswer, EngineError> {
-        let decide = move |state: &State, id, now| asked.decide(state, id, now);
-        if dry_run {
-            return self.rehearse(decide).await;
-        }
-        Ok(self.store.commit(Purpose::Record, decide).await?.answer)
-    }
-
     /// What became of one of the agent's own payments; nothing if it is none.
     async fn fetch(
         &self,
@@ -117,16 +147,27 @@ impl Engine {
         payment: PaymentId,
     ) -> Result<Option<PayAnswer>, EngineError> {
         let Malformed { agent, run, came, .. } = asked;
+        // Who is not let in takes no turn of whoever he says he is.
+        let (who, how) = (agent.clone(), came.clone());
+        let admitted = self
+            .look(move |state, now| {
+                state.admit_payer(&who, &how, now).map(drop).map_err(|e| (e, now))
+            })
+            .await?;
+        if let Err((why, now)) = admitted {
+            return Ok(Some(PayAnswer::denied(&self.turned_away(why)?, None, now)));
+        }
         let first = self.first_entry(agent, payment).await?;
         let (reader, run, came) = (agent.clone(), run.clone(), came.clone());
-        let service = match &first {
-            Some(Fact::Held(hold) | Fact::Paid(hold)) => Some(hold.service.clone()),
-            Some(_) | None => None,
+        let (service, task) = match &first {
+            Some(Fact::Held(hold) | Fact::Paid(hold)) => (Some(hold.service.clone()), hold.task),
+            Some(_) | None => (None, None),
         };
         let (left, open, now) = self
             .look(move |state, now| {
                 let book = state.admit_payer(&reader, &came, now);
-                let left = book.map(|book| left(state, book, run.as_ref(), service.as_ref(), now));
+                let within = (run.as_ref(), task);
+                let left = book.map(|book| left(state, book, within, service.as_ref(), now));
                 (left, state.open(payment).cloned(), now)
             })
             .await?;
@@ -135,7 +176,10 @@ impl Engine {
             Err(why) => return Ok(Some(PayAnswer::denied(&self.turned_away(why)?, None, now))),
         };
         let settled = match &first {
-            Some(Fact::Held(_)) if open.is_none() => Some(self.settlement(agent, payment).await?),
+            Some(Fact::Held(_)) if open.is_none() => {
+                let who = Asker::Agent(agent.clone());
+                Some(self.settlement(&who, agent, payment).await?)
+            }
             Some(_) | None => None,
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
@@ -172,6 +216,20 @@ impl Asked {
         if let Some(bound) = key.and_then(|key| state.bound(&self.agent, key, now)) {
             return self.answer_again(bound, state, book, id, now);
         }
+        let calls = state.service(&self.service).filter(|service| service.endpoint.is_some());
+        let allowed = book.mandate.allows(&self.service);
+        match (calls, &self.called) {
+            (Some(service), None) if self.request.is_none() && allowed => {
+                let missing = request::missing_request(service);
+                let refusal = refuse(book, Denial::InvalidRequest(missing));
+                return self.deny(state, book, id, refusal, now);
+            }
+            // What was read and priced is of the catalogue as it was then.
+            (now, then) if now != then.as_ref().map(|called| &called.service) && allowed => {
+                return Decision::Answer(PayAnswer::of_changed_service().into());
+            }
+            _ => {}
+        }
         let Some(payment) = self.payment(state, book, id, now) else {
             let refusal = refuse(book, Denial::InvalidRequest(request::missing_amount()));
             return self.deny(state, book, id, refusal, now);
@@ -182,7 +240,7 @@ impl Asked {
         }
         match authorize(&state.spender_of(book), &payment, now) {
             Ok(hold) => {
-                let hold = Hold { via: self.via.clone(), ..hold };
+                let hold = Hold { via: self.via.clone(), request: self.request, ..hold };
                 let flagged = stop::flag(book, &hold, now);
                 self.allowed(rails, state, hold, flagged, now)
             }
@@ -200,7 +258,7 @@ impl Asked {
         payment: &Payment,
     ) -> Option<PaymentId> {
         let Wanted::Known(service) = &payment.wanted else { return None };
-        let recorded = rails.get(&service.rail).map(|rail| rail.dispatch());
+        let recorded = rails.get(&service.rail).map(|rail| rail.dispatch(service));
         if self.key.is_some() || book.held.is_zero() || recorded == Some(Dispatch::Recorded) {
             return None;
         }
@@ -208,6 +266,7 @@ impl Asked {
             open.agent == self.agent
                 && open.hold.service == service.id
                 && open.hold.amount == payment.cost()
+                && open.hold.request == self.request
         };
         state.all_open().find(equal).map(|open| open.hold.payment)
     }
@@ -228,7 +287,7 @@ impl Asked {
             tracing::error!(service = %hold.service, "the rail of this service is not set up");
             return Decision::Answer(PayAnswer::without_rail().into());
         };
-        let Dispatch::Called { within } = rail.dispatch() else {
+        let Dispatch::Called { within } = rail.dispatch(&service) else {
             return paid(self.agent, self.came.who(), hold, flagged, now);
         };
         let Hold { payment, amount, .. } = hold;
@@ -238,7 +297,8 @@ impl Asked {
             draft(By::Engine, Fact::Sent { payment }),
         ];
         drafts.extend(flagged);
-        let order = Order { payment, agent: self.agent, service, amount };
+        let request = self.called.map(|called| called.asking);
+        let order = Order { payment, agent: self.agent, service, amount, request };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };
         let answer = PayAnswer::in_progress(Some(payment), None);
         let decided = Decided { answer, sending: Some(sending) };
@@ -266,15 +326,20 @@ impl Asked {
         now: Timestamp,
     ) -> Option<Payment> {
         let wanted = match state.service(&self.service) {
-            Some(service) if service.price.is_none() && self.amount.is_none() => return None,
-            Some(service) => Wanted::Known(service.clone()),
+            Some(service) => {
+                let service = self.called.as_ref().map_or(service.clone(), Called::priced);
+                if service.price.is_none() && self.amount.is_none() {
+                    return None;
+                }
+                Wanted::Known(service)
+            }
             None => Wanted::Unknown {
                 service: self.service.clone(),
-                nearest: nearest(state, book, &self.service),
+                nearest: kin::nearest(state, book, &self.service),
             },
         };
         let (amount, run) = (self.amount, self.run.clone());
-        Some(Payment { id, wanted, amount, binding: self.binding(now), run })
+        Some(Payment { id, wanted, amount, binding: self.binding(now), run, task: self.task })
     }
 
     fn binding(&self, now: Timestamp) -> Option<Binding> {
@@ -297,6 +362,7 @@ impl Asked {
             run: self.run,
             via: self.via,
             call: self.call,
+            task: self.task,
         }
     }
 
@@ -309,7 +375,7 @@ impl Asked {
         id: PaymentId,
         now: Timestamp,
     ) -> Decision<Decided> {
-        if !bound.is_for(&self.service, self.amount) {
+        if !bound.is_for(&self.service, self.amount, self.task, self.request) {
             let denial = Denial::IdempotencyKeyReused { payment: bound.payment };
             return self.deny(state, book, id, Refusal::only(denial), now);
         }
@@ -318,7 +384,7 @@ impl Asked {
         let answer = match bound.outcome {
             keys::Outcome::Captured(charged) => {
                 let taken = (bound.payment, &self.service, charged);
-                paid_by(state, book, self.run.as_ref(), taken, now)
+                paid_by(state, book, (self.run.as_ref(), self.task), taken, now)
             }
             keys::Outcome::Open => still_open(bound.payment, state.open(bound.payment)),
             keys::Outcome::Expired => {
@@ -332,30 +398,6 @@ impl Asked {
     }
 }
 
-/// A call whose arguments make no payment.
-struct Malformed {
-    agent: Handle,
-    run: Option<RunId>,
-    came: Came,
-    bad: Box<Misread>,
-    via: Option<Via>,
-    call: Option<IdempotencyKey>,
-}
-
-impl Malformed {
-    fn decide(self, state: &State, payment: PaymentId, now: Timestamp) -> Decision<Decided> {
-        let Self { agent, run, came, bad, via, call } = self;
-        let Misread { bad, service, amount: asked } = *bad;
-        let book = match state.admit_payer(&agent, &came, now) {
-            Ok(book) => book,
-            Err(why) => return turned_away(why, now),
-        };
-        let refusal = refuse(book, Denial::InvalidRequest(bad));
-        let denied = Denied { payment, service, asked, refusal, run, via, call };
-        deny(state, book, came.who(), denied, now)
-    }
-}
-
 /// Takes the money in one durable commit: what the IOU rail needs, for it moves nothing.
 fn paid(
     agent: Handle,
@@ -365,13 +407,14 @@ fn paid(
     now: Timestamp,
 ) -> Decision<Decided> {
     let (payment, service, charged) = (hold.payment, hold.service.clone(), hold.amount);
-    let run = hold.run.clone();
+    let (run, task) = (hold.run.clone(), hold.task);
     let fact = Fact::Paid(hold);
     let paid = Draft { agent: Some(agent.clone()), by, fact };
     let drafts = std::iter::once(paid).chain(flagged).collect();
     let answer = Box::new(move |state: &State| {
         let (run, book) = (run.as_ref(), state.book(&agent));
-        let paid = book.map(|book| paid_by(state, book, run, (payment, &service, charged), now));
+        let paid =
+            book.map(|book| paid_by(state, book, (run, task), (payment, &service, charged), now));
         paid.unwrap_or_else(|| PayAnswer::paid(payment, &service, charged, Usd::ZERO)).into()
     });
     Decision::Commit { drafts, durable: true, answer }
@@ -381,11 +424,11 @@ fn paid(
 fn paid_by(
     state: &State,
     book: &Book,
-    run: Option<&RunId>,
+    within: (Option<&RunId>, Option<TaskId>),
     (payment, service, charged): (PaymentId, &ServiceId, Usd),
     now: Timestamp,
 ) -> PayAnswer {
-    let (available, warning) = left(state, book, run, Some(service), now);
+    let (available, warning) = left(state, book, within, Some(service), now);
     PayAnswer::paid(payment, service, charged, available).warning(warning)
 }
 
@@ -393,11 +436,11 @@ fn paid_by(
 pub(super) fn left(
     state: &State,
     book: &Book,
-    run: Option<&RunId>,
+    (run, task): (Option<&RunId>, Option<TaskId>),
     service: Option<&ServiceId>,
     now: Timestamp,
 ) -> (Usd, Option<Warning>) {
-    let spender = state.spender_of(book);
+    let spender = state.spender_of(book).in_task(task);
     let service = service.and_then(|id| state.service(id));
     (spender.available(run, now), spender.warning(service, run, now))
 }
@@ -411,10 +454,16 @@ fn still_open(payment: PaymentId, open: Option<&OpenPayment>) -> PayAnswer {
 }
 
 /// Refuses, and writes it down unless the agent's last denial was the same.
-fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> Decision<Decided> {
+pub(super) fn deny(
+    state: &State,
+    book: &Book,
+    by: By,
+    denied: Denied,
+    now: Timestamp,
+) -> Decision<Decided> {
     let answer = |denied: &Denied| {
         Decided::from(PayAnswer {
-            alternatives: alternatives(state, book, denied),
+            alternatives: kin::alternatives(state, book, denied, now),
             ..PayAnswer::denied(&denied.refusal, Some(denied.payment), now)
         })
     };
@@ -434,52 +483,6 @@ fn deny(state: &State, book: &Book, by: By, denied: Denied, now: Timestamp) -> D
 }
 
 /// Answers somebody who is not let in: nothing of it is recorded.
-fn turned_away(why: Denial, now: Timestamp) -> Decision<Decided> {
+pub(super) fn turned_away(why: Denial, now: Timestamp) -> Decision<Decided> {
     Decision::Answer(PayAnswer::denied(&Refusal::only(why), None, now).into())
-}
-
-/// The names closest to one that the catalogue does not have, among those the agent may pay.
-pub(super) fn nearest(state: &State, book: &Book, wanted: &ServiceId) -> Vec<ServiceId> {
-    let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
-    let far = wanted.as_str().len().div_ceil(2).max(2);
-    let mut near: Vec<(usize, &ServiceId)> = allowed
-        .take(SEARCHED)
-        .map(|service| {
-            let name = service.id.as_str();
-            let inside = name.contains(wanted.as_str()) || wanted.as_str().contains(name);
-            let distance = strsim::damerau_levenshtein(name, wanted.as_str());
-            (if inside { 0 } else { distance }, &service.id)
-        })
-        .filter(|(distance, _)| *distance <= far)
-        .collect();
-    near.sort();
-    near.into_iter().take(OFFERED).map(|(_, id)| id.clone()).collect()
-}
-
-/// Cheaper services of the same kind: of the same payee, or with the same first word of the name.
-fn alternatives(state: &State, book: &Book, denied: &Denied) -> Vec<Alternative> {
-    let refusal = &denied.refusal;
-    let only_money = refusal.is_about_money();
-    let wanted = denied.service.as_ref().and_then(|id| state.service(id));
-    let Some(wanted) = wanted.filter(|_| only_money && refusal.fixed_price) else {
-        return Vec::new();
-    };
-    let kin = |service: &Service| {
-        service.id != wanted.id
-            && (service.payee == wanted.payee || stem(&service.id) == stem(&wanted.id))
-            && book.mandate.allows(&service.id)
-    };
-    let affordable = state.services().take(SEARCHED).filter(|service| kin(service));
-    let priced = affordable.filter_map(|service| {
-        let price_usd = service.price.filter(|price| *price <= refusal.affordable)?;
-        Some(Alternative { service_id: ServiceName(service.id.clone()), price_usd })
-    });
-    let mut cheapest: Vec<Alternative> = priced.collect();
-    cheapest.sort_by_key(|alternative| alternative.price_usd);
-    cheapest.truncate(OFFERED);
-    cheapest
-}
-
-fn stem(id: &ServiceId) -> &str {
-    id.as_str().split(['-', '_']).next().unwrap_or_default()
 }

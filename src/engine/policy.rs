@@ -9,6 +9,7 @@ use super::{Engine, EngineError, Proof, store_code};
 use crate::{
     policy::{
         entry::{Applied, By, Draft, Fact, Hash},
+        group::MAX_GROUPS,
         names::{Note, TokenId},
         operate::Act,
         plan::{Around, Ground, MAX_NAMED, MAX_WEIGHT, Planned, retimed, weight},
@@ -45,6 +46,9 @@ pub enum PolicyError {
     /// The disk has no room for it.
     #[error("{}", StoreError::Full)]
     NoRoom,
+    /// There would be more groups than there may be.
+    #[error("there would be {0} groups: there are at most {MAX_GROUPS} in all")]
+    TooManyGroups(usize),
     /// It names more than one policy may.
     #[error("it names {named} {what}: one policy names at most {MAX_NAMED}")]
     TooMany {
@@ -101,7 +105,7 @@ impl Engine {
             if asked.dry_run || prepared.drafts.is_empty() {
                 return Ok(prepared.plan);
             }
-            let tightens = prepared.plan.only_tightens();
+            let tightens = !prepared.plan.gives_more();
             if let Some(proof) = proof.take_if(|_| !tightens) {
                 proven = Some(self.prove(proof).await?);
             }
@@ -165,7 +169,7 @@ impl Engine {
 }
 
 /// Whether a policy can be one step, seen from what it says alone.
-fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
+pub(super) fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
     let named = [
         ("agents", policy.agents.len()),
         ("services", policy.services.len()),
@@ -182,6 +186,9 @@ fn check_size(policy: &PolicyTerms) -> Result<(), PolicyError> {
 
 /// What a policy comes to, if it may be applied.
 fn prepare(ground: &Ground, asked: &PolicyAsked, around: &Around) -> Result<Prepared, EngineError> {
+    if let Some(groups) = ground.groups_with(&asked.policy).filter(|all| *all > MAX_GROUPS) {
+        return Err(PolicyError::TooManyGroups(groups).into());
+    }
     let Planned { mut plan, drafts, basis } = ground.plan(&asked.policy, around);
     let basis = serde_json::to_vec(&basis).map_err(|_| StoreError::Panicked)?;
     let digest = Hash(Sha256::digest(&basis).into());
@@ -213,7 +220,7 @@ fn told(prepared: &Prepared, token: Option<TokenId>) -> Draft {
     Draft { agent: None, by: By::Operator, fact: Fact::PolicyApplied(applied) }
 }
 
-fn refused(plan: &PolicyPlan) -> PolicyError {
+pub(super) fn refused(plan: &PolicyPlan) -> PolicyError {
     let errors = plan.faults.iter().filter(|fault| fault.severity == Severity::Error);
     let mut messages = errors.map(|fault| fault.message.clone());
     let first = messages.next().unwrap_or_default();
@@ -255,6 +262,11 @@ pub(super) fn problem(error: &PolicyError) -> (u16, &'static str, Option<&'stati
                 "nothing was done: make room on the disk of the data directory; \
                  `pettycash agent freeze` and `agent revoke` work meanwhile",
             ),
+        ),
+        PolicyError::TooManyGroups(_) => (
+            422,
+            "too_many_groups",
+            Some("nothing was done; `pettycash group remove` takes away those nobody is in"),
         ),
         PolicyError::TooLarge { .. } | PolicyError::TooMany { .. } => {
             (422, "policy_too_large", Some("nothing was done; apply it in two files"))

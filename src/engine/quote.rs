@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    pay::nearest,
+    kin::nearest,
     request::{self, QuoteRequest},
 };
 use crate::policy::{
@@ -17,13 +17,14 @@ use crate::policy::{
     quote::{MAX_CALLS, quote},
     rooms::Spender,
     state::State,
+    task::TaskId,
 };
 
 /// How far ahead it is counted: the longest window that rolls.
 const AHEAD: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-/// A quote that is asked for, with all that it takes to give it: it may take milliseconds, which
-/// no payment should wait for.
+/// A quote that is asked for, with all that it takes to give it: it may take a while, for
+/// which no payment should wait.
 pub(super) struct Planned {
     book: Book,
     groups: Vec<Group>,
@@ -40,7 +41,7 @@ impl Planned {
     /// What is wrong about the question, in this agent's zone and with this catalogue.
     pub(super) fn of(
         asked: QuoteRequest,
-        run: Option<RunId>,
+        (run, task): (Option<RunId>, Option<TaskId>),
         state: &State,
         book: &Book,
         now: Timestamp,
@@ -60,16 +61,16 @@ impl Planned {
         };
         let by = by.map(at).transpose()?;
         let id = PaymentId::new(0, 0);
-        let payment = Payment { id, wanted, amount, binding: None, run };
+        let payment = Payment { id, wanted, amount, binding: None, run, task };
         let calls = calls.unwrap_or(MAX_CALLS);
         let groups = state.chain(book.mandate.group.as_ref()).into_iter().cloned().collect();
-        Ok(Self { book: book.clone(), groups, payment, calls, by, now })
+        Ok(Self { book: book.excerpt(&payment), groups, payment, calls, by, now })
     }
 
     /// Counts.
     pub(super) fn told(&self) -> QuoteView {
         let Self { book, groups, payment, calls, by, now } = self;
-        let spender = Spender { book, groups: groups.iter().collect() };
+        let spender = Spender { book, groups: groups.iter().collect(), task: None };
         QuoteView::of(&quote(&spender, payment, *calls, *by, *now), payment)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::{Engine, EngineError, Tally};
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
 };
 
 pub use crate::store::{Accept, Acceptable, Accepted};
-
-/// How many read the record's files at once: each may hold one whole record in memory.
-const MAX_READING: usize = 4;
 
 /// Where a record is.
 #[derive(Clone, Debug)]
@@ -84,9 +81,7 @@ impl Engine {
     pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
         let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
-        let searching = Arc::new(Semaphore::new(1));
-        let reading = Arc::new(Semaphore::new(MAX_READING));
-        let proven = None;
+        let (gates, spool, proven) = (Arc::default(), Arc::default(), None);
         let engine = Self {
             store,
             rails,
@@ -94,9 +89,9 @@ impl Engine {
             under_way,
             parked,
             doors,
-            searching,
-            reading,
+            gates,
             noting,
+            spool,
             turns,
             proven,
         };

@@ -1,6 +1,6 @@
 //! Money that comes back: from a payment's id to its hold, what was taken, and what is left.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, gates::Asker};
 use crate::{
     policy::{
         answer::ServiceName,
@@ -87,7 +87,8 @@ impl Engine {
 
     /// Whose payment it is, and what it took.
     async fn taken(&self, payment: PaymentId) -> Result<Taken, EngineError> {
-        let first = self.entry_of(payment, |_| true).await?;
+        let who = Asker::Operator;
+        let first = self.entry_of(&who, payment, |_| true).await?;
         let Some(Entry { agent: Some(agent), fact, .. }) = first else {
             return Err(RefundError::Unknown(payment).into());
         };
@@ -97,7 +98,7 @@ impl Engine {
                 if self.look(move |state, _| state.open(payment).is_some()).await? {
                     return Err(RefundError::Open(payment).into());
                 }
-                match self.settlement(&agent, payment).await? {
+                match self.settlement(&who, &agent, payment).await? {
                     Fact::Captured { amount, .. } => Ok(Taken { agent, hold, captured: amount }),
                     _ => Err(RefundError::NotTaken(payment).into()),
                 }

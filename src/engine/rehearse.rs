@@ -48,7 +48,8 @@ fn answer(decision: Decision<Decided>, state: &State, now: Timestamp) -> PayAnsw
         Decision::Commit { drafts, answer, .. } => match drafts.iter().find_map(held) {
             Some((agent, hold)) => {
                 let spender = state.spender(agent);
-                let available = spender.map(|from| from.available(hold.run.as_ref(), now));
+                let available =
+                    spender.map(|from| from.in_task(hold.task).available(hold.run.as_ref(), now));
                 let available = available.unwrap_or_default();
                 PayAnswer::allowed(hold, available)
             }

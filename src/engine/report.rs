@@ -2,6 +2,7 @@
 
 use super::{
     Call, Engine, EngineError,
+    gates::{Asker, Gate},
     quote::Planned,
     request::{self, PageRequest, QuoteRequest},
 };
@@ -11,13 +12,19 @@ use crate::policy::{
     denial::{BadField, Denial, Denied, Refusal},
     entry::{Entry, Fact, Hold, Incident},
     group::GroupFact,
+    mandate::Service,
     money::Usd,
     names::{PaymentId, ServiceId},
+    payee::Repinned,
     state::State,
     stop::Stop,
+    task::TaskFact,
     token::TokenFact,
     via::Via,
 };
+
+/// The most services and operations of a page of the catalogue.
+const MAX_TOLD: usize = 200;
 
 pub(super) fn invalid(bad: BadField) -> Refusal {
     Refusal::only(Denial::InvalidRequest(bad))
@@ -28,22 +35,33 @@ impl Engine {
     pub(super) async fn balance(&self, call: Call) -> Result<BalanceAnswer, EngineError> {
         let refused = |refused| BalanceAnswer { refused, ..BalanceAnswer::default() };
         let asked = QuoteRequest::read(&call.arguments);
+        let who = Asker::Agent(call.agent.clone());
         let answer = self.look(move |state, now| {
             let book = state.admit(&call.agent, &call.came, now)?;
-            let plan = |asked| Planned::of(asked, call.run.clone(), state, book, now);
+            let no = |refusal: &Refusal| (refused(Refused::by(refusal, now)), None);
+            let task = match QuoteRequest::read_task(&call.arguments) {
+                Err(bad) => return Ok(no(&invalid(bad))),
+                Ok(task) => task,
+            };
+            let spender = state.spender_of(book).in_task(task);
+            if task.is_some() && spender.task.is_none() {
+                return Ok(no(&Refusal::only(Denial::TaskUnknown { task })));
+            }
+            let within = (call.run.clone(), task);
+            let plan = |asked| Planned::of(asked, within, state, book, now);
             let planned = asked.and_then(|asked| asked.map(plan).transpose());
             Ok(match planned {
-                Err(bad) => (refused(Refused::by(&invalid(bad), now)), None),
-                Ok(planned) => {
-                    let spender = state.spender_of(book);
-                    (BalanceAnswer::of(&spender, call.run.as_ref(), now), planned)
-                }
+                Err(bad) => no(&invalid(bad)),
+                Ok(planned) => (BalanceAnswer::of(&spender, call.run.as_ref(), now), planned),
             })
         });
         match answer.await? {
             Err(denial) => self.not_let_in(denial).map(refused),
-            Ok((answer, planned)) => {
-                Ok(BalanceAnswer { quote: planned.map(|planned| planned.told()), ..answer })
+            Ok((answer, None)) => Ok(answer),
+            Ok((answer, Some(planned))) => {
+                let told = move || planned.told();
+                let quote = self.gates.pass(&who, Gate::Working, told).await?;
+                Ok(BalanceAnswer { quote: Some(quote), ..answer })
             }
         }
     }
@@ -65,7 +83,15 @@ impl Engine {
                 let allowed = state.services().filter(|service| book.mandate.allows(&service.id));
                 let mut rest = allowed.filter(|service| service.id.as_str() > after).peekable();
                 let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-                let services: Vec<_> = rest.by_ref().take(limit).map(ServiceView::from).collect();
+                let mut told = 0;
+                // A page ends early where it would be long for a model.
+                let mut fits = |service: &&Service| {
+                    let first = told == 0;
+                    told += 1 + service.endpoint.as_ref().map_or(0, |one| one.operations.len());
+                    first || told <= MAX_TOLD
+                };
+                let page = std::iter::from_fn(|| rest.next_if(&mut fits)).take(limit);
+                let services: Vec<_> = page.map(ServiceView::from).collect();
                 let last = services.last().map(|service| service.service_id.0.to_string());
                 let next_cursor = rest.peek().and(last);
                 ServicesAnswer { services: Some(services), next_cursor, ..Default::default() }
@@ -102,6 +128,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         code: None,
         times: None,
         run: None,
+        task_id: None,
     };
     let of =
         |outcome, payment: PaymentId| LedgerLine { payment_id: Some(payment), ..bare(outcome) };
@@ -122,7 +149,10 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::Expired { payment } => of("expired", *payment),
         Fact::Failed { payment } => of("failed", *payment),
         Fact::Doubted { payment } => of("in_doubt", *payment),
-        Fact::Refunded { payment, amount, .. } => sum("refunded", *payment, *amount),
+        Fact::Refunded { payment, amount, task, .. } => {
+            let task_id = task.as_ref().map(ToString::to_string);
+            LedgerLine { task_id, ..sum("refunded", *payment, *amount) }
+        }
         Fact::Denied(denied) => denied_line(denied, of("denied", denied.payment)),
         Fact::DeniedAgain { payment, times, .. } => {
             LedgerLine { times: Some(*times), ..of("denied_again", *payment) }
@@ -142,23 +172,31 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::ServiceRemoved { service } => {
             LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
         }
+        Fact::Repinned(Repinned { service, .. }) => {
+            LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("repinned") }
+        }
         Fact::PassphraseSet { .. } => bare("passphrase_set"),
         Fact::PolicyApplied(_) => bare("policy_applied"),
         Fact::Group(GroupFact::Set { .. }) => bare("group_set"),
         Fact::Group(GroupFact::Removed { .. }) => bare("group_removed"),
         Fact::Token(fact) => bare(token_word(fact)),
-        Fact::Incident(incident) => bare(match incident {
-            Incident::TailCut { .. } => "tail_cut",
-            Incident::AnchorAdopted => "anchor_adopted",
-            Incident::RollbackAccepted { .. } => "rollback_accepted",
-            Incident::DamageCut { .. } => "damage_cut",
-            Incident::ClockJumped { .. } => "clock_jumped",
-        }),
+        Fact::Incident(incident) => bare(incident_word(incident)),
+        Fact::Task(fact) => task_line(fact, bare(task_word(fact))),
         Fact::ServiceSet(service) => LedgerLine {
             service_id: Some(ServiceName(service.id.clone())),
             amount_usd: service.price,
             ..bare("service_set")
         },
+    }
+}
+
+fn incident_word(incident: &Incident) -> &'static str {
+    match incident {
+        Incident::TailCut { .. } => "tail_cut",
+        Incident::AnchorAdopted => "anchor_adopted",
+        Incident::RollbackAccepted { .. } => "rollback_accepted",
+        Incident::DamageCut { .. } => "damage_cut",
+        Incident::ClockJumped { .. } => "clock_jumped",
     }
 }
 
@@ -176,6 +214,7 @@ fn hold_line(hold: &Hold, line: LedgerLine) -> LedgerLine {
         service_id: Some(ServiceName(hold.service.clone())),
         amount_usd: Some(hold.amount),
         run: hold.run.as_ref().map(ToString::to_string),
+        task_id: hold.task.as_ref().map(ToString::to_string),
         ..line
     }
 }
@@ -196,6 +235,28 @@ fn denied_line(denied: &Denied, line: LedgerLine) -> LedgerLine {
         amount_usd: denied.asked,
         code: Some(denied.refusal.code().word().to_owned()),
         run: denied.run.as_ref().map(ToString::to_string),
+        task_id: denied.task.as_ref().map(ToString::to_string),
         ..line
+    }
+}
+
+fn task_word(fact: &TaskFact) -> &'static str {
+    match fact {
+        TaskFact::Opened(_) => "task_opened",
+        TaskFact::Finished { .. } => "task_finished",
+        TaskFact::Failed { .. } => "task_failed",
+        TaskFact::Resumed { .. } => "task_resumed",
+    }
+}
+
+fn task_line(fact: &TaskFact, line: LedgerLine) -> LedgerLine {
+    let line = LedgerLine { task_id: Some(fact.task().to_string()), ..line };
+    match fact {
+        TaskFact::Opened(opened) => LedgerLine { amount_usd: opened.cap, ..line },
+        TaskFact::Finished { outcome, used, .. } => {
+            LedgerLine { amount_usd: Some(*used), code: Some(outcome.word().to_owned()), ..line }
+        }
+        TaskFact::Failed { payment, .. } => LedgerLine { payment_id: Some(*payment), ..line },
+        TaskFact::Resumed { cap, .. } => LedgerLine { amount_usd: *cap, ..line },
     }
 }

@@ -1,13 +1,17 @@
 //! Arguments as a model sends them, read strictly and answered in its own terms.
 
+mod api;
 mod reading;
 
 use serde_json::Value;
 
 use crate::policy::{
     denial::BadField,
+    endpoint::ApiRequest,
+    mandate::Service,
     money::{AmountError, Usd},
-    names::{IdempotencyKey, MAX_NAME, PaymentId, ServiceId},
+    names::{IdempotencyKey, MAX_NAME, PaymentId, ServiceId, TaskType},
+    task::{TaskId, TaskOutcome},
 };
 
 pub(super) use reading::{LedgerRequest, QuoteRequest, bad_by};
@@ -20,12 +24,20 @@ const DEFAULT_PAGE: u32 = 20;
 const MAX_CURSOR: usize = 64;
 /// What an id looks like.
 const EXAMPLE_ID: &str = "pay_0000000000001a2c";
+const EXAMPLE_TASK: &str = "task_0000000000001a2c";
 
 /// What `pay_for_api_call` was asked.
 #[derive(Debug, PartialEq)]
 pub(super) enum PayRequest {
     /// Make a payment.
-    Pay { service: ServiceId, amount: Option<Usd>, key: Option<IdempotencyKey>, dry_run: bool },
+    Pay {
+        service: ServiceId,
+        amount: Option<Usd>,
+        key: Option<IdempotencyKey>,
+        dry_run: bool,
+        task: Option<TaskId>,
+        request: Option<Box<ApiRequest>>,
+    },
     /// Say what became of one.
     Fetch(PaymentId),
 }
@@ -50,7 +62,11 @@ impl Misread {
         };
         let [service, amount_usd, ..] = *PAY else { return Self::bare(bad) };
         let service = named(service).and_then(|service| service_id(service).ok());
-        Self { bad, service, amount: named(amount_usd).and_then(|given| amount(given).ok()) }
+        Self {
+            bad,
+            service,
+            amount: named(amount_usd).and_then(|given| amount("amount_usd", given).ok()),
+        }
     }
 
     /// A call of which nothing else can be read.
@@ -75,7 +91,12 @@ const PAY: &[Field] = &[
     ("idempotency_key", &["idempotencyKey"]),
     ("payment_id", &["paymentId"]),
     ("dry_run", &["dryRun"]),
+    ("task_id", &["taskId"]),
+    ("request", &["api_request", "apiRequest"]),
 ];
+const OPEN_TASK: &[Field] =
+    &[("task_type", &["taskType", "type"]), ("cap_usd", &["capUSD", "capUsd", "cap"])];
+const FINISH_TASK: &[Field] = &[("task_id", &["taskId"]), ("outcome", &[])];
 const PAGE: &[Field] = &[("limit", &[]), ("cursor", &[])];
 
 impl PayRequest {
@@ -96,10 +117,14 @@ impl PayRequest {
                 .and_then(|id| id.map(Self::Fetch).ok_or_else(|| missing_service(&given)));
         }
         let key = given.parsed("idempotency_key", "report-2026-11-21-a")?;
-        let amount = given.get("amount_usd").map(amount).transpose()?;
+        let task = given.parsed("task_id", EXAMPLE_TASK)?;
+        let amount =
+            given.get("amount_usd").map(|value| amount("amount_usd", value)).transpose()?;
         let service = given.get("service_id").ok_or_else(|| missing_service(&given))?;
         let dry_run = given.flag("dry_run")?;
-        Ok(Self::Pay { service: service_id(service)?, amount, key, dry_run })
+        let service = service_id(service)?;
+        let request = given.get("request").map(api::api_request).transpose()?.map(Box::new);
+        Ok(Self::Pay { service, amount, key, dry_run, task, request })
     }
 
     /// Whether arguments that make no payment ask for none to be made: they charge nothing either
@@ -128,6 +153,22 @@ fn page(given: &Given<'_>, usual: u32) -> Result<PageRequest, BadField> {
     Ok(PageRequest { limit: limit.unwrap_or(usual), cursor })
 }
 
+/// Reads the arguments of `open_task`: the type, and the cap if one is given.
+pub(super) fn read_task(arguments: &Value) -> Result<(TaskType, Option<Usd>), BadField> {
+    let given = Given::read(arguments, OPEN_TASK, r#"{"task_type": "research"}"#)?;
+    let task_type = given.needed("task_type", "a name for the kind of work", "research")?;
+    let cap = given.get("cap_usd").map(|value| amount("cap_usd", value)).transpose()?;
+    Ok((task_type, cap))
+}
+
+/// Reads the arguments of `finish_task`.
+pub(super) fn read_finish(arguments: &Value) -> Result<(TaskId, TaskOutcome), BadField> {
+    let given = Given::read(arguments, FINISH_TASK, r#"{"task_id": "task_…"}"#)?;
+    let task = given.needed("task_id", "the task_id that open_task gave", EXAMPLE_TASK)?;
+    let outcome = given.needed("outcome", "success, failed or abandoned", "success")?;
+    Ok((task, outcome))
+}
+
 /// A cursor that no page gave.
 pub(super) fn bad_cursor(got: &Value) -> BadField {
     bad("cursor", got, "next_cursor of an earlier answer, or none for the newest", "")
@@ -143,6 +184,21 @@ pub(super) fn bad_payment(id: PaymentId) -> BadField {
 pub(super) fn missing_amount() -> BadField {
     let expected = "the price, in US dollars: this service has no fixed price";
     bad("amount_usd", &Value::Null, expected, "0.25")
+}
+
+/// A call of a service that nothing is called for.
+pub(super) fn uncalled() -> BadField {
+    let expected = "no request: this service is paid, and nothing is called for it";
+    BadField { got: "a request".to_owned(), ..bad("request", &Value::Null, expected, "") }
+}
+
+/// A payment of an API without what is to be called.
+pub(super) fn missing_request(service: &Service) -> BadField {
+    let operations = service.endpoint.iter().flat_map(|endpoint| &endpoint.operations);
+    let names: Vec<&str> = operations.map(|operation| operation.name.as_str()).take(8).collect();
+    let expected = format!("what to call, with an operation such as {}", names.join(", "));
+    let example = names.first().map(|name| format!("{{\"operation\": \"{name}\"}}"));
+    bad("request", &Value::Null, &expected, example.as_deref().unwrap_or_default())
 }
 
 /// The arguments that were given, under their own names; null is the same as left out.
@@ -194,6 +250,15 @@ impl<'a> Given<'a> {
         let text = || value.as_str().and_then(|text| text.parse().ok());
         let number = number.or_else(text).filter(|number| (1..=most).contains(number));
         number.map(Some).ok_or_else(|| bad(field, value, expected, example))
+    }
+
+    /// Parses a text argument that must be there.
+    fn needed<T>(&self, field: &'static str, what: &str, example: &str) -> Result<T, BadField>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        let missing = || bad(field, &Value::Null, what, example);
+        self.parsed(field, example)?.ok_or_else(missing)
     }
 
     /// Parses a text argument by the rule of its type.
@@ -250,8 +315,8 @@ fn service_id(value: &Value) -> Result<ServiceId, BadField> {
 }
 
 /// An amount above zero: a decimal string, or a number through its shortest decimal text.
-fn amount(value: &Value) -> Result<Usd, BadField> {
-    let wrong = |expected: &str| bad("amount_usd", value, expected, "0.25");
+fn amount(field: &str, value: &Value) -> Result<Usd, BadField> {
+    let wrong = |expected: &str| bad(field, value, expected, "0.25");
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_f64() => {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::{
     Counted, Engine,
     pay::{self, Decided},
+    spool::collect,
 };
 use crate::{
     policy::{
@@ -20,7 +21,7 @@ use crate::{
         settle::{self, SettleError},
         state::{OpenPayment, Stage, State},
     },
-    rails::{Order, Rail, Verdict},
+    rails::{Order, Rail, Reply, Verdict},
     store::{Decision, Purpose, StoreError},
 };
 
@@ -28,6 +29,8 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(20);
 /// How long until an outcome is recorded again that a full disk had no room for.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long a rail that broke off may take to let go of what it was answered.
+const LET_GO: Duration = Duration::from_secs(1);
 /// How many payments a log names.
 const NAMED: usize = 20;
 
@@ -71,16 +74,23 @@ impl Engine {
         let Sending { rail, order, run, within } = sending;
         let Order { payment, agent, .. } = order.clone();
         let mut parked = self.parked.subscribe();
+        let (reply, reading) = Reply::channel();
+        let answered = tokio::spawn(collect(reading));
         let verdict = tokio::select! {
-            verdict = ask(rail, order, within) => verdict,
+            verdict = ask(rail, order, reply, within) => verdict,
             _ = parked.wait_for(|parked| *parked) => {
                 return PayAnswer::in_progress(Some(payment), None);
             }
         };
         tracing::info!(%agent, %payment, ?verdict, "the rail answered");
+        // A rail that hangs may not have let go of it.
+        let response = timeout(LET_GO, answered).await.ok().and_then(|read| read.ok().flatten());
+        if let Some(response) = &response {
+            self.spool.keep(&agent, payment, response.clone());
+        }
         let answer = self.record(agent, run, payment, verdict).await;
         drop(counted);
-        answer
+        PayAnswer { response, ..answer }
     }
 
     /// Writes down what became of a payment. A disk that is only full is waited for as long as
@@ -142,9 +152,9 @@ impl Engine {
 }
 
 /// Calls the rail, on a task of its own: it may panic, or never come back.
-async fn ask(rail: Arc<dyn Rail>, order: Order, within: Duration) -> Verdict {
+async fn ask(rail: Arc<dyn Rail>, order: Order, reply: Reply, within: Duration) -> Verdict {
     let (agent, payment, held) = (order.agent.clone(), order.payment, order.amount);
-    let call = tokio::spawn(async move { rail.pay(&order).await });
+    let call = tokio::spawn(async move { rail.pay(&order, reply).await });
     let rest = call.abort_handle();
     match timeout(within, call).await {
         Ok(Ok(Verdict::Captured(amount))) if amount > held => {
@@ -186,7 +196,7 @@ fn settled(
     let (OpenPayment { agent, hold, .. }, run) = (open.clone(), run.cloned());
     let answer = Box::new(move |state: &State| {
         let left = || {
-            let (book, run) = (state.book(&agent), run.as_ref());
+            let (book, run) = (state.book(&agent), (run.as_ref(), hold.task));
             let service = Some(&hold.service);
             book.map(|book| pay::left(state, book, run, service, now)).unwrap_or_default()
         };

@@ -1,6 +1,6 @@
 //! Tokens: who is let in, and what operators do with them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ use crate::{
         proof::Proven,
         state::State,
         terms::{NewToken, Replaced, Rotation, Secret, TokenGiven, TokenList, TokenView},
-        token::{self, Issued, Token},
+        token::{self, Issued, Power, Token},
     },
     store::{Decision, Purpose, StoreError},
 };
@@ -34,6 +34,8 @@ pub struct Principal {
     pub agent: Handle,
     /// The run that everything it does belongs to, where the token was made for one.
     pub run: Option<RunId>,
+    /// What it may do beyond the rest.
+    pub may: BTreeSet<Power>,
 }
 
 impl Engine {
@@ -41,8 +43,8 @@ impl Engine {
     /// it lets nobody in by what was revoked.
     pub fn principal(&self, token: &str) -> Option<Principal> {
         let door = self.opened_by(Kind::Agent, token)?;
-        let (token, run) = (door.id.clone(), door.run.clone());
-        door.owner.clone().map(|agent| Principal { token, agent, run })
+        let (token, run, may) = (door.id.clone(), door.run.clone(), door.may.clone());
+        door.owner.clone().map(|agent| Principal { token, agent, run, may })
     }
 
     /// The engine for whoever shows this operators' token, if it is one; an agent's never is.
@@ -115,7 +117,8 @@ impl Engine {
     /// # Errors
     /// If policy or the store refuses.
     pub async fn issue_operator_token(&self, new: NewToken) -> Result<TokenGiven, EngineError> {
-        self.issue(None, Kind::Operator, NewToken { run: None, ..new }).await
+        let new = NewToken { run: None, may: BTreeSet::new(), ..new };
+        self.issue(None, Kind::Operator, new).await
     }
 
     async fn issue(
@@ -125,18 +128,21 @@ impl Engine {
         new: NewToken,
     ) -> Result<TokenGiven, EngineError> {
         let Minted { text, digest, names } = secret::mint(kind)?;
-        let NewToken { run, label, expires_at } = new;
+        let NewToken { run, label, expires_at, may } = new;
         let decide = move |state: &State, now| {
             let token = token::unused(state, &names)?;
-            let issued = Issued { token: token.clone(), digest, run, label, expires_at };
+            let opener = owner.as_ref().filter(|_| may.contains(&Power::OpenTasks));
+            let remarks = opener.map(|agent| state.remarks_on_opener(agent, now));
+            let issued = Issued { token: token.clone(), digest, run, label, expires_at, may };
             let act = token::issue(state, owner.as_ref(), issued, now)?;
-            Ok::<_, OperateError>((act, token))
+            Ok::<_, OperateError>((act, (token, remarks.unwrap_or_default())))
         };
         let view = self.view();
-        let read =
-            move |state: &State, now, id: TokenId| state.token(&id).map(|token| view(token, now));
-        let view = self.act(Purpose::Record, decide, read).await?;
-        given(text, view, None)
+        let read = move |state: &State, now, (id, remarks): (TokenId, Vec<String>)| {
+            (state.token(&id).map(|token| view(token, now)), remarks)
+        };
+        let (view, remarks) = self.act(Purpose::Record, decide, read).await?;
+        Ok(TokenGiven { remarks, ..given(text, view, None)? })
     }
 
     /// Gives out a token in place of another, for the same owner and run, under the same label.
@@ -156,10 +162,10 @@ impl Engine {
         let decide = move |state: &State, now: Timestamp| {
             let unknown = || OperateError::UnknownToken(old.clone());
             let known = state.token(&old).ok_or_else(unknown)?;
-            let (run, label) = (known.run.clone(), known.label.clone());
+            let (run, label, may) = (known.run.clone(), known.label.clone(), known.may.clone());
             let expires_at = expires_at.or_else(|| as_long(known, now));
             let new = token::unused(state, &names)?;
-            let issued = Issued { token: new.clone(), digest, run, label, expires_at };
+            let issued = Issued { token: new.clone(), digest, run, label, expires_at, may };
             let overlap = SignedDuration::from_secs(i64::from(overlap_s));
             let ends = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
             let ends_at = known.expires_at.map_or(ends, |end| end.min(ends));
@@ -240,7 +246,7 @@ fn given(
     let view = view.ok_or(StoreError::Panicked)?;
     let owner = view.agent.as_ref().map_or("the operators", Handle::as_str);
     tracing::info!(token = %view.token_id, owner, "a token was given out");
-    Ok(TokenGiven { token: Secret(token), view, replaces })
+    Ok(TokenGiven { token: Secret(token), view, replaces, remarks: Vec::new() })
 }
 
 /// When a token ends that is given out now and lives as long as another one was to live.

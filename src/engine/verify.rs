@@ -1,9 +1,13 @@
 //! Checking the whole record: every link, every sum, every book against the fold of its entries.
 
+mod groups;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use groups::Groups;
 
 use super::recover::Places;
 use crate::{
@@ -83,7 +87,7 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
     };
     let head = serving.head;
     if head.seq == 0 && !serving.ahead {
-        check.compare("the running `serve`", &serving.books);
+        check.compare_serving(serving);
     }
     // Both were written, so whatever is missing up to there is damage. What follows may be half
     // written just now.
@@ -92,7 +96,7 @@ pub fn verify_beside(places: &Places, serving: &Books) -> Result<Findings, Verif
         check.record(record);
         if record.seq == head.seq {
             if !serving.ahead {
-                check.compare("the running `serve`", &serving.books);
+                check.compare_serving(serving);
             }
             if record.hash != head.hash {
                 let problem = "is not the one that the running `serve` wrote";
@@ -179,6 +183,7 @@ struct Check {
     sums: BTreeMap<Handle, Sums>,
     holds: BTreeMap<PaymentId, Usd>,
     captured: BTreeMap<PaymentId, Usd>,
+    groups: Groups,
     entries: u64,
     problems: Vec<String>,
 }
@@ -211,6 +216,7 @@ impl Check {
             if let Some(agent) = &line.entry.agent {
                 self.add_up(agent, &line.entry.fact);
             }
+            self.groups.add_up(&line.entry.fact, record.position);
             self.state.apply(&line.entry, record.position, line.hash);
         }
         self.state.forget_expired_keys(self.state.now());
@@ -271,10 +277,24 @@ impl Check {
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
             | Fact::Group(_)
+            | Fact::Task(_)
+            | Fact::Repinned(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {
             self.problem(problem);
+        }
+    }
+
+    /// That the books and groups of a running `serve` are the fold of the entries read so far.
+    fn compare_serving(&mut self, serving: &Books) {
+        let whose = "the running `serve`";
+        self.compare(whose, &serving.books);
+        // One of before groups were told says nothing of them.
+        if let Some(groups) = serving.groups.as_ref().filter(|_| self.skipped == 0) {
+            for problem in groups::differ(whose, groups, &self.state) {
+                self.problem(problem);
+            }
         }
     }
 
@@ -309,7 +329,7 @@ impl Check {
         self.compare("the desk", &books);
         let names: BTreeSet<DocKey> = kept.doc_keys().chain(self.state.doc_keys()).collect();
         let differs = |key: &&DocKey| {
-            !matches!(key, DocKey::Book(_) | DocKey::Run(..))
+            !matches!(key, DocKey::Book(_) | DocKey::Run(..) | DocKey::Task(..))
                 && kept.document(key) != self.state.document(key)
         };
         let different = names.iter().filter(differs).count();
@@ -352,6 +372,7 @@ impl Check {
                 ));
             }
         }
+        wrong.extend(self.groups.wrong(&self.state));
         for problem in wrong {
             self.problem(problem);
         }

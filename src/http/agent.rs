@@ -2,25 +2,48 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
     http::StatusCode,
-    routing::post,
+    routing::{get, post},
 };
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{
     App,
     problem::{Failure, Sent, unknown_method, unknown_path},
 };
-use crate::engine::Call;
+use crate::{
+    engine::Call,
+    policy::{came::Came, names::Handle},
+};
 
 /// The paths of `agent.sock`.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
+        .route("/v1/tools", get(tools))
         .route("/v1/tools/{tool}", post(call))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(app)
+}
+
+/// Who asks which tools there are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolsAsked {
+    agent: Handle,
+}
+
+/// Which tools a local caller has in an agent's name, beside those that everybody has.
+async fn tools(
+    State(app): State<App>,
+    asked: Result<Query<ToolsAsked>, QueryRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Query(ToolsAsked { agent }) =
+        asked.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
+    let opens = app.engine.may_open_tasks(&agent, Came::Local).await?;
+    Ok(Json(json!({"open_tasks": opens})))
 }
 
 async fn call(

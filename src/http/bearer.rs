@@ -11,6 +11,7 @@ use crate::{
     policy::{
         came::Came,
         names::{Handle, TokenId},
+        token::Power,
     },
 };
 
@@ -71,6 +72,12 @@ impl Bearer {
 }
 
 impl Reach for Bearer {
+    async fn opens_tasks(&self, agent: &str) -> Option<bool> {
+        let came = Came::By(self.token().clone());
+        let may = self.principal.may.contains(&Power::OpenTasks);
+        if may { Some(true) } else { mcp::opens_tasks(&self.engine, agent, came).await }
+    }
+
     /// The engine looks whether the token still stands when it comes to decide.
     async fn call(&self, call: Call<'_>) -> Called {
         mcp::ask(&self.engine, call, Came::By(self.token().clone())).await

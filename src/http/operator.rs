@@ -1,5 +1,7 @@
 //! The operators' plane: everything that grants, widens or ends a budget, and all that is known.
 
+mod tasks;
+
 use axum::{Json, Router};
 use serde_json::{Map, Value};
 
@@ -13,14 +15,16 @@ use super::{
 use crate::{
     engine::{Engine, EngineError},
     policy::{
-        answer::{PayAnswer, ServiceView},
+        answer::PayAnswer,
+        moment::Moment,
         names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
         terms::{
-            Acted, ActedOnAll, AgentView, Agents, Books, Freezing, GroupView, Groups, Health,
-            LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView, NewAgent,
-            NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
-            PolicyAsked, PolicyPlan, PresentPolicy, Refund, Refunded, Revocation, Rotation,
-            Services, TokenGiven, TokenList, TokenView, TopUp, Unfreezing,
+            Acted, ActedOnAll, AgentView, Agents, Books, Explained, Exposure, Freezing, GroupView,
+            Groups, Health, LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView,
+            NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven,
+            PaymentTerms, PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, Refund, Refunded,
+            Repin, Revocation, Rotation, ServiceEntry, Services, Settled, Settlement, TokenGiven,
+            TokenList, TokenView, TopUp, TrialAsked, Unfreezing,
         },
     },
 };
@@ -29,13 +33,18 @@ type Answer<T> = Result<Json<T>, Failure>;
 
 /// The paths of `operator.sock`.
 pub(crate) fn router(app: App) -> Router {
-    let paths = routes().into_iter().fold(Router::new(), |paths, route| route.add_to(paths));
+    let paths = all_routes().into_iter().fold(Router::new(), |paths, route| route.add_to(paths));
     paths.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(app)
 }
 
 /// The document that tells all of them, in `OpenAPI`'s words.
 pub fn openapi() -> Map<String, Value> {
-    document(&routes())
+    document(&all_routes())
+}
+
+/// Those of every file.
+fn all_routes() -> Vec<Route> {
+    routes().into_iter().chain(tasks::routes()).collect()
 }
 
 /// Every path, once: what answers there, and what it is called and said to do.
@@ -55,6 +64,8 @@ fn routes() -> Vec<Route> {
         post("/v1/freeze", freeze_all, "freeze_all", "Stops every active agent for now"),
         post("/v1/unfreeze", unfreeze_all, "unfreeze_all", "Lets every frozen agent go on"),
         post("/v1/agents/{handle}/top-ups", top_up, "top_up", "Adds to an agent's balance"),
+        post("/v1/agents/{handle}/payees", repin, "repin",
+            "Has a service of an agent, whose first payees stay, pay another"),
         get("/v1/agents/{handle}/mandate", mandate, "show_mandate", "An agent's mandate"),
         patch("/v1/agents/{handle}/mandate", change_mandate, "change_mandate",
             "Changes what it names in a mandate, or says what would change"),
@@ -76,16 +87,27 @@ fn routes() -> Vec<Route> {
             "Gives an operator a token"),
         post("/v1/payments/{payment_id}/refunds", refund, "refund",
             "Gives back what a payment took, or a part of it"),
+        post("/v1/payments/{payment_id}/settlement", settle, "settle",
+            "Ends a payment that is in doubt, as it really ended"),
         get("/v1/groups", groups, "list_groups", "Every group of agents"),
         get("/v1/groups/{group}", group, "show_group", "One group"),
         delete("/v1/groups/{group}", remove_group, "remove_group", "Takes away a group"),
+        get("/v1/payments/{payment_id}/explanation", explain, "explain_payment",
+            "Which rule decided on a payment, with the numbers of that moment"),
         get("/v1/services", services, "list_services", "The catalogue"),
         post("/v1/services", add_service, "add_service", "Adds a service to the catalogue"),
+        get("/v1/services/{service_id}", service, "show_service", "One service of the catalogue"),
         delete("/v1/services/{service_id}", remove_service, "remove_service",
             "Takes a service out of the catalogue"),
         get("/v1/policy", policy, "export_policy", "The present state as a policy"),
         post("/v1/policy", apply_policy, "apply_policy",
             "Applies a policy in one step, or says what would change"),
+        post("/v1/policy/tests", try_policy, "test_policy",
+            "What a policy would have said to what happened; nothing is changed"),
+        get("/v1/policy/shadow", shadows, "shadow_caps",
+            "What shadow caps would have denied of what was paid"),
+        get("/v1/exposure", exposure, "exposure",
+            "What one agent or all of them can still spend if every cap is reached"),
         get("/v1/ledger", ledger, "ledger",
             "A page of one agent's ledger, or of everybody's, newest first"),
         get("/v1/books", books, "books", "Every book at one head of the record, for `verify`"),
@@ -169,6 +191,15 @@ async fn top_up(
     raised(&app, shown, async move |engine: Engine| engine.top_up(&agent, top_up).await).await
 }
 
+async fn repin(
+    app: App,
+    Named(agent): Named<Handle>,
+    shown: Shown,
+    Sent(repin): Sent<Repin>,
+) -> Answer<Acted> {
+    raised(&app, shown, async move |engine: Engine| engine.repin(&agent, repin).await).await
+}
+
 async fn groups(app: App) -> Answer<Groups> {
     asked(&app, async |engine: Engine| engine.groups().await).await
 }
@@ -185,11 +216,15 @@ async fn services(app: App) -> Answer<Services> {
     asked(&app, async |engine: Engine| engine.services().await).await
 }
 
-async fn add_service(app: App, shown: Shown, Sent(new): Sent<NewService>) -> Answer<ServiceView> {
+async fn service(app: App, Named(service): Named<ServiceId>) -> Answer<ServiceEntry> {
+    asked(&app, async move |engine: Engine| engine.service(&service).await).await
+}
+
+async fn add_service(app: App, shown: Shown, Sent(new): Sent<NewService>) -> Answer<ServiceEntry> {
     raised(&app, shown, async move |engine: Engine| engine.add_service(new).await).await
 }
 
-async fn remove_service(app: App, Named(service): Named<ServiceId>) -> Answer<ServiceView> {
+async fn remove_service(app: App, Named(service): Named<ServiceId>) -> Answer<ServiceEntry> {
     asked(&app, async move |engine: Engine| engine.remove_service(&service).await).await
 }
 
@@ -216,6 +251,38 @@ async fn apply_policy(
     Sent(policy): Sent<PolicyAsked, MAX_POLICY>,
 ) -> Answer<PolicyPlan> {
     asked(&app, async move |engine: Engine| engine.apply_policy(policy, proof).await).await
+}
+
+/// Whose.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// One agent; left out, all of them.
+    agent: Option<Handle>,
+}
+
+async fn exposure(app: App, Asked(whose): Asked<Whose>) -> Answer<Exposure> {
+    asked(&app, async move |engine: Engine| engine.exposure(whose.agent).await).await
+}
+
+/// From when on.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SinceWhen {
+    /// A moment that has been: a time, a day of UTC, or a span such as `7d`; left out, from the
+    /// beginning.
+    since: Option<Moment>,
+}
+
+async fn shadows(app: App, Asked(when): Asked<SinceWhen>) -> Answer<PolicyTrial> {
+    asked(&app, async move |engine: Engine| engine.shadows(when.since).await).await
+}
+
+async fn try_policy(
+    app: App,
+    Sent(asked_for): Sent<TrialAsked, MAX_POLICY>,
+) -> Answer<PolicyTrial> {
+    asked(&app, async move |engine: Engine| engine.try_policy(asked_for).await).await
 }
 
 async fn pay(
@@ -267,8 +334,21 @@ async fn refund(
     raised(&app, shown, async move |engine: Engine| engine.refund(payment, asked_for).await).await
 }
 
+async fn settle(
+    app: App,
+    Named(payment): Named<PaymentId>,
+    shown: Shown,
+    Sent(found): Sent<Settlement>,
+) -> Answer<Settled> {
+    raised(&app, shown, async move |engine: Engine| engine.settle(payment, found).await).await
+}
+
+async fn explain(app: App, Named(payment): Named<PaymentId>) -> Answer<Explained> {
+    asked(&app, async move |engine: Engine| engine.explain(payment).await).await
+}
+
 async fn ledger(app: App, Asked(page): Asked<LedgerAsked>) -> Answer<LedgerPage> {
-    asked(&app, async move |engine: Engine| engine.ledger_of(page).await).await
+    asked(&app, async move |engine: Engine| engine.ledger(page).await).await
 }
 
 async fn books(app: App) -> Answer<Books> {

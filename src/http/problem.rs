@@ -181,7 +181,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let asked = Query::<T>::from_request_parts(parts, state).await;
-        let Query(asked) = asked.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
+        let Query(asked) = asked.map_err(|rejection| {
+            let text = rejection.body_text();
+            let cause = text.split_once(": ").map_or(text.as_str(), |(_, cause)| cause);
+            Failure::invalid(format!("the query does not fit: {cause}"))
+        })?;
         Ok(Self(asked))
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 mod tools;
 mod via;
 
-pub use reach::{Call, Called, Reach, ask};
+pub use reach::{Call, Called, Reach, ask, opens_tasks};
 pub use server::Server;
 pub use stdio::{StdioError, serve_stdio};
 pub use tools::{TOOLS, Tool};

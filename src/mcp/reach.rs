@@ -14,12 +14,24 @@ use crate::{
 pub trait Reach: Clone + Send + Sync + 'static {
     /// Sends one call, again if need be, under the same id.
     fn call(&self, call: Call<'_>) -> impl Future<Output = Called> + Send;
+
+    /// Whether whoever calls so in this agent's name opens tasks; nothing where nobody knows.
+    fn opens_tasks(&self, agent: &str) -> impl Future<Output = Option<bool>> + Send;
 }
 
 impl Reach for Client {
     async fn call(&self, call: Call<'_>) -> Called {
         Client::call(self, call).await
     }
+
+    async fn opens_tasks(&self, agent: &str) -> Option<bool> {
+        Client::opens_tasks(self, agent).await
+    }
+}
+
+/// Asks an engine in this process whether somebody who came so opens tasks.
+pub async fn opens_tasks(engine: &Engine, agent: &str, came: Came) -> Option<bool> {
+    engine.may_open_tasks(&agent.parse().ok()?, came).await.ok()
 }
 
 /// Sends a call to an engine in this process, of somebody who came so.

@@ -204,7 +204,7 @@ fn shown(answer: Value) -> CallToolResult {
 }
 
 fn unknown_tool() -> ErrorData {
-    let names = Tool::ALL.map(Tool::name).join(", ");
+    let names = Tool::COMMON.map(Tool::name).join(", ");
     ErrorData::invalid_params(format!("there is no such tool; there are {names}"), None)
 }
 
@@ -219,8 +219,12 @@ impl<R: Reach> ServerHandler for Server<R> {
     }
 
     async fn list_tools(&self, _: Page, _: Context) -> Result<ListToolsResult, ErrorData> {
-        let mut list = ListToolsResult::with_all_items(TOOLS.clone());
-        list.ttl_ms = Some(LIST_FRESH_MS);
+        let opens = self.reach.opens_tasks(self.agent.as_str()).await;
+        let theirs = |tool: &&Described| opens == Some(true) || !Tool::is_of_tasks(&tool.name);
+        let tools = TOOLS.iter().filter(theirs).cloned().collect();
+        let mut list = ListToolsResult::with_all_items(tools);
+        // Where `serve` could not say, the list may be another soon.
+        list.ttl_ms = Some(opens.map_or(0, |_| LIST_FRESH_MS));
         list.cache_scope = Some(CacheScope::Private);
         Ok(list)
     }

@@ -46,6 +46,10 @@ impl Reach for Fake {
             Fate::KeepsSilent => std::future::pending().await,
         }
     }
+
+    async fn opens_tasks(&self, _: &str) -> Option<bool> {
+        Some(false)
+    }
 }
 
 struct Session {

@@ -4,10 +4,13 @@
 //! for every answer of a tool.
 
 mod columns;
+mod operation;
 mod pay;
 mod quote;
 mod read;
 mod refused;
+mod response;
+mod task;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,10 +18,13 @@ use serde::{Deserialize, Serialize};
 use super::names::ServiceId;
 
 pub use columns::columns;
+pub use operation::OperationView;
 pub use pay::{Alternative, Breach, PayAnswer};
 pub use quote::QuoteView;
 pub use read::{BalanceAnswer, CapView, LedgerAnswer, LedgerLine, ServiceView, ServicesAnswer};
 pub use refused::Refused;
+pub use response::{ApiResponse, MAX_BODY};
+pub use task::{FinishTaskAnswer, OpenTaskAnswer};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     book::{Book, Standing},
-    cap::{Aim, Bound, Cap},
+    cap::{Bound, Cap, Dimension},
     denial::{Denial, Payments, Refusal},
     entry::{Binding, Hold},
     group::{Group, InGroup},
@@ -13,7 +13,9 @@ use super::{
     names::{PaymentId, RunId, ServiceId},
     planted::{self, Bug},
     rooms::{Bearing, Room, Spender},
+    shadow::passed,
     stop::velocity,
+    task::{self, TaskId},
 };
 
 /// A payment that is asked for, with the catalogue's answer to its service.
@@ -29,6 +31,8 @@ pub struct Payment {
     pub binding: Option<Binding>,
     /// The run it belongs to.
     pub run: Option<RunId>,
+    /// The task it is named to belong to.
+    pub task: Option<TaskId>,
 }
 
 /// What the catalogue says of the service that was named.
@@ -72,9 +76,10 @@ impl Payment {
 
 /// Decides whether `spender` may make `payment` at `now`, and sets the money aside if it does.
 ///
-/// The checks run from the widest to the narrowest: who, until when and at what hours, whom, how
-/// much at once, how much in all, whether the money is there, and only then how often. Every breach
-/// is reported. A payment that brings the sum exactly to a cap or limit is allowed.
+/// The checks run from the widest to the narrowest: who, until when and at what hours, in which
+/// task, whom, how much at once, how much in all, whether the money is there, and only then how
+/// often. Every breach is reported. A payment that brings the sum exactly to a cap or limit is
+/// allowed.
 ///
 /// # Errors
 /// The refusal, with every reason.
@@ -83,6 +88,9 @@ pub fn authorize(
     payment: &Payment,
     now: Timestamp,
 ) -> Result<Hold, Refusal> {
+    let in_task =
+        (spender.task_id() != payment.task).then(|| spender.clone().in_task(payment.task));
+    let spender = in_task.as_ref().unwrap_or(spender);
     let book = spender.book;
     let mandate = &book.mandate;
     let asked = payment.cost();
@@ -98,11 +106,18 @@ pub fn authorize(
     if !mandate.is_open(now) {
         denials.push(Denial::OutsideActiveHours { opens_at: mandate.opens(now) });
     }
+    denials.extend(spender.against_task(payment.task));
     if let Wanted::Unknown { service, nearest } = &payment.wanted {
         let (service, nearest) = (service.clone(), nearest.clone());
         denials.push(Denial::ServiceUnknown { service, nearest });
     } else if !mandate.allows(payment.service()) {
         denials.push(Denial::ServiceNotAllowed { service: payment.service().clone() });
+    }
+    if let Wanted::Known(service) = &payment.wanted
+        && let Some(payee) = book.other_payee(service)
+    {
+        let (service, payee) = (service.id.clone(), Box::new(payee));
+        denials.push(Denial::PayeeChanged { service, payee });
     }
     if let (Some(price), Some(maximum)) = (payment.price(), payment.amount)
         && price > maximum
@@ -126,9 +141,16 @@ pub fn authorize(
             via: None,
             category: service.category.clone(),
             groups: spender.groups.iter().map(|group| counted_in(group, now)).collect(),
+            task: payment.task,
+            task_type: spender.task.as_ref().map(|within| within.task.opened.task_type.clone()),
+            shadow: passed(spender, (service, asked), payment.run.as_ref(), now),
+            request: None,
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();
+            if let Some(out) = task::runs_out(spender, asked, &denials, fixed_price) {
+                denials.insert(0, out);
+            }
             if planted::is(Bug::FirstBreachOnly) {
                 denials.truncate(1);
             }
@@ -158,7 +180,7 @@ pub fn refuse(book: &Book, denial: Denial) -> Refusal {
 }
 
 /// Whether what is asked is more than a cap leaves.
-fn passes(asked: Usd, cap: &Cap, room: &Room) -> bool {
+pub(super) fn passes(asked: Usd, cap: &Cap, room: &Room) -> bool {
     let Bound::Amount(most) = cap.bound else { return room.left.is_zero() };
     if planted::is(Bug::CapPassedByANano) {
         return asked.nanos().saturating_sub(1) > room.left.nanos();
@@ -194,19 +216,24 @@ fn weigh(
     now: Timestamp,
     denials: &mut Vec<Denial>,
 ) -> Usd {
-    let (book, aim) = (spender.book, Aim::from(service));
+    let book = spender.book;
     let mandate = &book.mandate;
     let (asked, run) = (payment.cost(), payment.run.as_ref());
     let mut affordable = Usd::MAX;
 
-    if let Some(limit) = mandate.per_call_limit {
+    if let Some(limit) = book.limit(now) {
         affordable = affordable.min(limit);
         if asked > limit || planted::is(Bug::LimitRefusesExact) && asked == limit {
             denials.push(Denial::PerCallLimitExceeded { limit });
         }
     }
     let mut before = Vec::new();
-    for bearing in spender.each(run, now, |cap| cap.on.covers(&aim)) {
+    let aim = spender.aim(service);
+    let covers = |cap: &Cap| {
+        let blind = planted::is(Bug::TypeCapIgnored) && matches!(cap.on, Dimension::TaskType(_));
+        cap.on.covers(&aim) && !blind
+    };
+    for bearing in spender.each(run, now, covers) {
         if planted::is(Bug::FirstCapOfAPeriod) && bearing.group().is_none() {
             if before.contains(&bearing.cap.period) {
                 continue;

@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     calendar::Calendar,
-    cap::{Aim, Cap, Dimension},
+    cap::{Aim, Cap, CapKey, Dimension},
     counter::{Counter, Place, Tallies, each_sum, follow, hold, refund, roll, settle, spent_in},
     entry::{Hash, Hold, Moved, Windows},
     mandate::{Funding, Mandate},
     money::Usd,
-    names::{Handle, Note, Reason, RunId},
+    names::{Handle, Note, Payee, Reason, RunId, ServiceId},
     pace::{Pace, Span},
     planted::{self, Bug},
     row::DenialRow,
+    shadow::WouldDeny,
     tally::{Rolling, Run, RunTally, Sums},
+    task::{Task, TaskId},
+    tier::Track,
     window::{Hours, Period, Window, Zone},
 };
 
@@ -66,6 +69,7 @@ pub struct Link {
 pub(super) struct Counted<'a> {
     pub(super) place: Place<'a>,
     pub(super) run: Option<&'a RunId>,
+    pub(super) task: Option<TaskId>,
 }
 
 impl Counted<'_> {
@@ -79,7 +83,7 @@ impl<'a> From<&'a Hold> for Counted<'a> {
     fn from(hold: &'a Hold) -> Self {
         let place =
             Place { payment: hold.payment, windows: &hold.windows, aim: Some(Aim::from(hold)) };
-        Self { place, run: hold.run.as_ref() }
+        Self { place, run: hold.run.as_ref(), task: hold.task }
     }
 }
 
@@ -145,9 +149,56 @@ pub struct Book {
     /// The sums of some payments, where a cap is on those.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<Dimension, Counter>,
+    /// The tasks that are not forgotten. The desk keeps each apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// How many tasks its tools opened lately.
+    #[serde(default, skip_serializing_if = "Pace::is_empty")]
+    pub opens: Pace,
+    /// Whom each service was paid to first, since the mandate has that stay so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub first_payees: BTreeMap<ServiceId, Payee>,
+    /// What was captured since the last incident, where the mandate has tiers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<Track>,
+    /// What each shadow cap would have denied, as it is now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub would_deny: BTreeMap<CapKey, WouldDeny>,
 }
 
 impl Book {
+    /// The book without the sums of its runs and without its tasks, which may be many: the desk
+    /// keeps each apart.
+    pub(super) fn without_parts(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+            opened_at: self.opened_at,
+            mandate: self.mandate.clone(),
+            standing: self.standing.clone(),
+            credited: self.credited,
+            captured: self.captured,
+            refunded: self.refunded,
+            held: self.held,
+            tallies: self.tallies.clone(),
+            rolling: self.rolling.clone(),
+            runs: BTreeMap::new(),
+            runs_since: self.runs_since,
+            moved: self.moved,
+            paces: self.paces.clone(),
+            bursts: self.bursts.clone(),
+            throttled: self.throttled,
+            last_paid: self.last_paid,
+            link: self.link,
+            row: self.row.clone(),
+            parts: self.parts.clone(),
+            tasks: BTreeMap::new(),
+            opens: self.opens.clone(),
+            first_payees: self.first_payees.clone(),
+            track: self.track,
+            would_deny: self.would_deny.clone(),
+        }
+    }
+
     /// Whether a payment at `at` would be the first of `run`.
     pub(super) fn begins_run(&self, run: &Run, at: Timestamp) -> bool {
         self.runs.get(run).is_none_or(|tally| !tally.lives(at))
@@ -232,6 +283,9 @@ impl Book {
             let on = self.parts.iter().filter(|(on, counter)| place.is_on(on) && counts(counter));
             on.for_each(|(on, _)| change(parts.entry(on.clone()).or_default()));
         }
+        if let Some(Task { sums, .. }) = counted.task.and_then(|task| self.tasks.get_mut(&task)) {
+            change(sums);
+        }
     }
 
     /// Folds in money set aside at `at`.
@@ -292,7 +346,12 @@ impl Book {
     /// Folds in another mandate, set by the entry at `position`.
     pub(super) fn set_mandate(&mut self, mandate: &Mandate, moved: Option<Moved>, position: u64) {
         self.set_paces(mandate);
+        self.set_track(mandate);
+        self.keep_shadows(mandate);
         self.mandate = mandate.clone();
+        if planted::is(Bug::FirstPayeeForgotten) {
+            self.first_payees.clear();
+        }
         self.moved = moved.or(self.moved);
         if planted::is(Bug::ZoneChangeAtOnce) {
             self.moved = None;
@@ -300,8 +359,9 @@ impl Book {
         if planted::is(Bug::ZoneChangeResets) && moved.is_some() {
             self.tallies.clear();
         }
-        roll(&mut self.rolling, &mandate.caps, &Dimension::Agent, position);
-        follow(&mut self.parts, &mandate.caps, position);
+        let counted: Vec<Cap> = mandate.counted().cloned().collect();
+        roll(&mut self.rolling, &counted, &Dimension::Agent, position);
+        follow(&mut self.parts, &counted, position);
         if mandate.caps_runs() {
             self.runs_since.get_or_insert(position);
         } else {
@@ -318,7 +378,8 @@ impl Book {
         match (&cap.on, cap.period) {
             (Dimension::Agent, Period::Rolling(hours)) => self.rolling.contains_key(&hours),
             (Dimension::Agent, Period::Run) => self.runs_since.is_some(),
-            (
+            (_, Period::Task)
+            | (
                 Dimension::Agent,
                 Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime,
             ) => true,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     mandate::{Service, bounded},
     money::{AmountError, Usd},
-    names::{Category, Payee, ServiceId},
+    names::{Category, GroupId, Payee, ServiceId, TaskType},
+    task::Task,
     window::Period,
 };
 
@@ -26,6 +27,8 @@ pub enum Dimension {
     Category(Category),
     /// Those that one payee gets.
     Payee(Payee),
+    /// Those in tasks of one type.
+    TaskType(TaskType),
 }
 
 /// What a payment is counted by, beside its time.
@@ -37,14 +40,26 @@ pub struct Aim<'a> {
     pub payee: &'a Payee,
     /// What kind of service it was when the money was set aside.
     pub category: Option<&'a Category>,
+    /// What kind of work the task is that it belongs to.
+    pub task_type: Option<&'a TaskType>,
+}
+
+impl<'a> Aim<'a> {
+    /// The same in a task.
+    pub(super) fn within(self, task: Option<&'a Task>) -> Self {
+        Self { task_type: task.map(|task| &task.opened.task_type), ..self }
+    }
 }
 
 impl<'a> From<&'a Service> for Aim<'a> {
     fn from(service: &'a Service) -> Self {
         let Service { id, payee, category, .. } = service;
-        Self { service: id, payee, category: category.as_ref() }
+        Self { service: id, payee, category: category.as_ref(), task_type: None }
     }
 }
+
+/// What a cap may be on, each in a field of its own.
+pub type Fields = (Option<ServiceId>, Option<Category>, Option<Payee>, Option<TaskType>);
 
 impl Dimension {
     /// Whether a payment is among those that are counted.
@@ -54,16 +69,19 @@ impl Dimension {
             Self::Service(service) => service == aim.service,
             Self::Category(category) => Some(category) == aim.category,
             Self::Payee(payee) => payee == aim.payee,
+            Self::TaskType(task_type) => Some(task_type) == aim.task_type,
         }
     }
 
-    /// The one that is meant of a service, a category and a payee, as fields of their own.
-    pub fn fields(&self) -> (Option<ServiceId>, Option<Category>, Option<Payee>) {
-        match self {
-            Self::Agent => (None, None, None),
-            Self::Service(service) => (Some(service.clone()), None, None),
-            Self::Category(category) => (None, Some(category.clone()), None),
-            Self::Payee(payee) => (None, None, Some(payee.clone())),
+    /// The one that is meant of a service, a category, a payee and a type of task, as fields of
+    /// their own.
+    pub fn fields(&self) -> Fields {
+        match self.clone() {
+            Self::Agent => (None, None, None, None),
+            Self::Service(service) => (Some(service), None, None, None),
+            Self::Category(category) => (None, Some(category), None, None),
+            Self::Payee(payee) => (None, None, Some(payee), None),
+            Self::TaskType(task_type) => (None, None, None, Some(task_type)),
         }
     }
 
@@ -71,18 +89,20 @@ impl Dimension {
     ///
     /// # Errors
     /// If more than one is given.
-    pub fn of_fields(
-        service: Option<ServiceId>,
-        category: Option<Category>,
-        payee: Option<Payee>,
-    ) -> Result<Self, &'static str> {
-        match (service, category, payee) {
-            (None, None, None) => Ok(Self::Agent),
-            (Some(service), None, None) => Ok(Self::Service(service)),
-            (None, Some(category), None) => Ok(Self::Category(category)),
-            (None, None, Some(payee)) => Ok(Self::Payee(payee)),
-            _ => Err("a cap is on one of service_id, category and payee at most"),
+    pub fn of_fields(fields: Fields) -> Result<Self, &'static str> {
+        match fields {
+            (None, None, None, None) => Ok(Self::Agent),
+            (Some(service), None, None, None) => Ok(Self::Service(service)),
+            (None, Some(category), None, None) => Ok(Self::Category(category)),
+            (None, None, Some(payee), None) => Ok(Self::Payee(payee)),
+            (None, None, None, Some(task_type)) => Ok(Self::TaskType(task_type)),
+            _ => Err("a cap is on one of service_id, category, payee and task_type at most"),
         }
+    }
+
+    /// Whether it is those in tasks of this type.
+    pub(super) fn is_on_tasks_of(&self, task_type: &TaskType) -> bool {
+        matches!(self, Self::TaskType(of) if of == task_type)
     }
 
     /// Whether it is all of them.
@@ -102,6 +122,7 @@ impl Dimension {
             Self::Service(service) => format!(" on `{service}`"),
             Self::Category(category) => format!(" on the category `{category}`"),
             Self::Payee(payee) => format!(" on the payee `{payee}`"),
+            Self::TaskType(task_type) => format!(" on tasks of the type `{task_type}`"),
         }
     }
 }
@@ -113,6 +134,7 @@ impl fmt::Display for Dimension {
             Self::Service(service) => write!(f, "service={service}"),
             Self::Category(category) => write!(f, "category={category}"),
             Self::Payee(payee) => write!(f, "payee={payee}"),
+            Self::TaskType(task_type) => write!(f, "type={task_type}"),
         }
     }
 }
@@ -120,15 +142,17 @@ impl fmt::Display for Dimension {
 impl FromStr for Dimension {
     type Err = String;
 
-    /// Reads `service=ID`, `category=NAME` or `payee=TEXT`, the text to its end.
+    /// Reads `service=ID`, `category=NAME`, `type=NAME` or `payee=TEXT`, the text to its end.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |error: super::names::NameError| error.to_string();
         match text.split_once('=') {
             Some(("service", id)) => id.parse().map(Self::Service).map_err(wrong),
             Some(("category", name)) => name.parse().map(Self::Category).map_err(wrong),
+            Some(("type", name)) => name.parse().map(Self::TaskType).map_err(wrong),
             Some(("payee", payee)) => payee.parse().map(Self::Payee).map_err(wrong),
             Some(_) | None => {
-                let shape = "what a cap is on is service=ID, category=NAME or payee=TEXT";
+                let shape =
+                    "what a cap is on is service=ID, category=NAME, type=NAME or payee=TEXT";
                 Err(format!("{shape}, not `{}`", bounded(text)))
             }
         }
@@ -234,9 +258,27 @@ impl Cap {
         }
     }
 
+    /// Whether all that counts under `other`, in windows of the same zone, counts under this too.
+    pub(super) fn counts_all_of(&self, other: &Self) -> bool {
+        let unit = self.bound.unit() == other.bound.unit();
+        unit && self.period.spans(other.period) && (self.on == other.on || self.on.is_all())
+    }
+
+    /// Whether this is spent first, so that `other` never comes to bear.
+    pub(super) fn comes_before(&self, other: &Self) -> bool {
+        self.counts_all_of(other) && self.bound < other.bound
+    }
+
     /// What tells it from another cap of the same mandate.
     pub fn key(&self) -> CapKey {
         CapKey { period: self.period, unit: self.bound.unit(), on: self.on.clone() }
+    }
+
+    /// How a sentence for the model names it: ``today's cap of $5.00 on `search` of the group
+    /// `team` ``.
+    pub(super) fn in_sentence(&self, group: Option<&GroupId>) -> String {
+        let of = group.map(|group| format!(" of the group `{group}`")).unwrap_or_default();
+        format!("{} cap of {}{}{of}", self.period.possessive(), self.bound, self.on.in_words())
     }
 
     /// For operators: `$5.00 per day`, `100 payments per day service=search`.
@@ -251,6 +293,9 @@ impl fmt::Display for Cap {
         match self.bound {
             Bound::Amount(amount) => f.write_str(&amount.decimal())?,
             Bound::Count(count) => write!(f, "{count}x")?,
+        }
+        if let Period::Rolling(hours) = self.period {
+            return write!(f, "/{}h{}", hours.get(), self.on.suffix());
         }
         write!(f, "/{}{}", self.period, self.on.suffix())
     }

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use super::{
     book::Book,
     cap::{Bound, Cap, CapKey},
-    group::GroupRules,
-    mandate::Mandate,
+    group::{Group, GroupRules},
+    mandate::{Mandate, need_tasks},
     names::{GroupId, ServiceId},
     pace::Span,
+    rooms::Room,
     stop::{Burst, Streak},
 };
 
@@ -64,7 +65,7 @@ impl Change {
         (from != to).then(|| Self { what, from: text(from), to: text(to), loosens })
     }
 
-    fn of_text(what: &str, from: String, to: String, loosens: bool) -> Option<Self> {
+    pub(super) fn of_text(what: &str, from: String, to: String, loosens: bool) -> Option<Self> {
         let what = what.to_owned();
         (from != to).then_some(Self { what, from: Some(from), to: Some(to), loosens })
     }
@@ -140,8 +141,24 @@ impl Mandate {
         });
         let stops = stops.into_iter().chain(hours);
         let group = change_of_group("group", self.group.as_ref(), to.group.as_ref());
-        let others = stops.chain(services).chain(zone).chain(expiry).chain(local).chain(group);
-        limit.into_iter().chain(caps).chain(others).collect()
+        let services = services.into_iter().chain(self.changes_of_payees(to));
+        let openers = (self.tasks.to_string(), to.tasks.to_string());
+        let tasks =
+            Change::of_text("tasks opened by", openers.0, openers.1, !to.tasks.is_operator());
+        let last = local.into_iter().chain(group).chain(tasks);
+        let others = stops.chain(services).chain(zone).chain(expiry).chain(last);
+        let limits = limit.into_iter().chain(self.changes_of_tiers(to));
+        limits.chain(caps).chain(others).chain(self.shadow_changes(to)).collect()
+    }
+
+    /// What differs in what is only told of, which gives nobody more or less.
+    fn shadow_changes(&self, to: &Self) -> impl Iterator<Item = Change> {
+        let changes = changes_of_caps(&self.shadow_caps, &to.shadow_caps).into_iter();
+        changes.map(|change| Change {
+            what: format!("shadow {}", change.what),
+            loosens: false,
+            ..change
+        })
     }
 
     /// What differs in how often may be paid, and in what is done about loops.
@@ -166,6 +183,11 @@ impl Mandate {
         let denials = Change::of_stop("denials in a row", self.denials, to.denials, streak);
         let cooldown =
             Change::of_stop("cooldown", self.cooldown, to.cooldown, |from, to| to < from);
+        let cooldown = cooldown.map(|change| Change {
+            from: self.cooldown.map(Span::counted),
+            to: to.cooldown.map(Span::counted),
+            ..change
+        });
         rates.chain(burst).chain(denials).chain(cooldown).collect()
     }
 
@@ -174,7 +196,7 @@ impl Mandate {
         let rates = self.rates.iter().map(|rate| format!("{rate} payments"));
         let burst = self.burst.map(|burst| format!("{burst} equal payments"));
         let denials = self.denials.map(|streak| format!("{streak} denials"));
-        let cooldown = self.cooldown.map(|span| format!("{} between two payments", span.long()));
+        let cooldown = self.cooldown.map(|span| format!("{} between two payments", span.counted()));
         let hours = self.active_words();
         rates.chain(burst).chain(denials).chain(cooldown).chain(hours).collect()
     }
@@ -206,35 +228,69 @@ impl Mandate {
 pub fn remarks(book: &Book, to: &Mandate, now: Timestamp) -> Vec<String> {
     let changes_zone = book.mandate.zone != to.zone;
     let after = book.with_mandate(to, now);
-    let rooms = to.caps.iter().map(|cap| (cap, after.room(cap, None, now)));
-    let spent = rooms.filter_map(|(cap, room)| {
-        let until = room.resets_at.map_or("for good".to_owned(), |at| format!("until {at}"));
-        let (whose, on) = (cap.period.possessive(), cap.on.in_words());
-        let (is_full, counts) = match cap.bound {
-            Bound::Amount(most) => {
-                let spent = room.used.saturating_plus(room.held);
-                (spent >= most, format!("{spent} counts"))
-            }
-            Bound::Count(most) => {
-                let made = room.paid.saturating_add(room.open);
-                (made >= u64::from(most), format!("{made} payments count"))
-            }
-        };
-        let cap_is_on_all = cap.on.is_all();
-        is_full.then(|| {
-            let cap = format!("{whose} cap of {}{on}", cap.bound);
-            let of_it = if cap_is_on_all { "" } else { " of it" };
-            format!("{counts} under {cap}: nothing more{of_it} is paid {until}")
-        })
-    });
+    let spent = to.caps.iter().filter_map(|cap| spent(cap, &after.room(cap, None, now)));
     let anew = to.caps.iter().filter(|cap| !book.counts(cap));
     let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
+    let shadows = to.shadow_caps.iter().filter(|cap| !book.counts(cap));
+    let shadows =
+        shadows.map(|cap| format!("the new shadow {} counts from now on", cap.key().named()));
     let joins = to.group.as_ref().filter(|_| book.mandate.group != to.group);
     let joins = joins.map(|group| {
         format!("what it pays from now on counts in the group `{group}`, what it paid does not")
     });
-    let zone = changes_zone.then(|| {
-        format!("what is open now ends at a boundary in {}; nothing opens at once", to.zone.name())
+    let tasks = (to.needs_tasks() && !book.mandate.needs_tasks())
+        .then(|| "whatever is paid belongs to an open task from now on".to_owned());
+    let zone = changes_zone.then(|| of_zone(to.zone.name()));
+    let locks = book.mandate.first_payee.is_free() && !to.first_payee.is_free();
+    let locks = locks.then(|| "whoever each service pays first from now on stays".to_owned());
+    let pinned = to.pinned.iter().filter(|(id, payee)| book.mandate.pinned_to(id) != Some(payee));
+    let pinned = pinned.filter_map(|(id, payee)| {
+        let first = after.first_paid(id).filter(|first| *first != payee)?;
+        Some(format!(
+            "`{id}` was paid to {first} first, which stays: nothing is paid for it until \
+             `pettycash agent repin` says otherwise"
+        ))
     });
-    spent.chain(anew).chain(joins).chain(zone).collect()
+    let tiers = (book.track.is_none() && !to.tiers.is_empty())
+        .then(|| "what is captured counts for tiers from now on".to_owned());
+    let anew = anew.chain(shadows);
+    let held = locks.into_iter().chain(pinned);
+    spent.chain(anew).chain(joins).chain(tasks).chain(held).chain(tiers).chain(zone).collect()
+}
+
+/// What an operator should know of a group that gets other rules.
+pub fn remarks_of_group(group: &Group, to: &GroupRules, now: Timestamp) -> Vec<String> {
+    let after = group.with_rules(to, now);
+    let spent = to.caps.iter().filter_map(|cap| spent(cap, &after.room(cap, now)));
+    let anew = to.caps.iter().filter(|cap| !group.counts(cap));
+    let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
+    let zone = (group.rules.zone != to.zone).then(|| of_zone(to.zone.name()));
+    let tasks = (need_tasks(&to.caps) && !need_tasks(&group.rules.caps))
+        .then(|| "whatever its agents pay belongs to an open task from now on".to_owned());
+    spent.chain(anew).chain(tasks).chain(zone).collect()
+}
+
+fn of_zone(zone: &str) -> String {
+    format!("what is open now ends at a boundary in {zone}; nothing opens at once")
+}
+
+/// That a cap leaves nothing, if it does.
+fn spent(cap: &Cap, room: &Room) -> Option<String> {
+    let until = room.resets_at.map_or("for good".to_owned(), |at| format!("until {at}"));
+    let (whose, on) = (cap.period.possessive(), cap.on.in_words());
+    let (is_full, counts) = match cap.bound {
+        Bound::Amount(most) => {
+            let spent = room.used.saturating_plus(room.held);
+            (spent >= most, format!("{spent} counts"))
+        }
+        Bound::Count(most) => {
+            let made = room.paid.saturating_add(room.open);
+            (made >= u64::from(most), format!("{made} payments count"))
+        }
+    };
+    is_full.then(|| {
+        let bound = format!("{whose} cap of {}{on}", cap.bound);
+        let of_it = if cap.on.is_all() { "" } else { " of it" };
+        format!("{counts} under {bound}: nothing more{of_it} is paid {until}")
+    })
 }

@@ -90,6 +90,10 @@ codes! {
     /// The mandate leaves this service out.
     ServiceNotAllowed "service_not_allowed" [AskOperator]
         "The agent may not pay this service.";
+    /// The service would pay somebody else than the agent may pay for it.
+    PayeeChanged "payee_changed" [AskOperator]
+        "The service pays another payee than the agent is held to; nothing is paid until the \
+         operator has looked.";
     /// The price is above what the caller is willing to pay.
     PriceAboveMaximum "price_above_maximum" [FixRequest]
         "The service costs more than amount_usd, the most the caller would pay.";
@@ -103,7 +107,7 @@ codes! {
     InsufficientBalance "insufficient_balance" [Shrink, AskOperator]
         "The balance does not hold the money.";
     /// More payments, or denials, in a short time than the mandate lets be.
-    RateLimited "rate_limited" [Wait]
+    RateLimited "rate_limited" [Wait, AskOperator]
         "The agent must wait: its mandate bounds how often it pays, how often it pays the same, or \
          how often in a row it is refused; breached says which.";
     /// The rail answered neither yes nor no.
@@ -124,6 +128,18 @@ codes! {
     /// The record cannot be read.
     LedgerDamaged "ledger_damaged" [AskOperator]
         "The record cannot be read where it must be, so nothing is paid.";
+    /// The task that is named cannot be charged, or one must be named.
+    TaskUnknown "task_unknown" [FixRequest]
+        "No open task of the agent's was named where payments belong to one, or another name was.";
+    /// The task ran out.
+    TaskFailed "task_failed" [Stop]
+        "The task ran out of budget: it is charged no more until the operator resumes it.";
+    /// Somebody may not open or finish tasks.
+    TaskNotAllowed "task_not_allowed" [AskOperator]
+        "Whoever calls may not open or finish tasks of this agent.";
+    /// There are too many tasks.
+    TooManyTasks "too_many_tasks" [FixRequest]
+        "The agent has as many tasks as it may: finish some first.";
 }
 
 /// What the model should do now. The order is the strictness: of several, the last wins.

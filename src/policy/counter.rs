@@ -65,7 +65,12 @@ impl Counter {
         match period {
             Period::Rolling(hours) => self.rolling.contains_key(&hours),
             Period::Run => self.runs_since.is_some(),
-            Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => true,
+            Period::Task
+            | Period::Hour
+            | Period::Day
+            | Period::Week
+            | Period::Month
+            | Period::Lifetime => true,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Denials: the values that say no, with the numbers of the moment and advice for the model.
 
 mod denied;
+mod exceeded;
+mod refusal;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,10 +12,14 @@ use super::{
     cap::Cap,
     money::Usd,
     names::{GroupId, Handle, PaymentId, Reason, ServiceId},
-    planted::{self, Bug},
+    payee::{self, OtherPayee},
     stop::{self, Bound},
+    task::TaskId,
 };
+use exceeded::exceeded;
+
 pub use denied::Denied;
+pub use refusal::Refusal;
 
 /// What is wrong with an argument, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,9 +141,14 @@ pub enum Denial {
         bound: Bound,
         /// How many there were.
         count: u32,
-        /// When there is room for one more (µs since 1970 on disk).
-        #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
-        resets_at: Timestamp,
+        /// When there is room for one more, if there is before the mandate ends (µs since 1970 on
+        /// disk).
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "jiff::fmt::serde::timestamp::microsecond::optional"
+        )]
+        resets_at: Option<Timestamp>,
     },
     /// Not in the mandate's hours.
     OutsideActiveHours {
@@ -148,6 +159,36 @@ pub enum Denial {
             with = "jiff::fmt::serde::timestamp::microsecond::optional"
         )]
         opens_at: Option<Timestamp>,
+    },
+    /// No open task of the agent's is named.
+    TaskUnknown {
+        /// What is, if anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+    },
+    /// The task ran out before.
+    TaskFailed {
+        /// Which.
+        task: TaskId,
+    },
+    /// With this refusal the task runs out: a cap on it leaves nothing to go on with.
+    TaskRanOut {
+        /// Which.
+        task: TaskId,
+    },
+    /// Whoever calls may not open or finish tasks.
+    TaskNotAllowed,
+    /// The agent has as many tasks as it may.
+    TooManyTasks {
+        /// How many.
+        tasks: usize,
+    },
+    /// The money would go to another payee than the agent is held to.
+    PayeeChanged {
+        /// What was asked for.
+        service: ServiceId,
+        /// Whom it is held to, and whom the catalogue has.
+        payee: Box<OtherPayee>,
     },
 }
 
@@ -171,6 +212,11 @@ impl Denial {
             Self::InsufficientBalance { .. } => Code::InsufficientBalance,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::OutsideActiveHours { .. } => Code::OutsideActiveHours,
+            Self::TaskUnknown { .. } => Code::TaskUnknown,
+            Self::TaskFailed { .. } | Self::TaskRanOut { .. } => Code::TaskFailed,
+            Self::TaskNotAllowed => Code::TaskNotAllowed,
+            Self::TooManyTasks { .. } => Code::TooManyTasks,
+            Self::PayeeChanged { .. } => Code::PayeeChanged,
         }
     }
 
@@ -193,13 +239,24 @@ impl Denial {
             | Self::MandateExpired { .. }
             | Self::ServiceUnknown { .. }
             | Self::ServiceNotAllowed { .. }
-            | Self::PriceAboveMaximum { .. } => false,
+            | Self::PayeeChanged { .. }
+            | Self::PriceAboveMaximum { .. }
+            | Self::TaskUnknown { .. }
+            | Self::TaskFailed { .. }
+            | Self::TaskRanOut { .. }
+            | Self::TaskNotAllowed
+            | Self::TooManyTasks { .. } => false,
         }
     }
 
     /// Why the agent is frozen, if that is what it says.
     pub(super) fn frozen_for(&self) -> Option<&Reason> {
         if let Self::AgentFrozen { reason } = self { Some(reason) } else { None }
+    }
+
+    /// The payees it is about, for the operator.
+    pub fn payees(&self) -> Option<&OtherPayee> {
+        if let Self::PayeeChanged { payee, .. } = self { Some(payee) } else { None }
     }
 
     /// The names nearest to one that the catalogue does not have.
@@ -214,17 +271,24 @@ impl Denial {
             Self::InvalidRequest(_)
             | Self::IdempotencyKeyReused { .. }
             | Self::ServiceUnknown { .. }
-            | Self::PriceAboveMaximum { .. } => Advice::FixRequest,
+            | Self::PriceAboveMaximum { .. }
+            | Self::TaskUnknown { .. }
+            | Self::TooManyTasks { .. } => Advice::FixRequest,
             Self::LoopDetected
             | Self::AgentUnknown { .. }
             | Self::AgentRevoked { .. }
-            | Self::TokenEnded => Advice::Stop,
+            | Self::TokenEnded
+            | Self::TaskFailed { .. }
+            | Self::TaskRanOut { .. } => Advice::Stop,
             Self::AgentFrozen { .. }
             | Self::MandateExpired { .. }
             | Self::ServiceNotAllowed { .. }
+            | Self::TaskNotAllowed
+            | Self::RateLimited { resets_at: None, .. }
+            | Self::PayeeChanged { .. }
             | Self::OutsideActiveHours { opens_at: None } => Advice::AskOperator,
             Self::PossibleDuplicate { .. }
-            | Self::RateLimited { .. }
+            | Self::RateLimited { resets_at: Some(_), .. }
             | Self::OutsideActiveHours { opens_at: Some(_) } => Advice::Wait,
             Self::PerCallLimitExceeded { .. } | Self::InsufficientBalance { .. } => {
                 if can_shrink {
@@ -245,8 +309,13 @@ impl Denial {
         }
     }
 
+    /// Whether it says how things are, and not what comes of being told so.
+    pub(super) fn is_of_now(&self) -> bool {
+        !matches!(self, Self::TaskRanOut { .. })
+    }
+
     /// One sentence for the model. It names no path, host or secret, and no text from outside.
-    fn sentence(&self, asked: Usd) -> String {
+    pub fn sentence(&self, asked: Usd) -> String {
         match self {
             Self::LoopDetected => {
                 "Stop: the same call was refused at least 3 times in a row".to_owned()
@@ -278,6 +347,7 @@ impl Denial {
             Self::ServiceNotAllowed { service } => {
                 format!("This agent may not pay `{service}`.")
             }
+            Self::PayeeChanged { service, .. } => payee::sentence(service),
             Self::PriceAboveMaximum { price, maximum } => {
                 format!("It costs {price}, more than the {maximum} you are willing to pay.")
             }
@@ -285,29 +355,14 @@ impl Denial {
                 format!("{asked} is over the limit of {limit} for one payment.")
             }
             Self::CapExceeded { cap, used, held, count, group, .. } => {
-                let (whose, on) = (cap.period.possessive(), cap.on.in_words());
-                let of = group.as_ref().map(|group| format!(" of the group `{group}`"));
-                let of = of.unwrap_or_default();
-                let cap = format!("{whose} cap of {}{on}{of}", cap.bound);
-                match count {
-                    Some(Payments { used, held: 0 }) => {
-                        format!("One more payment would pass {cap}: {used} made.")
-                    }
-                    Some(Payments { used, held }) => {
-                        format!("One more payment would pass {cap}: {used} made and {held} held.")
-                    }
-                    None if held.is_zero() => {
-                        format!("{asked} would pass {cap}: {used} is used.")
-                    }
-                    None => {
-                        format!("{asked} would pass {cap}: {used} is used and {held} is held.")
-                    }
-                }
+                exceeded(asked, cap, (*used, *held), *count, group.as_ref())
             }
             Self::InsufficientBalance { funds } => {
                 format!("{asked} is more than the balance holds: {funds} is left.")
             }
-            Self::RateLimited { bound, count, .. } => stop::sentence(*bound, asked, *count),
+            Self::RateLimited { bound, count, resets_at } => {
+                stop::sentence(*bound, asked, (*count, resets_at.is_some()))
+            }
             Self::OutsideActiveHours { opens_at: Some(at) } => {
                 format!("This agent may not pay at this hour: its hours open at {at}.")
             }
@@ -315,122 +370,19 @@ impl Denial {
                 "This agent may not pay at this hour, and its mandate ends before it may again."
                     .to_owned()
             }
-        }
-    }
-}
-
-/// Everything that speaks against one payment, the widest reason first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// Every reason; never empty.
-    pub denials: Vec<Denial>,
-    /// What the payment would have cost.
-    pub asked: Usd,
-    /// The most that would be paid now.
-    pub affordable: Usd,
-    /// Whether the price is the catalogue's, so that asking for less is no way out.
-    pub fixed_price: bool,
-}
-
-impl Refusal {
-    /// A refusal for one reason that is not about an amount.
-    pub fn only(denial: Denial) -> Self {
-        Self { denials: vec![denial], asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
-    }
-
-    /// The first reason's code.
-    pub fn code(&self) -> Code {
-        self.denials.first().map_or(Code::InternalError, Denial::code)
-    }
-
-    /// Every reason, but that it is a loop of them.
-    fn repeated(&self) -> &[Denial] {
-        self.denials.strip_prefix(&[Denial::LoopDetected]).unwrap_or(&self.denials)
-    }
-
-    /// The strictest advice of all reasons.
-    pub fn advice(&self) -> Advice {
-        self.strictest(&self.denials)
-    }
-
-    fn strictest(&self, denials: &[Denial]) -> Advice {
-        let can_shrink = self.can_shrink();
-        let each = denials.iter().map(|denial| denial.advice(self.asked, can_shrink));
-        let one = if planted::is(Bug::MildestAdvice) { each.min() } else { each.max() };
-        one.unwrap_or(Advice::Wait)
-    }
-
-    /// Whether a smaller amount would be paid.
-    pub fn can_shrink(&self) -> bool {
-        !self.fixed_price && !self.affordable.is_zero() && self.is_about_money()
-    }
-
-    /// Whether a smaller amount would cure every reason there is.
-    pub fn is_about_money(&self) -> bool {
-        self.repeated().iter().all(Denial::is_about_money)
-    }
-
-    /// The first reason as a sentence for the model.
-    pub fn sentence(&self) -> String {
-        if let Some(Denial::LoopDetected) = self.denials.first() {
-            let stop = Denial::LoopDetected.sentence(self.asked);
-            return format!("{stop}, and {}.", self.way_out());
-        }
-        let first = self.denials.first().map(|denial| denial.sentence(self.asked));
-        first.unwrap_or_default()
-    }
-
-    /// What would have it paid, as the end of a sentence.
-    fn way_out(&self) -> String {
-        match (self.strictest(self.repeated()), self.resets_at()) {
-            (Advice::FixRequest, _) => "only other arguments can change that".to_owned(),
-            (Advice::Shrink, _) => format!("{} is the most that would be paid", self.affordable),
-            (Advice::Wait, Some(at)) => format!("it will be until {at}"),
-            (Advice::Wait, None) => "only time can change that".to_owned(),
-            (Advice::AskOperator | Advice::Stop, _) => {
-                "only the operator can change that".to_owned()
+            Self::TaskUnknown { task: Some(task) } => format!("`{task}` is no open task of yours."),
+            Self::TaskUnknown { task: None } => {
+                "Each payment belongs to a task here: name an open one as task_id.".to_owned()
+            }
+            Self::TaskFailed { task } | Self::TaskRanOut { task } => {
+                format!("`{task}` ran out of budget: nothing more is paid in it.")
+            }
+            Self::TaskNotAllowed => {
+                "Tasks of this agent are not yours to open or finish.".to_owned()
+            }
+            Self::TooManyTasks { tasks } => {
+                format!("There are {tasks} unfinished tasks already: finish_task ends one.")
             }
         }
-    }
-
-    /// The same where a payment was asked for: it says that no money moved.
-    pub fn message(&self) -> String {
-        format!("{} Nothing was charged.", self.sentence())
-    }
-
-    /// The same where to wait, or to ask for less, is of use: of a loop too, for whoever comes
-    /// after it.
-    pub fn opens_at(&self) -> Option<Timestamp> {
-        let cure = self.strictest(self.repeated());
-        self.resets_at().filter(|_| cure == Advice::Wait || cure == Advice::Shrink)
-    }
-
-    /// When the same payment would be made; nothing if time does not cure every reason.
-    pub fn resets_at(&self) -> Option<Timestamp> {
-        let resets = self.repeated().iter().map(|denial| match denial {
-            Denial::CapExceeded { cap, resets_at, .. } if cap.could_bear(self.asked) => *resets_at,
-            Denial::RateLimited { resets_at, .. } => Some(*resets_at),
-            Denial::OutsideActiveHours { opens_at } => *opens_at,
-            Denial::CapExceeded { .. }
-            | Denial::LoopDetected
-            | Denial::InvalidRequest(_)
-            | Denial::IdempotencyKeyReused { .. }
-            | Denial::PossibleDuplicate { .. }
-            | Denial::AgentUnknown { .. }
-            | Denial::AgentRevoked { .. }
-            | Denial::TokenEnded
-            | Denial::AgentFrozen { .. }
-            | Denial::MandateExpired { .. }
-            | Denial::ServiceUnknown { .. }
-            | Denial::ServiceNotAllowed { .. }
-            | Denial::PriceAboveMaximum { .. }
-            | Denial::PerCallLimitExceeded { .. }
-            | Denial::InsufficientBalance { .. } => None,
-        });
-        let all: Option<Vec<Timestamp>> = resets.collect();
-        if planted::is(Bug::EarliestReset) {
-            return all.and_then(|resets| resets.into_iter().min());
-        }
-        all.and_then(|resets| resets.into_iter().max())
     }
 }

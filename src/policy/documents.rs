@@ -1,6 +1,6 @@
 //! Documents: the state in pieces, as the desk keeps it.
 
-use std::{collections::BTreeMap, mem};
+use std::mem;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use super::{
     proof::Phc,
     state::{OpenPayment, State},
     tally::{Run, RunTally},
+    task::{Task, TaskId},
     token::Token,
 };
 
@@ -39,6 +40,8 @@ pub enum DocKey {
     Passphrase,
     /// A group of agents.
     Group(GroupId),
+    /// A task that is not forgotten.
+    Task(Handle, TaskId),
 }
 
 /// One document of the state, as the desk keeps it.
@@ -50,7 +53,7 @@ pub enum Document {
     /// A catalogue entry.
     Service(Service),
     /// A payment that is not settled.
-    Open(OpenPayment),
+    Open(Box<OpenPayment>),
     /// Some callers' keys.
     Keys(Chunk),
     /// What was spent in a run that has a cap.
@@ -75,6 +78,13 @@ pub enum Document {
     Passphrase(Phc),
     /// A group of agents.
     Group(Box<Group>),
+    /// A task that is not forgotten.
+    Task {
+        /// Whose.
+        agent: Handle,
+        /// What is known of it.
+        task: Task,
+    },
 }
 
 impl State {
@@ -84,6 +94,9 @@ impl State {
         let runs = self.books.values().flat_map(|book| {
             book.runs.keys().map(|run| DocKey::Run(book.handle.clone(), run.clone()))
         });
+        let tasks = self.books.values().flat_map(|book| {
+            book.tasks.keys().map(|task| DocKey::Task(book.handle.clone(), *task))
+        });
         let services = self.services.keys().cloned().map(DocKey::Service);
         let open = self.open.keys().copied().map(DocKey::Open);
         let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
@@ -91,6 +104,7 @@ impl State {
         let passphrase = self.passphrase.iter().map(|_| DocKey::Passphrase);
         books
             .chain(runs)
+            .chain(tasks)
             .chain(services)
             .chain(open)
             .chain(refunded)
@@ -104,15 +118,14 @@ impl State {
         match key {
             DocKey::Book(handle) => {
                 let book = self.books.get(handle)?;
-                let book = Book { runs: BTreeMap::new(), ..book.clone() };
-                Some(Document::Book(Box::new(book)))
+                Some(Document::Book(Box::new(book.without_parts())))
             }
             DocKey::Run(agent, run) => {
                 let tally = self.books.get(agent)?.runs.get(run)?.clone();
                 Some(Document::Run { agent: agent.clone(), run: run.clone(), tally })
             }
             DocKey::Service(id) => self.services.get(id).cloned().map(Document::Service),
-            DocKey::Open(id) => self.open.get(id).cloned().map(Document::Open),
+            DocKey::Open(id) => self.open.get(id).cloned().map(Box::new).map(Document::Open),
             // A chunk is made when it is drained, and never again.
             DocKey::Keys(..) => None,
             DocKey::Refunded(payment) => {
@@ -124,6 +137,10 @@ impl State {
             DocKey::Group(name) => {
                 let group = self.groups.get(name).cloned();
                 group.map(|group| Document::Group(Box::new(group)))
+            }
+            DocKey::Task(agent, task) => {
+                let task = self.books.get(agent)?.tasks.get(task)?.clone();
+                Some(Document::Task { agent: agent.clone(), task })
             }
         }
     }
@@ -149,7 +166,8 @@ impl State {
         drained
     }
 
-    /// The state as of `now` that these documents of the desk make; a book comes before its runs.
+    /// The state as of `now` that these documents of the desk make; a book comes before its runs
+    /// and tasks.
     pub fn restored(documents: impl IntoIterator<Item = Document>, now: Timestamp) -> Self {
         let mut state = Self::default();
         state.now = state.now.max(now);
@@ -168,7 +186,7 @@ impl State {
                     state.services.insert(service.id.clone(), service);
                 }
                 Document::Open(open) => {
-                    state.open.insert(open.hold.payment, open);
+                    state.open.insert(open.hold.payment, *open);
                 }
                 Document::Keys(chunk) => chunks.push(chunk),
                 Document::Refunded { payment, sum } => {
@@ -178,6 +196,11 @@ impl State {
                 Document::Passphrase(hash) => state.passphrase = Some(hash),
                 Document::Group(group) => {
                     state.groups.insert(group.name.clone(), *group);
+                }
+                Document::Task { agent, task } => {
+                    if let Some(book) = state.books.get_mut(&agent) {
+                        book.tasks.insert(task.id(), task);
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Entries: the immutable lines of the ledger. They hold facts, never commands.
 
 mod applied;
+mod counted;
 mod hash;
 
 use jiff::Timestamp;
@@ -8,21 +9,27 @@ use serde::{Deserialize, Serialize};
 
 pub use super::incident::Incident;
 use super::{
-    cap::Aim,
     denial::Denied,
     group::{GroupFact, InGroup},
     mandate::{Mandate, Service},
     money::Usd,
-    names::{Category, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId},
+    names::{
+        Category, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId,
+        TaskType,
+    },
+    payee::Repinned,
     proof::Phc,
     row::Alike,
+    shadow::Passed,
     stop::Stop,
+    task::{TaskFact, TaskId},
     token::TokenFact,
     via::Via,
     window::Period,
 };
 
 pub use applied::Applied;
+pub use counted::CountedBy;
 pub use hash::Hash;
 
 /// Who brought a fact about.
@@ -64,7 +71,7 @@ impl Windows {
             Period::Week => Some(self.week),
             Period::Month => Some(self.month),
             Period::Lifetime => Some(Timestamp::MIN.as_second()),
-            Period::Rolling(_) | Period::Run => None,
+            Period::Rolling(_) | Period::Run | Period::Task => None,
         }
     }
 }
@@ -131,35 +138,18 @@ pub struct Hold {
     /// The groups it counts in, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<InGroup>,
-}
-
-/// What a payment that came back had been counted by, as its hold said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CountedBy {
-    /// What was paid for.
-    pub service: ServiceId,
-    /// Who got the money.
-    pub payee: Payee,
-    /// What kind of service it was when the money was set aside.
+    /// The task it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<Category>,
-    /// The groups it was counted in.
+    pub task: Option<TaskId>,
+    /// What kind of work that task is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<TaskType>,
+    /// The shadow caps that it passed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<InGroup>,
-}
-
-impl<'a> From<&'a Hold> for Aim<'a> {
-    fn from(hold: &'a Hold) -> Self {
-        let Hold { service, payee, category, .. } = hold;
-        Self { service, payee, category: category.as_ref() }
-    }
-}
-
-impl<'a> From<&'a CountedBy> for Aim<'a> {
-    fn from(by: &'a CountedBy) -> Self {
-        let CountedBy { service, payee, category, .. } = by;
-        Self { service, payee, category: category.as_ref() }
-    }
+    pub shadow: Vec<Passed>,
+    /// The digest of the call of an API that is paid for, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Hash>,
 }
 
 /// Why held money was released without being taken.
@@ -246,6 +236,9 @@ pub enum Fact {
         /// What else it was counted by; older entries do not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Box<CountedBy>>,
+        /// The task it belonged to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
     },
     /// A payment was refused.
     Denied(Box<Denied>),
@@ -337,6 +330,10 @@ pub enum Fact {
     Incident(Incident),
     /// Something happened to a group of agents.
     Group(GroupFact),
+    /// Something happened to a task.
+    Task(TaskFact),
+    /// The operator said whom a service is to pay.
+    Repinned(Repinned),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -352,6 +349,7 @@ impl Fact {
             | Self::Refunded { note, .. }
             | Self::Frozen { note, .. }
             | Self::Unfrozen { note }
+            | Self::Task(TaskFact::Resumed { note, .. })
             | Self::Revoked { note, .. }
             | Self::Incident(
                 Incident::RollbackAccepted { note, .. } | Incident::DamageCut { note, .. },
@@ -375,6 +373,8 @@ impl Fact {
             | Self::Token(_)
             | Self::PassphraseSet { .. }
             | Self::Group(_)
+            | Self::Task(_)
+            | Self::Repinned(_)
             | Self::Incident(_) => None,
         }
     }
@@ -401,6 +401,8 @@ impl Fact {
             | Self::PassphraseSet { .. }
             | Self::PolicyApplied(_)
             | Self::Group(_)
+            | Self::Task(_)
+            | Self::Repinned(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -433,6 +435,8 @@ impl Fact {
             | Self::PassphraseSet { .. }
             | Self::PolicyApplied(_)
             | Self::Group(_)
+            | Self::Task(_)
+            | Self::Repinned(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)
@@ -450,6 +454,13 @@ pub struct Draft {
     pub by: By,
     /// What happened.
     pub fact: Fact,
+}
+
+impl Draft {
+    /// Whether it is a stop: an older copy of the record must not let what it stopped go on.
+    pub fn stops(&self) -> bool {
+        matches!(self.fact, Fact::Frozen { .. } | Fact::Task(TaskFact::Failed { .. }))
+    }
 }
 
 /// One line of the ledger.

@@ -11,7 +11,7 @@ use super::{
     counter::{Counter, Place, follow, hold, refund, roll, settle},
     documents::DocKey,
     entry::{Draft, Fact, Hold, Moved, Windows},
-    mandate::{MAX_CAPS, MAX_ROLLING, MandateError, rolling, twice},
+    mandate::{MandateError, check_caps},
     money::Usd,
     names::{GroupId, PaymentId},
     operate::{Act, OperateError, operator},
@@ -24,6 +24,8 @@ use super::{
 
 /// How many groups may stand one above the other.
 pub const MAX_DEPTH: usize = 8;
+/// How many groups there may be in all: a new one takes no proof, and each is kept in memory.
+pub const MAX_GROUPS: usize = 10_000;
 /// The name that no group may have: answers call the agent's own caps so.
 pub const RESERVED: &str = "agent";
 
@@ -105,16 +107,10 @@ impl GroupRules {
         if self.caps.iter().any(|cap| cap.period == Period::Run) {
             return Err(MandateError::RunOfGroup);
         }
-        if rolling(&self.caps).len() > MAX_ROLLING {
-            return Err(MandateError::TooManyRolling);
+        if self.caps.iter().any(|cap| cap.period == Period::Task) {
+            return Err(MandateError::TaskOfGroup);
         }
-        if self.caps.len() > MAX_CAPS {
-            return Err(MandateError::TooManyCaps);
-        }
-        if self.caps.iter().any(|cap| cap.bound.is_zero()) {
-            return Err(MandateError::Zero("a cap"));
-        }
-        twice(&self.caps).map_or(Ok(()), |key| Err(MandateError::CapTwice(key)))
+        check_caps(&self.caps)
     }
 }
 
@@ -128,6 +124,11 @@ impl Group {
     /// The ids of the windows that a payment placed at `now` counts in.
     pub fn windows(&self, now: Timestamp) -> Windows {
         self.calendar().windows(now)
+    }
+
+    /// What a change to `zone` means for the windows that are open at `now`.
+    pub(super) fn moved_to(&self, zone: &Zone, now: Timestamp) -> Moved {
+        self.calendar().moved_to(zone, now)
     }
 
     fn window(&self, period: Period, now: Timestamp) -> Window {
@@ -158,6 +159,16 @@ impl Group {
     /// Whether what `cap` bounds is counted already.
     pub fn counts(&self, cap: &Cap) -> bool {
         self.counter(&cap.on).is_some_and(|counter| counter.counts(cap.period))
+    }
+
+    /// The group as it would be with other rules set at `now`.
+    #[must_use]
+    pub fn with_rules(&self, rules: &GroupRules, now: Timestamp) -> Self {
+        let mut group = self.clone();
+        let moved = (rules.zone != self.rules.zone).then(|| self.moved_to(&rules.zone, now));
+        // What is not counted yet is not counted by then either.
+        group.set(rules, moved, u64::MAX);
+        group
     }
 
     fn set(&mut self, rules: &GroupRules, moved: Option<Moved>, position: u64) {
@@ -363,7 +374,7 @@ pub(super) fn set_group(
         return None;
     }
     let elsewhere = present.filter(|present| present.rules.zone != rules.zone);
-    let moved = elsewhere.map(|present| present.calendar().moved_to(&rules.zone, now));
+    let moved = elsewhere.map(|present| present.moved_to(&rules.zone, now));
     let rules = Box::new(rules.clone());
     Some(operator(None, Fact::Group(GroupFact::Set { group: group.clone(), rules, moved })))
 }

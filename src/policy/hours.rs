@@ -10,10 +10,13 @@ use jiff::{
     civil::{Date, DateTime, Weekday},
     tz::{AmbiguousOffset, TimeZone},
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, SeqAccess, Visitor},
+};
 
 use super::{
-    mandate::Mandate,
+    mandate::{Mandate, bounded},
     pace::shorthand,
     planted::{self, Bug},
 };
@@ -117,9 +120,38 @@ fn minute(text: &str) -> Option<u16> {
 }
 
 /// The days of the week on which an agent may pay, by the day on which its hours begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<String>")]
 pub struct ActiveDays(u8);
+
+impl<'de> Deserialize<'de> for ActiveDays {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Days)
+    }
+}
+
+/// Reads days as a list of them, or in the one text that the command line takes.
+struct Days;
+
+impl<'de> Visitor<'de> for Days {
+    type Value = ActiveDays;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("days of the week")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ActiveDays, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ActiveDays, A::Error> {
+        let mut days = Vec::new();
+        while let Some(word) = list.next_element::<Cow<'de, str>>()? {
+            days.push(day(&word).map_err(de::Error::custom)?);
+        }
+        ActiveDays::of(days).map_err(de::Error::custom)
+    }
+}
 
 impl ActiveDays {
     fn of(days: impl IntoIterator<Item = usize>) -> Result<Self, String> {
@@ -143,21 +175,16 @@ impl ActiveDays {
 
 /// The number of a day of the week, from Monday on.
 fn day(word: &str) -> Result<usize, String> {
-    let known = || format!("the days are {}", DAYS.join(", "));
+    let known = || {
+        let word = if word.is_empty() { "nothing" } else { &format!("`{}`", bounded(word)) };
+        format!("{word} is none of the days {}", DAYS.join(", "))
+    };
     DAYS.iter().position(|day| *day == word).ok_or_else(known)
 }
 
 fn weekday(date: Date) -> usize {
     let since_monday = date.weekday().since(Weekday::Monday);
     usize::try_from(since_monday).unwrap_or_default()
-}
-
-impl TryFrom<Vec<String>> for ActiveDays {
-    type Error = String;
-
-    fn try_from(words: Vec<String>) -> Result<Self, String> {
-        Self::of(words.iter().map(|word| day(word)).collect::<Result<Vec<_>, _>>()?)
-    }
 }
 
 impl From<ActiveDays> for Vec<String> {
@@ -210,11 +237,10 @@ impl schemars::JsonSchema for ActiveDays {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "array",
-            "items": {"type": "string", "enum": DAYS},
-            "minItems": 1
-        })
+        schemars::json_schema!({"oneOf": [
+            {"type": "array", "items": {"type": "string", "enum": DAYS}, "minItems": 1},
+            {"type": "string", "description": "days as mon-fri or mon,wed"}
+        ]})
     }
 }
 
@@ -295,10 +321,13 @@ impl Mandate {
         self.active().is_none_or(|active| active.holds(at, &self.clocks()))
     }
 
-    /// When its hours are open from `at` on; nothing if it is over before.
+    /// When its hours, if it has any, are open from `at` on; nothing if it is over before.
     pub(super) fn opens(&self, at: Timestamp) -> Option<Timestamp> {
-        let Some(active) = self.active() else { return Some(at) };
-        let opens = active.opens(at, &self.clocks())?;
+        let opens = match self.active() {
+            None if planted::is(Bug::WaitsForNothing) => return Some(at),
+            None => at,
+            Some(active) => active.opens(at, &self.clocks())?,
+        };
         Some(opens).filter(|opens| self.expires_at.is_none_or(|end| *opens < end))
     }
 

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    entry::{Binding, Hold},
+    entry::{Binding, Hash, Hold},
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
+    task::TaskId,
 };
 
 /// The most keys of one chunk, so that its document stays below 4 KiB.
@@ -75,15 +76,23 @@ impl Bound {
         Self {
             payment: hold.payment,
             outcome,
-            asked: asked(&hold.service, binding.asked),
+            asked: asked(&hold.service, binding.asked, hold.task, hold.request),
             call: binding.call.as_ref().map(called),
             until: binding.until.as_microsecond(),
         }
     }
 
-    /// Whether the payment is what is asked for now.
-    pub fn is_for(&self, service: &ServiceId, amount: Option<Usd>) -> bool {
-        self.asked == asked(service, amount)
+    /// Whether the payment is what is asked for now, `request` being the digest of the call that is
+    /// to be paid for. One that belongs to no task stands for the same in any: so do those of
+    /// before there were tasks.
+    pub fn is_for(
+        &self,
+        service: &ServiceId,
+        amount: Option<Usd>,
+        task: Option<TaskId>,
+        request: Option<Hash>,
+    ) -> bool {
+        [task, None].into_iter().any(|task| self.asked == asked(service, amount, task, request))
     }
 
     /// Whether it was this very call that first used the key.
@@ -99,10 +108,20 @@ impl Bound {
     }
 }
 
-fn asked(service: &ServiceId, amount: Option<Usd>) -> u64 {
+fn asked(
+    service: &ServiceId,
+    amount: Option<Usd>,
+    task: Option<TaskId>,
+    request: Option<Hash>,
+) -> u64 {
     let amount = amount.filter(|_| !planted::is(Bug::KeyForgetsAmount));
     let amount = amount.map(Usd::decimal).unwrap_or_default();
-    let [asked, ..] = digest(&[service.as_str(), &amount]);
+    let task = task.filter(|_| !planted::is(Bug::KeyForgetsTask)).map(|task| task.to_string());
+    // Neither reads as the other: one of them may be alone.
+    let request = request.map(|request| format!("sha256:{request}"));
+    let named = [service.as_str(), &amount].into_iter();
+    let texts: Vec<&str> = named.chain(task.as_deref()).chain(request.as_deref()).collect();
+    let [asked, ..] = digest(&texts);
     asked
 }
 

@@ -1,6 +1,10 @@
 //! Mandates: what an operator lets an agent spend, for what, and until when.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -8,12 +12,16 @@ use serde::{Deserialize, Serialize};
 
 pub use super::cap::{Bound, Cap, CapKey, Dimension};
 use super::{
+    endpoint::Endpoint,
     hours::{ActiveDays, ActiveHours},
     money::Usd,
-    names::{Category, GroupId, RailName, ServiceId},
+    names::{Category, GroupId, Payee, RailName, ServiceId},
     pace::{Rate, Span},
+    payee::{FirstPayee, MAX_PINNED},
     planted::{self, Bug},
     stop::{Burst, Streak},
+    task::TasksBy,
+    tier::Tier,
     window::{Hours, Period, Zone},
 };
 
@@ -132,6 +140,22 @@ pub struct Mandate {
     /// The group whose caps bound it too, with all groups above that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
+    /// Who may open its tasks.
+    #[serde(default, skip_serializing_if = "TasksBy::is_operator")]
+    pub tasks: TasksBy,
+    /// The payees that may be paid through some services: where one pays another, nothing is paid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<ServiceId, Payee>,
+    /// Whether a service may pay only who it paid first.
+    #[serde(default, skip_serializing_if = "FirstPayee::is_free")]
+    pub first_payee: FirstPayee,
+    /// Higher limits per payment, for a track record without an incident.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// Caps that are counted and deny nothing, at most one of each kind; the agent never hears of
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow_caps: Vec<Cap>,
 }
 
 /// The most services a mandate may name.
@@ -148,7 +172,8 @@ pub const MAX_CAPS: usize = 32;
 pub enum MandateError {
     /// Nothing would bound what is spent.
     #[error(
-        "an agent funded by allowance needs at least one cap that no run resets, such as 5.00/day"
+        "an agent funded by allowance needs at least one cap that no run or task resets, \
+         such as 5.00/day"
     )]
     AllowanceWithoutCap,
     /// Two caps of one kind: which one holds?
@@ -164,17 +189,47 @@ pub enum MandateError {
     #[error("a mandate names at most 64 services")]
     TooManyServices,
     /// More than a book can carry.
-    #[error("a mandate has at most 2 rolling caps")]
+    #[error("there may be at most 2 rolling caps")]
     TooManyRolling,
     /// More than a book can carry.
     #[error("a mandate has at most 4 rates")]
     TooManyRates,
     /// More than anybody looks after.
-    #[error("a mandate has at most 32 caps")]
+    #[error("there may be at most 32 caps")]
     TooManyCaps,
     /// Runs are of one agent.
     #[error("a group has no runs: its caps are per hour, day, week, month, hours or in all")]
     RunOfGroup,
+    /// A task has but one sum.
+    #[error("a cap per task is on all that is paid in it: `{0}` is not")]
+    CapOnPartOfTask(CapKey),
+    /// Tasks are of one agent.
+    #[error("a group has no tasks: a cap per task is of one agent")]
+    TaskOfGroup,
+    /// More than a book can carry.
+    #[error("a mandate pins the payees of at most 64 services")]
+    TooManyPinned,
+    /// A tier that is none: what is before it is reached later, or gives as much.
+    #[error(
+        "the tier {0} must take more payments and no fewer days, and give a higher limit, than \
+         what is before it"
+    )]
+    TierBelow(Tier),
+    /// Without a limit there is nothing to raise.
+    #[error("tiers raise the limit per payment, and there is none")]
+    TierWithoutLimit,
+    /// More than anybody looks after.
+    #[error("a mandate has at most 4 tiers")]
+    TooManyTiers,
+    /// Two shadow caps of one kind: which one is told of?
+    #[error("the shadow {} is given twice", .0.named())]
+    ShadowTwice(CapKey),
+    /// A shadow cap that everything passes.
+    #[error("a shadow cap must be above zero")]
+    ShadowZero,
+    /// A task has but one sum.
+    #[error("a shadow cap per task is on all that is paid in it: `{0}` is not")]
+    ShadowOnPartOfTask(CapKey),
 }
 
 impl Mandate {
@@ -189,43 +244,55 @@ impl Mandate {
 
     /// The windows of the rolling caps, and what each is on: those that share both share sums.
     pub fn rolling(&self) -> BTreeSet<(Hours, &Dimension)> {
-        rolling(&self.caps)
+        rolling(self.counted())
     }
 
-    /// Whether there is a rolling cap.
+    /// Every cap that is counted, whether or not it denies.
+    pub fn counted(&self) -> impl Iterator<Item = &Cap> {
+        self.caps.iter().chain(&self.shadow_caps)
+    }
+
+    /// Whether a rolling cap is counted.
     pub fn rolls(&self) -> bool {
-        self.caps.iter().any(|cap| matches!(cap.period, Period::Rolling(_)))
+        self.counted().any(|cap| matches!(cap.period, Period::Rolling(_)))
     }
 
-    /// Whether there is a cap per run.
+    /// Whether a cap per run is counted.
     pub fn caps_runs(&self) -> bool {
-        self.caps.iter().any(|cap| cap.period == Period::Run)
+        self.counted().any(|cap| cap.period == Period::Run)
+    }
+
+    /// Whether there is a cap on each task or on a type of them, so that whatever is paid belongs
+    /// to one.
+    pub fn needs_tasks(&self) -> bool {
+        need_tasks(&self.caps)
     }
 
     /// Checks what the types cannot.
     pub fn check(&self) -> Result<(), MandateError> {
-        // Whoever begins a run names it, so a cap per run alone bounds nothing; no more does one
-        // on some of the payments, or on how many there are.
-        let bounds =
-            |cap: &Cap| cap.period != Period::Run && cap.on.is_all() && cap.amount().is_some();
+        // Whoever begins a run names it, and tasks are opened one after the other, so a cap on
+        // each of them alone bounds nothing; no more does one on some of the payments, or on how
+        // many there are.
+        let bounds = |cap: &Cap| {
+            let each = matches!(cap.period, Period::Run | Period::Task);
+            !each && cap.on.is_all() && cap.amount().is_some()
+        };
         if self.funding == Funding::Allowance && !self.caps.iter().any(bounds) {
             return Err(MandateError::AllowanceWithoutCap);
-        }
-        if self.rolling().len() > MAX_ROLLING {
-            return Err(MandateError::TooManyRolling);
-        }
-        if self.caps.len() > MAX_CAPS {
-            return Err(MandateError::TooManyCaps);
         }
         if self.per_call_limit.is_some_and(Usd::is_zero) {
             return Err(MandateError::Zero("the limit per call"));
         }
-        if self.caps.iter().any(|cap| cap.bound.is_zero()) {
-            return Err(MandateError::Zero("a cap"));
+        let whole = |on: &Dimension| on.is_all() || matches!(on, Dimension::TaskType(_));
+        let part = |cap: &&Cap| cap.period == Period::Task && !whole(&cap.on);
+        if let Some(cap) = self.caps.iter().find(part) {
+            return Err(MandateError::CapOnPartOfTask(cap.key()));
         }
-        if let Some(twice) = twice(&self.caps) {
-            return Err(MandateError::CapTwice(twice));
+        if let Some(cap) = self.shadow_caps.iter().find(part) {
+            return Err(MandateError::ShadowOnPartOfTask(cap.key()));
         }
+        check_caps(&self.caps)?;
+        self.check_shadows()?;
         for (position, rate) in self.rates.iter().enumerate() {
             if self.rates.iter().skip(position).skip(1).any(|other| other.span == rate.span) {
                 return Err(MandateError::RateTwice(rate.span));
@@ -237,26 +304,67 @@ impl Mandate {
         if self.allow.len().saturating_add(self.deny.len()) > MAX_SERVICES {
             return Err(MandateError::TooManyServices);
         }
-        Ok(())
+        if self.pinned.len() > MAX_PINNED {
+            return Err(MandateError::TooManyPinned);
+        }
+        self.check_tiers()
+    }
+
+    /// A book carries what is counted, whether or not it denies.
+    fn check_shadows(&self) -> Result<(), MandateError> {
+        if self.rolling().len() > MAX_ROLLING {
+            return Err(MandateError::TooManyRolling);
+        }
+        if self.counted().count() > MAX_CAPS {
+            return Err(MandateError::TooManyCaps);
+        }
+        if self.shadow_caps.iter().any(|cap| cap.bound.is_zero()) {
+            return Err(MandateError::ShadowZero);
+        }
+        twice(&self.shadow_caps).map_or(Ok(()), |key| Err(MandateError::ShadowTwice(key)))
     }
 }
 
+/// Whether what counts under these caps must belong to a task: what belongs to none would pass all
+/// that is on one type of them.
+pub(super) fn need_tasks(caps: &[Cap]) -> bool {
+    let of_type = |on: &Dimension| matches!(on, Dimension::TaskType(_));
+    caps.iter().any(|cap| cap.period == Period::Task || of_type(&cap.on))
+}
+
+/// Checks the caps of an agent or a group.
+pub(super) fn check_caps(caps: &[Cap]) -> Result<(), MandateError> {
+    if rolling(caps).len() > MAX_ROLLING {
+        return Err(MandateError::TooManyRolling);
+    }
+    if caps.len() > MAX_CAPS {
+        return Err(MandateError::TooManyCaps);
+    }
+    if caps.iter().any(|cap| cap.bound.is_zero()) {
+        return Err(MandateError::Zero("a cap"));
+    }
+    twice(caps).map_or(Ok(()), |key| Err(MandateError::CapTwice(key)))
+}
+
 /// The windows of those of `caps` that roll, and what each is on.
-pub(super) fn rolling(caps: &[Cap]) -> BTreeSet<(Hours, &Dimension)> {
-    let rolls = caps.iter().filter_map(|cap| match cap.period {
+pub(super) fn rolling<'c>(
+    caps: impl IntoIterator<Item = &'c Cap>,
+) -> BTreeSet<(Hours, &'c Dimension)> {
+    let rolls = caps.into_iter().filter_map(|cap| match cap.period {
         Period::Rolling(hours) => Some((hours, &cap.on)),
         Period::Hour
         | Period::Day
         | Period::Week
         | Period::Month
         | Period::Run
+        | Period::Task
         | Period::Lifetime => None,
     });
     rolls.collect()
 }
 
 /// The first kind of cap of which there are two.
-pub(super) fn twice(caps: &[Cap]) -> Option<CapKey> {
+fn twice(caps: &[Cap]) -> Option<CapKey> {
     let mut seen = BTreeSet::new();
     caps.iter().map(Cap::key).find(|key| !seen.insert(key.clone()))
 }
@@ -267,7 +375,7 @@ pub struct Service {
     /// Its name in the catalogue.
     pub id: ServiceId,
     /// Who gets the money.
-    pub payee: super::names::Payee,
+    pub payee: Payee,
     /// The fixed price of one call; without one, what the caller asks is the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Usd>,
@@ -277,4 +385,7 @@ pub struct Service {
     /// What kind of service it is, for caps on such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// The API that is called, where the rail is `proxy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Box<Endpoint>>,
 }

@@ -26,6 +26,15 @@ pub const MAX_PAYEE: usize = 120;
 #[error("{0}")]
 pub struct NameError(&'static str);
 
+impl NameError {
+    /// The error that says this rule.
+    pub(super) fn new(rule: &'static str) -> Self {
+        Self(rule)
+    }
+}
+
+const HIDDEN: &str =
+    "there is a character in it that shows nothing, turns the text, or is obeyed by terminals";
 const NAME_RULE: &str =
     "a name is 1 to 63 of a-z, 0-9, `-` and `_`, and starts with a letter or digit";
 
@@ -90,7 +99,11 @@ macro_rules! name {
             type Err = NameError;
             fn from_str(text: &str) -> Result<Self, NameError> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(NameError($rule)) }
+                if check(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(NameError(if text.chars().any(is_hidden) { HIDDEN } else { $rule }))
+                }
             }
         }
 
@@ -159,7 +172,7 @@ name!(
     /// Who gets the money: one line of text, as the operator wrote it.
     Payee,
     |text| is_line(text, MAX_PAYEE),
-    "a payee is one line of at most 120 bytes"
+    "a payee is one line of 1 to 120 bytes, and not spaces alone"
 );
 name!(
     /// One invocation of an agent, as the operator names it.
@@ -205,6 +218,13 @@ name!(
     "a mark is 1 to 128 letters, digits, `_`, `-`, `.` and `:`"
 );
 
+name!(
+    /// What kind of work a task is, spelled like a handle.
+    TaskType,
+    is_name,
+    NAME_RULE
+);
+
 impl TokenId {
     /// The id of these bits; the highest 16 make no difference.
     pub fn new(bits: u64) -> Self {
@@ -231,6 +251,11 @@ impl RailName {
     /// Credit that the operator owes the payee: what a service is paid by unless it says otherwise.
     pub fn iou() -> Self {
         Self("iou".to_owned())
+    }
+
+    /// The rail that calls an API with a key that only it has.
+    pub fn proxy() -> Self {
+        Self("proxy".to_owned())
     }
 
     /// Whether it is that one.

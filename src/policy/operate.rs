@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     book::{Book, Standing},
+    endpoint::EndpointError,
     entry::{By, Draft, Fact, VoidCause},
     mandate::{Funding, Mandate, MandateError, Service},
     money::Usd,
@@ -11,6 +12,7 @@ use super::{
     planted::{self, Bug},
     settle,
     state::State,
+    task::TaskId,
 };
 
 /// Why an act of the operator is refused.
@@ -46,6 +48,9 @@ pub enum OperateError {
     /// The catalogue has it with another payee, price or category.
     #[error("the service `{0}` is there already, with another payee, price or category")]
     ServiceTaken(ServiceId),
+    /// The API that it calls is none.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// No token of that id lets anybody in.
     #[error("there is no token `{0}`")]
     UnknownToken(TokenId),
@@ -74,6 +79,34 @@ pub enum OperateError {
     /// More tokens of one owner than anybody looks after.
     #[error("there are {0} tokens already")]
     TooManyTokens(usize),
+    /// No agent has it, or it is finished.
+    #[error("there is no open or failed task `{0}`")]
+    UnknownTask(TaskId),
+    /// More tasks of one agent than a book can carry.
+    #[error("{0} tasks of this agent are open or failed already")]
+    TooManyTasks(usize),
+    /// It ran out, and who asks is no operator.
+    #[error("`{0}` ran out of budget: an operator resumes or finishes it")]
+    FailedTask(TaskId),
+    /// Its next payment would fail it again.
+    #[error("{holds} leaves `{task}` nothing")]
+    NothingLeft {
+        /// Which task.
+        task: TaskId,
+        /// The cap that is used up, in words.
+        holds: String,
+    },
+    /// Tools open too many in a day.
+    #[error("tools opened {count} tasks of this agent within a day: wait until {until}")]
+    OpensTooOften {
+        /// How many.
+        count: u32,
+        /// When there may be one more.
+        until: Timestamp,
+    },
+    /// Nobody is held to whom a service was paid first.
+    #[error("the first payees of `{0}` are free: it may pay whoever the catalogue has")]
+    FirstPayeeFree(Handle),
 }
 
 /// What an act comes to.
@@ -271,6 +304,7 @@ pub fn set_service(
     if service.price.is_some_and(Usd::is_zero) {
         return Err(OperateError::Zero);
     }
+    service.check_endpoint()?;
     match state.service(&service.id) {
         Some(present) if *present == service => Ok(Act::Nothing),
         Some(_) if existing == Existing::Keep => Err(OperateError::ServiceTaken(service.id)),

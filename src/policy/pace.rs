@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     book::Book,
@@ -12,10 +12,11 @@ use super::{
     money::Usd,
     names::ServiceId,
     planted::{self, Bug},
+    stop::Action,
 };
 
 /// The most payments, or denials, that a bound may name.
-const MAX_COUNT: u32 = 1_000_000;
+pub(super) const MAX_COUNT: u32 = 1_000_000;
 /// How many whole buckets a sliding window goes back, besides the one that is being filled: so it
 /// covers its time and up to a fiftieth more, rounded against the spender.
 const BUCKETS: i64 = 50;
@@ -66,6 +67,8 @@ shorthand!(Span, "s, min or h with a number before it, such as 10s; min and hour
 
 impl Span {
     const MAX: u32 = 24 * 3600;
+    /// A day.
+    pub const DAY: Self = Self(Self::MAX);
 
     /// How long, in seconds.
     pub fn seconds(self) -> u32 {
@@ -78,6 +81,24 @@ impl Span {
 
     fn bucket(self, at: Timestamp) -> i64 {
         at.as_microsecond().div_euclid(self.width())
+    }
+
+    /// The same with its number, as it is written where it stands alone: `1h`, `30s`.
+    pub fn counted(self) -> String {
+        match self.0 {
+            60 => "1min".to_owned(),
+            3600 => "1h".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Writes it so, for documents.
+    ///
+    /// # Errors
+    /// If the serializer fails.
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's own shape")]
+    pub(super) fn documented<S: Serializer>(span: &Option<Self>, to: S) -> Result<S::Ok, S::Error> {
+        span.map(Self::counted).serialize(to)
     }
 
     /// How a sentence says how long it is: `a minute`, `30s`.
@@ -156,7 +177,12 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "a rate is NUMBER/TIME such as 20/min, 100/hour or 5/10s".to_owned();
+        let wrong = || {
+            format!(
+                "a rate is NUMBER/TIME, the number 1 to {MAX_COUNT}, such as 20/min, 100/hour or \
+                 5/10s"
+            )
+        };
         let (count, span) = text.split_once('/').ok_or_else(wrong)?;
         Ok(Self { count: plain(count).ok_or_else(wrong)?, span: span.parse()? })
     }
@@ -173,12 +199,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    fn add(&mut self, span: Span, at: Timestamp) {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    pub(super) fn add(&mut self, span: Span, many: u32, at: Timestamp) {
         let bucket = span.bucket(at);
         let oldest = bucket.saturating_sub(BUCKETS);
         self.buckets.retain(|bucket, _| *bucket >= oldest);
         let count = self.buckets.entry(bucket).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(many);
     }
 
     fn counted(&self, span: Span, now: Timestamp) -> impl Iterator<Item = (i64, u32)> {
@@ -206,12 +237,16 @@ impl Pace {
     }
 
     /// How many there were, and until when there is no room for one more; nothing if there is.
-    fn full(&self, rate: Rate, now: Timestamp) -> Option<(u32, Timestamp)> {
-        let count = self.count(rate.span, now);
-        let one_more = u32::from(planted::is(Bug::PaceOneMore));
+    pub(super) fn full(&self, rate: Rate, now: Timestamp) -> Option<(u32, Timestamp)> {
         let bearable = rate.count.saturating_sub(1);
-        (count >= rate.count.saturating_add(one_more))
-            .then(|| (count, self.frees(rate.span, bearable, now)))
+        (self.fitting(rate, now) == 0)
+            .then(|| (self.count(rate.span, now), self.frees(rate.span, bearable, now)))
+    }
+
+    /// For how many there is room at `now`, one right after the other.
+    fn fitting(&self, rate: Rate, now: Timestamp) -> u32 {
+        let one_more = u32::from(planted::is(Bug::PaceOneMore));
+        rate.count.saturating_add(one_more).saturating_sub(self.count(rate.span, now))
     }
 }
 
@@ -228,6 +263,21 @@ impl Book {
     /// when there is room for another.
     pub(super) fn paced(&self, rate: Rate, now: Timestamp) -> Option<(u32, Timestamp)> {
         self.paces.get(&rate.span)?.full(rate, now)
+    }
+
+    /// How many payments there were in the time of `rate`.
+    pub(super) fn let_through(&self, rate: Rate, now: Timestamp) -> u32 {
+        self.paces.get(&rate.span).map_or(0, |pace| pace.count(rate.span, now))
+    }
+
+    /// How many equal to one of `amount` to `service`.
+    pub(super) fn let_alike(
+        &self,
+        rate: Rate,
+        (service, amount): (&ServiceId, Usd),
+        now: Timestamp,
+    ) -> u32 {
+        self.bursts.get(&kind(service, amount)).map_or(0, |pace| pace.count(rate.span, now))
     }
 
     /// Until when the next payment has to wait after the last one, if it does at `now`.
@@ -261,10 +311,38 @@ impl Book {
         }
     }
 
+    /// How many payments equal to one of `amount` to `service` all paces let through at `now`, if
+    /// they let one: those that come at one moment count in one bucket.
+    pub(super) fn paces_fit(&self, (service, amount): (&ServiceId, Usd), now: Timestamp) -> u32 {
+        if self.mandate.cooldown.is_some() {
+            return 1;
+        }
+        let paced =
+            self.mandate.rates.iter().filter_map(|rate| Some((self.paces.get(&rate.span)?, rate)));
+        let rates = paced.map(|(pace, rate)| pace.fitting(*rate, now));
+        let stops = self.mandate.burst.filter(|burst| burst.action != Action::Flag);
+        let equal = stops.map(|burst| match self.bursts.get(&kind(service, amount)) {
+            Some(pace) => pace.fitting(burst.rate, now),
+            None => Pace::default().fitting(burst.rate, now),
+        });
+        rates.chain(equal).min().unwrap_or(u32::MAX)
+    }
+
+    /// The bursts of payments equal to one of `amount` to `service`, and of no others.
+    pub(super) fn bursts_of(&self, (service, amount): (&ServiceId, Usd)) -> BTreeMap<String, Pace> {
+        let kind = kind(service, amount);
+        self.bursts.get(&kind).map(|pace| (kind.clone(), pace.clone())).into_iter().collect()
+    }
+
     /// Folds in a payment that was let through at `at`.
     pub(super) fn pace(&mut self, hold: &Hold, at: Timestamp) {
+        self.pace_many(hold, 1, at);
+    }
+
+    /// The same for so many payments like it at once.
+    pub(super) fn pace_many(&mut self, hold: &Hold, many: u32, at: Timestamp) {
         for (span, pace) in &mut self.paces {
-            pace.add(*span, at);
+            pace.add(*span, many, at);
         }
         self.last_paid = self.mandate.cooldown.map(|_| at);
         let Some(burst) = self.mandate.burst else { return };
@@ -277,7 +355,7 @@ impl Book {
                 self.bursts.remove(&kind);
             }
         }
-        self.bursts.entry(kind).or_default().add(span, at);
+        self.bursts.entry(kind).or_default().add(span, many, at);
     }
 
     /// Folds in the paces of another mandate: one that is new counts from now on.

@@ -3,6 +3,7 @@
 //! The document says what each agent that it names shall have, all of it: what it leaves out is
 //! what a new agent has. Agents and services that it does not name are left alone.
 
+mod after;
 mod ground;
 mod review;
 
@@ -10,12 +11,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    change::{Change, remarks},
+    cap::Cap,
+    change::{Change, remarks, remarks_of_group},
+    endless::{endless, remark},
     entry::{Draft, Fact},
     group::{GroupRules, set_group},
-    mandate::{Cap, Funding, Mandate, Service},
-    names::{GroupId, Handle, RailName, ServiceId},
+    mandate::{Mandate, Service},
+    names::{GroupId, Handle, Payee, RailName, ServiceId},
     operate::{Act, change_mandate, operator},
+    payee::Pins,
     state::State,
     terms::{
         AgentChange, AgentTerms, CapText, GroupChange, PolicyPlan, PolicyTerms, ServiceChange,
@@ -23,6 +27,7 @@ use super::{
     },
     window::Zone,
 };
+use after::After;
 pub use ground::{Ground, retimed};
 use review::Review;
 
@@ -49,16 +54,27 @@ pub fn weight(policy: &PolicyTerms) -> usize {
     let caps = |list: &Option<Vec<CapText>>| {
         list.as_ref().map(|caps| caps.iter().map(cap).fold(0, usize::saturating_add))
     };
+    let pin = |(id, payee): (&ServiceId, &Payee)| {
+        let names = id.as_str().len().saturating_add(payee.as_str().len());
+        names.saturating_add(QUOTES).saturating_add(QUOTES)
+    };
+    let pins = |pins: &Pins| pins.0.iter().map(pin).fold(0, usize::saturating_add);
     let terms = |own: &AgentTerms| (names(&own.allow), names(&own.deny), caps(&own.caps));
+    let shadows = |own: &AgentTerms| caps(&own.shadow_caps);
     let defaults = terms(&policy.defaults);
     let agents = policy.agents.values().map(|own| {
         let (allow, deny, caps) = terms(own);
         let allow = if own.allow.is_some() { allow } else { defaults.0 };
         let deny = if own.deny.is_some() { deny } else { defaults.1 };
         let caps = caps.or(defaults.2).unwrap_or(0);
-        BASE.saturating_add(allow).saturating_add(deny).saturating_add(caps)
+        let shadows = shadows(own).or_else(|| shadows(&policy.defaults)).unwrap_or(0);
+        let caps = caps.saturating_add(shadows);
+        let pinned = own.pinned.as_ref().or(policy.defaults.pinned.as_ref()).map_or(0, pins);
+        let services = allow.saturating_add(deny).saturating_add(pinned);
+        BASE.saturating_add(services).saturating_add(caps)
     });
-    let services = policy.services.len().saturating_mul(BASE);
+    let service = |terms: &ServiceTerms| BASE.saturating_add(terms.endpoint.weight());
+    let services = policy.services.values().map(service).fold(0, usize::saturating_add);
     let groups = policy.groups.values().flat_map(|group| &group.caps).map(cap);
     let groups = groups.fold(policy.groups.len().saturating_mul(BASE), usize::saturating_add);
     agents.fold(services.saturating_add(groups), usize::saturating_add)
@@ -116,21 +132,26 @@ pub fn plan(state: &State, policy: &PolicyTerms, around: &Around, now: Timestamp
         planned.service(state, terms.service(id));
     }
     for (name, terms) in &policy.groups {
-        let rules = sorted(terms.rules());
+        let rules = sorted(terms.rules(&policy.defaults));
         review.group(name, terms, &rules);
         planned.group(state, name, rules, now);
     }
+    planned.put_in_between(state, policy);
     review.depths();
+    review.lowered();
     review.allow("/defaults", &policy.defaults);
     for (handle, own) in &policy.agents {
         let mandate = settled(own.mandate(&policy.defaults));
         review.agent(handle, own, &mandate);
         planned.agent(state, handle, mandate, now);
     }
+    planned.remark_on_groups(After { state, policy }, now);
+    review.numbers(&planned.basis);
     let (faults, untold) = review.faults();
     planned.plan.faults = faults;
     planned.plan.faults_untold = untold.errors;
     planned.plan.warnings_untold = untold.warnings;
+    planned.plan.gives_more = planned.plan.gives_more();
     planned
 }
 
@@ -141,7 +162,6 @@ impl Planned {
             self.plan.unchanged = self.plan.unchanged.saturating_add(1);
             return;
         }
-        self.plan.gives_more = true;
         self.plan.services.push(ServiceChange {
             service_id: to.id.clone(),
             from: from.map(ServiceTerms::of),
@@ -159,16 +179,31 @@ impl Planned {
             return;
         }
         let blank = GroupRules { caps: Vec::new(), parent: None, zone: Zone::utc() };
-        let changes = from.as_ref().unwrap_or(&blank).changes(&to);
-        let anew = |cap: &&Cap| present.is_some_and(|group| !group.counts(cap));
-        let anew = to.caps.iter().filter(anew);
-        let anew = anew.map(|cap| format!("the new {} counts from now on", cap.key().named()));
+        let mut changes = from.as_ref().unwrap_or(&blank).changes(&to);
+        let zone = "time zone";
+        if from.is_none() && changes.iter().all(|change| change.what != zone) {
+            changes.push(said(zone, to.zone.name().to_owned()));
+        }
+        let remarks = present.map(|group| remarks_of_group(group, &to, now)).unwrap_or_default();
         let (group, created) = (name.clone(), from.is_none());
-        let change = GroupChange { group, created, changes, remarks: anew.collect() };
-        self.plan.gives_more |= change.loosens();
+        let change = GroupChange { group, created, changes, remarks };
         self.plan.groups.push(change);
         self.drafts.extend(set_group(state, name, &to, now));
         self.basis.groups.push((name.clone(), from, to));
+    }
+
+    /// A group that goes below another which is, in the end, below the one it was below stays bound
+    /// by all that bound it.
+    fn put_in_between(&mut self, state: &State, policy: &PolicyTerms) {
+        let after = After { state, policy };
+        for change in &mut self.plan.groups {
+            let was = state.group(&change.group).and_then(|group| group.rules.parent.as_ref());
+            let now = policy.groups.get(&change.group).and_then(|terms| terms.parent.as_ref());
+            let still = was.is_some_and(|was| after.chain(now).contains(&was));
+            for parent in change.changes.iter_mut().filter(|one| one.what == "parent" && still) {
+                parent.loosens = false;
+            }
+        }
     }
 
     fn agent(&mut self, state: &State, handle: &Handle, to: Mandate, now: Timestamp) {
@@ -184,7 +219,6 @@ impl Planned {
             changes: from.changes(&to),
             remarks: told,
         };
-        self.plan.gives_more |= change.gives_more();
         self.plan.agents.push(change);
         // What cannot be set is among the faults, and then nothing is.
         if let Ok(Act::Write(drafts)) = change_mandate(state, handle, to.clone(), now) {
@@ -193,8 +227,27 @@ impl Planned {
         self.basis.agents.push((handle.clone(), Some(from), to));
     }
 
+    /// Says of the agents that change what depends on the groups too: who chooses the types of
+    /// their tasks, and which may pay next to nothing as often as they like.
+    fn remark_on_groups(&mut self, after: After<'_>, now: Timestamp) {
+        let unpriced = after.unpriced();
+        for (change, (_, from, mandate)) in self.plan.agents.iter_mut().zip(&self.basis.agents) {
+            let shared = after.caps_of(&after.chain(mandate.group.as_ref()));
+            let shared: Vec<&Cap> = shared.into_iter().map(|(_, cap)| cap).collect();
+            let types = after.state.types(&change.handle, (mandate, &shared), now);
+            let before = from.as_ref().map(|from| {
+                let groups = after.state.chain(from.group.as_ref());
+                let shared: Vec<&Cap> = groups.iter().flat_map(|group| &group.rules.caps).collect();
+                after.state.types(&change.handle, (from, &shared), now)
+            });
+            change.remarks.extend(types.remarks(before.unwrap_or_default()));
+            if from.as_ref().is_none_or(|from| mandate.paces_otherwise(from)) {
+                change.remarks.extend(endless(mandate, &shared, &unpriced).map(remark));
+            }
+        }
+    }
+
     fn create(&mut self, handle: &Handle, to: Mandate) {
-        self.plan.gives_more |= to.funding == Funding::Allowance;
         self.plan.agents.push(AgentChange {
             handle: handle.clone(),
             created: true,
@@ -210,6 +263,7 @@ impl Planned {
 /// A mandate as its equals are: caps in the order of their keys, times as they are kept.
 fn settled(mut mandate: Mandate) -> Mandate {
     mandate.caps.sort_by_key(Cap::key);
+    mandate.shadow_caps.sort_by_key(Cap::key);
     mandate.rates.sort_by_key(|rate| rate.span);
     let kept = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
     mandate.expires_at = mandate.expires_at.map(kept);
@@ -221,16 +275,14 @@ fn sorted(mut rules: GroupRules) -> GroupRules {
     rules
 }
 
+fn said(what: &str, to: String) -> Change {
+    Change { what: what.to_owned(), from: None, to: Some(to), loosens: false }
+}
+
 /// What a new agent gets, and always for what and by whom.
 fn granted(to: &Mandate) -> Vec<Change> {
     let blank = AgentTerms { funding: Some(to.funding), ..AgentTerms::default() };
     let anew = |change: Change| Change { from: None, loosens: false, ..change };
-    let said = |what: &str, to: String| Change {
-        what: what.to_owned(),
-        from: None,
-        to: Some(to),
-        loosens: false,
-    };
     let funding = said("funding", to.funding.to_string());
     let changes = blank.mandate(&AgentTerms::default()).changes(to).into_iter().map(anew);
     let mut all: Vec<Change> = std::iter::once(funding).chain(changes).collect();

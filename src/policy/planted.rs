@@ -100,23 +100,67 @@ bugs! {
     HoursOfUtc: "Active hours are those of UTC.",
     HoursEndAtMidnight: "Hours that go over midnight never open.",
     CooldownIsShort: "A cooldown is a second too short.",
+    GroupMovedAsPlanned: "A group's new zone is written down as of when it was planned.",
+    FreezeLiftsThrottle: "A throttle ends where the next denials in a row are to freeze.",
+    TaskForgetsHeld: "A hold does not count under a task's caps.",
+    OwnCapIgnored: "A task's own cap bounds nothing.",
+    FinishedTaskPays: "A finished task can be charged.",
+    FailedTaskPays: "A task that ran out can be charged.",
+    TaskNotNeeded: "Where there is a cap per task, a payment beside any task is made.",
+    TaskFailsAtOnce: "A task fails though a smaller amount would be paid.",
+    TypeCapIgnored: "A cap on a type of task bounds nothing.",
+    DearPriceFails: "A task fails by a price above its whole cap.",
+    DearPriceGoesOn: "A task with nothing left goes on while its whole cap is not enough.",
+    LimitFailsTask: "A task fails by a price that something else refuses in any task.",
+    GroupsTypeNeedsNoTask: "A group's cap on a type of task is evaded beside any task.",
+    KeyForgetsTask: "The same key asks for the same in another task.",
+    ToolsFinishFailed: "The tools finish a task that ran out.",
+    ResumeBeginsAnew: "A task that is resumed forgets what was spent in it.",
+    WarningForgetsCounts: "Nothing is said near the end of a cap on how many.",
+    WaitsForNothing: "A wait is told that ends when the mandate is over.",
+    PinIgnored: "Whoever the catalogue has is paid, whatever payee is pinned.",
+    PinFreesFirstPayee: "Where a payee is pinned, it does not matter who was paid first.",
+    FirstPayeeFree: "Whoever the catalogue has is paid, whoever was paid first.",
+    FirstPayeeForgotten: "Another mandate forgets who was paid first.",
+    TierIsEarly: "A tier is reached an hour early.",
+    TierIsFarmed: "Payments of next to nothing count for a tier.",
+    TierIsLowered: "Tiers that stay are reached by less, and that gives no more.",
+    FreezeKeepsTier: "A freeze is no incident.",
+    DoubtKeepsTier: "A payment in doubt is no incident.",
+    ExposureWindowShort: "The worst case is told for a window less than there are.",
+    ShadowDenies: "A shadow cap denies.",
+    ShadowUntold: "That a payment passed a shadow cap is not written down.",
+    TrialSpendsDenied: "What a policy would deny is spent in its trial.",
+    ExplainsADayLate: "A payment is explained with the sums of a day later.",
 }
 
-/// The mistake that is made now, by its number; none is beyond them all.
 #[cfg(feature = "planted")]
-static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(u8::MAX);
+thread_local! {
+    /// The mistake that is made on this thread.
+    static HERE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
 
-/// Makes a mistake, or none, from now on.
+/// The mistake that is made on every thread, by its number; none is beyond them all.
+#[cfg(feature = "planted")]
+static EVERYWHERE: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(u8::MAX);
+
+/// Makes a mistake, or none, on this thread from now on: others may look for other mistakes.
 #[cfg(feature = "planted")]
 pub fn plant(bug: Option<Bug>) {
+    HERE.set(bug);
+}
+
+/// Makes a mistake, or none, on every thread from now on.
+#[cfg(feature = "planted")]
+pub fn plant_everywhere(bug: Option<Bug>) {
     let number = bug.map_or(u8::MAX, |bug| bug as u8);
-    PLANTED.store(number, std::sync::atomic::Ordering::SeqCst);
+    EVERYWHERE.store(number, std::sync::atomic::Ordering::SeqCst);
 }
 
 /// Whether this mistake is to be made.
 #[cfg(feature = "planted")]
 pub(super) fn is(bug: Bug) -> bool {
-    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == bug as u8
+    HERE.get() == Some(bug) || EVERYWHERE.load(std::sync::atomic::Ordering::Relaxed) == bug as u8
 }
 
 /// Whether this mistake is to be made: never.

@@ -9,12 +9,13 @@ use super::{
     cap::{Aim, Bound, Cap, Unit},
     counter::{Tallies, spent_in},
     group::Group,
-    mandate::Service,
+    mandate::{Mandate, Service},
     money::Usd,
     names::{Handle, RunId},
     planted::{self, Bug},
     state::State,
     tally::{Rolling, Sums, nanos},
+    task::{Task, TaskId, own_cap},
     window::{Hours, Period, Window},
 };
 
@@ -111,6 +112,10 @@ impl Book {
         now: Timestamp,
     ) -> (Sums, Option<Timestamp>) {
         let window = || self.window(cap.period, now);
+        // Beside any task: each begins with all of it.
+        if cap.period == Period::Task {
+            return (Sums::default(), None);
+        }
         if cap.period == Period::Run {
             let today = self.window(Period::Day, now);
             let tally = self.runs.get(&named(run, today.id()));
@@ -131,13 +136,25 @@ impl Book {
     }
 }
 
-/// Who pays: an agent's book, and the groups above it, the nearest first.
+/// Who pays: an agent's book, and the groups above it, the nearest first; and in which of the
+/// agent's tasks.
 #[derive(Clone, Debug)]
 pub struct Spender<'s> {
     /// The book.
     pub book: &'s Book,
     /// The groups.
     pub groups: Vec<&'s Group>,
+    /// The task that it is for, if it is one of the agent's.
+    pub task: Option<Within<'s>>,
+}
+
+/// A task that is paid in.
+#[derive(Clone, Debug)]
+pub struct Within<'s> {
+    /// The task.
+    pub task: &'s Task,
+    /// Its own cap, in the manner of a mandate's.
+    own: Option<Cap>,
 }
 
 /// One cap with its room at one moment.
@@ -166,11 +183,33 @@ impl State {
 
     /// The same of a book that is at hand.
     pub fn spender_of<'s>(&'s self, book: &'s Book) -> Spender<'s> {
-        Spender { book, groups: self.chain(book.mandate.group.as_ref()) }
+        Spender { book, groups: self.chain(book.mandate.group.as_ref()), task: None }
     }
 }
 
 impl Spender<'_> {
+    /// The same who pays in a task, if it is one of the agent's that is not finished.
+    #[must_use]
+    pub fn in_task(self, id: Option<TaskId>) -> Self {
+        let task = self.book.task(id).map(|task| Within { task, own: own_cap(task) });
+        Self { task, ..self }
+    }
+
+    pub(super) fn task_id(&self) -> Option<TaskId> {
+        self.task.as_ref().map(|within| within.task.id())
+    }
+
+    /// How a payment for `service` is told apart.
+    pub(super) fn aim<'r>(&'r self, service: &'r Service) -> Aim<'r> {
+        Aim::from(service).within(self.task.as_ref().map(|within| within.task))
+    }
+
+    /// Whether a cap is on all that is paid: here, that is, where it is in a task.
+    pub(super) fn is_on_all(&self, cap: &Cap) -> bool {
+        let here = self.task.as_ref().map(|within| &within.task.opened.task_type);
+        cap.on.is_all() || here.is_some_and(|here| cap.on.is_on_tasks_of(here))
+    }
+
     /// Every cap, whatever it counts: the agent's own, and then each group's upwards.
     pub fn caps<'r>(&'r self, run: Option<&'r RunId>, now: Timestamp) -> Vec<Bearing<'r>> {
         self.each(run, now, |_| true).collect()
@@ -183,7 +222,7 @@ impl Spender<'_> {
         run: Option<&'r RunId>,
         now: Timestamp,
     ) -> Vec<Bearing<'r>> {
-        let aim = Aim::from(service);
+        let aim = self.aim(service);
         self.each(run, now, |cap| cap.on.covers(&aim)).collect()
     }
 
@@ -193,34 +232,54 @@ impl Spender<'_> {
         now: Timestamp,
         which: impl Fn(&Cap) -> bool,
     ) -> impl Iterator<Item = Bearing<'r>> {
-        let own = self.book.mandate.caps.iter().map(move |cap| (cap, Owner::Agent(self.book, run)));
+        let within = self.task.as_ref();
+        let Mandate { caps, shadow_caps, .. } = &self.book.mandate;
+        let caps = caps.iter().chain(within.and_then(|within| within.own.as_ref()));
+        let shadows = shadow_caps.iter().filter(|_| planted::is(Bug::ShadowDenies));
+        let own = caps.chain(shadows).map(move |cap| (cap, Owner::Agent(self.book, run)));
         let theirs = self.groups.iter().flat_map(|group| {
             let group: &'r Group = group;
             group.rules.caps.iter().map(move |cap| (cap, Owner::Group(group)))
         });
         let all = own.chain(theirs).filter(move |(cap, _)| which(cap));
-        all.map(move |(cap, owner)| {
-            let room = match owner {
-                Owner::Agent(book, run) => book.room(cap, run, now),
-                Owner::Group(group) => group.room(cap, now),
-            };
-            Bearing { cap, room, owner, now }
-        })
+        all.map(move |(cap, owner)| self.bear(cap, owner, now))
     }
 
-    /// What can be spent now in `run`: the balance, and every cap on all that the agent, or its
-    /// groups, spend.
+    fn bear<'r>(&self, cap: &'r Cap, owner: Owner<'r>, now: Timestamp) -> Bearing<'r> {
+        let in_task = self.task.as_ref().filter(|_| cap.period == Period::Task);
+        let room = match (owner, in_task) {
+            (Owner::Agent(..), Some(within)) => within.task.room(cap),
+            (Owner::Agent(book, run), None) => book.room(cap, run, now),
+            (Owner::Group(group), _) => group.room(cap, now),
+        };
+        Bearing { cap, room, owner, now }
+    }
+
+    /// Every shadow cap, which denies nothing.
+    pub fn shadows<'r>(
+        &'r self,
+        run: Option<&'r RunId>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Bearing<'r>> {
+        let shadows = self.book.mandate.shadow_caps.iter();
+        shadows.map(move |cap| self.bear(cap, Owner::Agent(self.book, run), now))
+    }
+
+    /// What can be spent now in `run`, and in the task: the balance, and every cap on all that the
+    /// agent, or its groups, spend; nothing in a task that is not open.
     ///
     /// A cap on one service, category or payee leaves the others, so it does not lower this; a
     /// payment that it bears on may be denied with more than its amount available.
     pub fn available(&self, run: Option<&RunId>, now: Timestamp) -> Usd {
         let book = self.book;
-        let caps = self.each(run, now, |cap| cap.on.is_all()).map(|bearing| bearing.room.left);
+        let caps = self.each(run, now, |cap| self.is_on_all(cap));
+        let caps = caps.map(|bearing| bearing.room.left);
         let least = caps.chain(book.funds()).min().unwrap_or(Usd::ZERO);
         let expired = book.mandate.expires_at.is_some_and(|at| now >= at);
         let expired = expired && !planted::is(Bug::AvailableAfterExpiry);
+        let failed = self.task.as_ref().is_some_and(|within| !within.task.is_open());
         match book.standing {
-            Standing::Active if !expired && book.mandate.is_open(now) => least,
+            Standing::Active if !expired && !failed && book.mandate.is_open(now) => least,
             Standing::Active | Standing::Frozen { .. } | Standing::Revoked { .. } => Usd::ZERO,
         }
     }
@@ -272,22 +331,5 @@ impl<'s> Bearing<'s> {
             Owner::Agent(book, run) => book.frees(self.cap, asked, run, self.now),
             Owner::Group(group) => group.frees(self.cap, asked, self.now),
         }
-    }
-
-    /// How much of the cap is used and held, in percent, rounded up; at most 100.
-    pub fn share(&self) -> u8 {
-        let Room { used, held, paid, open, .. } = self.room;
-        let (spent, most) = match self.cap.bound {
-            Bound::Amount(most) => (used.saturating_plus(held).nanos(), most.nanos()),
-            Bound::Count(most) => {
-                let spent = i64::try_from(paid.saturating_add(open)).unwrap_or(i64::MAX);
-                (spent, i64::from(most))
-            }
-        };
-        let hundredfold = i128::from(spent).saturating_mul(100);
-        let most = i128::from(most);
-        let up = hundredfold.saturating_add(most.saturating_sub(1));
-        let share = up.checked_div(most).unwrap_or(100);
-        u8::try_from(share.clamp(0, 100)).unwrap_or(100)
     }
 }

@@ -14,6 +14,7 @@ use super::{
     planted::{self, Bug},
     state::State,
     stop::trip,
+    task::failing,
 };
 
 /// From which of identical denials in a row on they are a loop.
@@ -130,11 +131,15 @@ pub enum Told {
 pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied, now: Timestamp) -> Told {
     let likeness = denied.likeness();
     let alike = state.alike(book).filter(|alike| alike.likeness == likeness);
-    let sent_again = denied.call.is_some() && state.last_call(book) == denied.call.as_ref();
+    // A client may give every call one id: only what is refused alike is the same call.
+    let same_call = denied.call.is_some() && state.last_call(book) == denied.call.as_ref();
+    let sent_again = same_call && alike.is_some();
     let nth = alike.map_or(0, |alike| alike.times).saturating_add(u64::from(!sent_again));
     let late = u64::from(planted::is(Bug::LoopIsLate));
     let loops = nth >= LOOP.saturating_add(late) && denied.refusal.may_loop();
-    let row = book.row.as_ref().filter(|_| sent_again);
+    let fails = failing(&book.handle, &denied);
+    // By which a task runs out must be written down, whatever else it is.
+    let row = book.row.as_ref().filter(|_| sent_again && fails.is_none());
     let tripped = if row.is_some() {
         None
     } else {
@@ -149,12 +154,12 @@ pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied, now: Timesta
     }
     let call = denied.call.clone();
     let repeats = book.repeats(&denied);
-    let fact = match (repeats, &tripped) {
-        (Some((payment, how)), None) => {
+    let fact = match (repeats, tripped.is_some() || fails.is_some()) {
+        (Some((payment, how)), false) => {
             denied.payment = payment;
             return Told::Counted(denied, Repeat { how, likeness, call });
         }
-        (Some((payment, how)), Some(_)) => {
+        (Some((payment, how)), true) => {
             denied.payment = payment;
             let others = u64::from(how == Repeated::Other);
             let alike = Some(Alike { likeness, times: nth });
@@ -164,7 +169,9 @@ pub fn tell(state: &State, book: &Book, by: By, mut denied: Denied, now: Timesta
     };
     let told = Draft { agent: Some(book.handle.clone()), by, fact };
     let done = |fact| Draft { agent: Some(book.handle.clone()), by: By::Engine, fact };
-    Told::Written(denied, std::iter::once(told).chain(tripped.map(done)).collect())
+    let fails = failing(&book.handle, &denied);
+    let drafts = std::iter::once(told).chain(fails).chain(tripped.map(done));
+    Told::Written(denied, drafts.collect())
 }
 
 impl Refusal {

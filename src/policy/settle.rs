@@ -31,6 +31,9 @@ pub enum SettleError {
     /// Nothing was sent yet that could fail or be in doubt.
     #[error("{0} was not sent to its rail")]
     NotSent(PaymentId),
+    /// Only what nobody knows the end of takes an operator's word for it.
+    #[error("{0} is not in doubt")]
+    NotInDoubt(PaymentId),
     /// Giving nothing back is a slip.
     #[error("an amount of zero changes nothing")]
     Zero,
@@ -119,6 +122,32 @@ pub fn doubt(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
     Ok(engine(agent, Fact::Doubted { payment }))
 }
 
+/// Ends a hold that is in doubt as the operator found out it ended: `charged` of it was taken, all
+/// of it unless that is said, or nothing.
+///
+/// # Errors
+/// If the payment is not in doubt, or `charged` is more than it holds.
+pub fn found_out(
+    state: &State,
+    payment: PaymentId,
+    charged: Option<Usd>,
+) -> Result<Draft, SettleError> {
+    let OpenPayment { agent, hold, stage } = open(state, payment)?;
+    if *stage != Stage::InDoubt {
+        return Err(SettleError::NotInDoubt(payment));
+    }
+    let amount = charged.unwrap_or(hold.amount);
+    if amount > hold.amount {
+        return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
+    }
+    let fact = if amount.is_zero() {
+        Fact::Failed { payment }
+    } else {
+        Fact::Captured { payment, amount }
+    };
+    Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
+}
+
 fn sent(state: &State, payment: PaymentId) -> Result<&OpenPayment, SettleError> {
     let open = open(state, payment)?;
     if open.stage == Stage::Held { Err(SettleError::NotSent(payment)) } else { Ok(open) }
@@ -151,9 +180,9 @@ pub fn refund(
         return Err(SettleError::MoreThanCaptured { asked: amount, left });
     }
     let (payment, windows, run) = (hold.payment, hold.windows, hold.run.clone());
-    let Hold { service, payee, category, groups, .. } = hold.clone();
-    let by = Some(Box::new(CountedBy { service, payee, category, groups }));
-    let fact = Fact::Refunded { payment, amount, windows, run, note, by };
+    let Hold { service, payee, category, groups, task_type, .. } = hold.clone();
+    let by = Some(Box::new(CountedBy { service, payee, category, groups, task_type }));
+    let fact = Fact::Refunded { payment, amount, windows, run, note, by, task: hold.task };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }
 

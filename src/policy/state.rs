@@ -16,9 +16,11 @@ use super::{
     mandate::{Mandate, Service},
     money::Usd,
     names::{GroupId, Handle, IdempotencyKey, PaymentId, ServiceId},
+    pace::Pace,
     planted::{self, Bug},
     proof::Phc,
     row::Repeats,
+    task::TaskFact,
     token::Tokens,
 };
 
@@ -183,6 +185,9 @@ impl State {
             self.touched.insert(DocKey::Passphrase);
             self.passphrase = Some(hash.clone());
         }
+        if let Fact::Incident(incident) = fact {
+            self.judge_all(incident);
+        }
         if let Fact::ServiceRemoved { service } = fact {
             self.touched.insert(DocKey::Service(service.clone()));
             if !planted::is(Bug::RemovedIsPaid) {
@@ -198,12 +203,16 @@ impl State {
             self.books.insert(agent.clone(), opened(agent, entry.at, mandate, link));
         }
         self.touch_runs(agent, &entry.fact, entry.at);
+        self.touch_task(agent, &entry.fact);
         self.touched.insert(DocKey::Book(agent.clone()));
         if let Some(book) = self.books.get_mut(agent) {
             book.link = link;
             fold(book, &entry.fact, entry.at, position);
         }
         self.count_in_groups(&entry.fact);
+        if let Fact::Task(fact) = &entry.fact {
+            self.fold_task(agent, entry.by, fact, entry.at);
+        }
         self.settle(agent, &entry.fact);
     }
 
@@ -266,6 +275,8 @@ impl State {
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
             | Fact::Group(_)
+            | Fact::Task(_)
+            | Fact::Repinned(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -296,7 +307,11 @@ impl State {
                     self.services.get(&hold.service).and_then(|service| service.category.clone());
             }
             book.settle(hold.amount, taken, &Counted::from(&hold));
+            if let Some(taken) = taken {
+                book.captured_at(self.now, taken);
+            }
         }
+        self.settle_task(&agent, hold.task);
         match (outcome, &hold.binding) {
             (Some(Outcome::Captured(_)), Some(binding)) if planted::is(Bug::KeyFreedAtCapture) => {
                 self.keys.free(&agent, &binding.key);
@@ -365,6 +380,11 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         link,
         row: None,
         parts: BTreeMap::new(),
+        tasks: BTreeMap::new(),
+        opens: Pace::default(),
+        first_payees: BTreeMap::new(),
+        track: None,
+        would_deny: BTreeMap::new(),
     };
     book.set_mandate(mandate, None, link.position);
     book
@@ -372,13 +392,15 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
 
 /// What a payment that came back was counted in.
 fn returned(fact: &Fact) -> Option<Counted<'_>> {
-    let Fact::Refunded { payment, windows, run, by, .. } = fact else { return None };
+    let Fact::Refunded { payment, windows, run, by, task, .. } = fact else { return None };
     let aim = by.as_deref().map(Aim::from);
-    Some(Counted { place: Place { payment: *payment, windows, aim }, run: run.as_ref() })
+    let place = Place { payment: *payment, windows, aim };
+    Some(Counted { place, run: run.as_ref(), task: *task })
 }
 
 /// What a fact means for the book itself.
 fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
+    book.judge(fact);
     match fact {
         Fact::Denied(denied) => return book.deny(denied),
         Fact::DeniedAgain { payment, times, others, alike, call } => {
@@ -390,11 +412,16 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         Fact::Held(hold) => {
             book.hold(hold.amount, &Counted::from(hold), at);
             book.pace(hold, at);
+            book.passed(hold);
+            book.keep_payee(hold);
         }
         Fact::Paid(hold) => {
             book.hold(hold.amount, &Counted::from(hold), at);
             book.settle(hold.amount, Some(hold.amount), &Counted::from(hold));
+            book.captured_at(at, hold.amount);
             book.pace(hold, at);
+            book.passed(hold);
+            book.keep_payee(hold);
         }
         Fact::Credited { amount, .. } => book.credited = book.credited.saturating_plus(*amount),
         Fact::Refunded { amount, .. } => {
@@ -402,6 +429,8 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
                 book.refund(*amount, &counted);
             }
         }
+        // What an operator changes begins another row; what comes of calls of tools does not.
+        Fact::Task(TaskFact::Resumed { .. }) => {}
         Fact::MandateSet { mandate, moved, tightens } => {
             book.set_mandate(mandate, *moved, position);
             // Whoever may not loosen it must not end a loop by tightening it.
@@ -415,6 +444,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
             stand(book, fact, at);
         }
         Fact::Frozen { .. } | Fact::Revoked { .. } => stand(book, fact, at),
+        Fact::Repinned(repinned) => book.repin(repinned),
         // A hold's end is folded where the hold is known: in `State::close`.
         Fact::Sent { .. }
         | Fact::Captured { .. }
@@ -429,6 +459,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::PassphraseSet { .. }
         | Fact::PolicyApplied(_)
         | Fact::Group(_)
+        | Fact::Task(_)
         | Fact::Incident(_) => return,
     }
     book.row = None;

@@ -12,7 +12,7 @@ use super::{
     entry::{By, Draft, Fact, Hold},
     money::Usd,
     names::{Reason, ServiceId},
-    pace::{Rate, Span, plain, shorthand},
+    pace::{MAX_COUNT, Rate, Span, plain, shorthand},
     planted::{self, Bug},
 };
 
@@ -119,7 +119,7 @@ impl FromStr for Streak {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            || "denials in a row are NUMBER:ACTION, from 2 on, such as 10:freeze".to_owned();
+            || format!("denials in a row are NUMBER:ACTION, 2 to {MAX_COUNT}, such as 10:freeze");
         let (count, action) = text.split_once(':').ok_or_else(wrong)?;
         let count = plain(count).filter(|count| *count >= 2).ok_or_else(wrong)?;
         Ok(Self { count, action: action.parse()? })
@@ -162,6 +162,8 @@ pub enum Bound {
     Denials(u32),
     /// The time between two payments.
     Cooldown(Span),
+    /// Tasks that tools open.
+    TasksOpened(Rate),
 }
 
 impl Bound {
@@ -172,6 +174,7 @@ impl Bound {
             Self::EqualPayments(rate) => format!(" equal {rate}"),
             Self::Denials(count) => format!(" denials {count}"),
             Self::Cooldown(span) => format!(" cooldown {span}"),
+            Self::TasksOpened(rate) => format!(" tasks {rate}"),
         }
     }
 }
@@ -181,7 +184,7 @@ impl Bound {
 pub(super) fn velocity(book: &Book, payment: &Payment, now: Timestamp, denials: &mut Vec<Denial>) {
     let mandate = &book.mandate;
     let limited = |bound, (count, frees): (u32, Timestamp)| {
-        let resets_at = mandate.opens(frees).unwrap_or(frees);
+        let resets_at = mandate.opens(frees);
         Denial::RateLimited { bound, count, resets_at }
     };
     for rate in &mandate.rates {
@@ -192,9 +195,12 @@ pub(super) fn velocity(book: &Book, payment: &Payment, now: Timestamp, denials: 
         let until = book.cools_until(cooldown, now);
         denials.extend(until.map(|until| limited(Bound::Cooldown(cooldown), (1, until))));
     }
+    // It was told until when to wait: no other action, were it stricter, lets it pay before.
+    let lifted =
+        |streak: Streak| planted::is(Bug::FreezeLiftsThrottle) && streak.action != Action::Throttle;
     if let (Some(streak), Some(until)) = (mandate.denials, book.throttled)
-        && streak.action == Action::Throttle
         && now < until
+        && !lifted(streak)
     {
         denials.push(limited(Bound::Denials(streak.count), (streak.count, until)));
     }
@@ -285,8 +291,9 @@ impl Book {
     }
 }
 
-/// How a sentence tells of a pace that is full.
-pub(super) fn sentence(bound: Bound, asked: Usd, count: u32) -> String {
+/// How a sentence tells of a pace that is full, and whether there is any room before the mandate
+/// ends.
+pub(super) fn sentence(bound: Bound, asked: Usd, (count, frees): (u32, bool)) -> String {
     let payments = |most| if most == 1 { "payment" } else { "payments" };
     let full = match bound {
         Bound::Payments(Rate { count: most, span }) => {
@@ -301,6 +308,17 @@ pub(super) fn sentence(bound: Bound, asked: Usd, count: u32) -> String {
         Bound::Cooldown(span) => {
             format!("This agent must let {} pass between two payments", span.long())
         }
+        Bound::TasksOpened(Rate { count: most, span }) => {
+            format!(
+                "Tools may open {most} tasks of this agent in {}, counted in steps of half an \
+                 hour, and opened {count}",
+                span.any()
+            )
+        }
     };
-    format!("{full}: wait before you call again.")
+    if frees {
+        format!("{full}: wait before you call again.")
+    } else {
+        format!("{full}, and its mandate ends before it may again.")
+    }
 }

@@ -1,50 +1,70 @@
 //! Terms: what operators send and read over `/v1`, in the wire's words and units.
 
 mod cap;
+mod endpoint;
+mod explain;
+mod exposure;
 mod group;
 mod health;
 mod ledger;
 mod mandate;
+mod more;
+pub(super) mod once;
+mod payee;
 mod policy;
+mod service;
+mod shadow;
+mod task;
 mod token;
+mod trial;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use once::once;
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{BalanceAnswer, LedgerLine, ServiceName, ServiceView},
+    answer::{BalanceAnswer, ServiceName},
     book::{Book, Standing},
     entry::Hash,
+    group::Group,
     hours::{ActiveDays, ActiveHours},
-    mandate::{Funding, LocalUse, Mandate, Service},
+    mandate::{Funding, LocalUse, Mandate},
     money::{Usd, decimal},
-    names::{
-        Category, GroupId, Handle, IdempotencyKey, Note, Payee, PaymentId, RailName, Reason,
-        ServiceId,
-    },
+    names::{GroupId, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, ServiceId},
     pace::{Rate, Span},
+    payee::FirstPayee,
     rooms::Spender,
     stop::{Burst, Streak},
-    via::Via,
+    task::{TaskId, TasksBy},
+    tier::Tier,
     window::Zone,
 };
 
 pub use cap::{CapTerms, CapText};
-pub use group::{GroupChange, GroupTerms, GroupView, Groups};
+pub use endpoint::{EndpointTerms, Timeout};
+pub use explain::{BoundView, Explained, ReasonView, rule};
+pub use exposure::{AgentExposure, AtMost, Exposure};
+pub use group::{GroupChange, GroupRoll, GroupTerms, GroupView, Groups};
 pub use health::{Condition, Health, RecordHealth, StartedBy};
-pub use ledger::LedgerAsked;
+pub use ledger::{LedgerAsked, LedgerPage, OperatorLine};
 pub use mandate::{Amount, Edit, MandateChanged, MandatePatch, MandateView, PatchError};
+pub use payee::Repin;
 pub use policy::{
     AgentChange, AgentTerms, Fault, FaultCode, Place, PolicyAsked, PolicyPlan, PolicyTerms,
-    PresentPolicy, SCHEMA, SchemaVersion, ServiceChange, ServiceTerms, Severity,
+    PresentPolicy, SCHEMA, SchemaVersion, ServiceChange, Severity,
 };
+pub use service::{NewService, ServiceEntry, ServiceTerms, Services};
+pub use shadow::ShadowView;
+pub use task::{FinishTask, NewTask, ResumeTask, TaskActed, TaskList, TaskStanding, TaskView};
 pub use token::{
     AgentTokens, NewPassphrase, NewToken, OperatorDoor, PassphraseGiven, Replaced, Rotation,
     Secret, TokenGiven, TokenList, TokenView,
 };
+pub use trial::{AgentTrial, Otherwise, PolicyTrial, Sum, TrialAsked};
 
 /// The body that creates an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,6 +117,21 @@ pub struct NewAgent {
     /// The group whose caps bound it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
+    /// Who may open its tasks.
+    #[serde(default, skip_serializing_if = "TasksBy::is_operator")]
+    pub tasks: TasksBy,
+    /// The payees that may be paid through some services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "once")]
+    pub pinned: BTreeMap<ServiceId, Payee>,
+    /// Whether a service may pay only who it paid first.
+    #[serde(default, skip_serializing_if = "FirstPayee::is_free")]
+    pub first_payee: FirstPayee,
+    /// Higher limits per payment for a track record, such as `50x/7d:0.50`, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// Caps that deny nothing, and of which it is told what they would have denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow_caps: Vec<CapTerms>,
 }
 
 impl NewAgent {
@@ -119,6 +154,11 @@ impl NewAgent {
             days: self.days,
             cooldown: self.cooldown,
             group: self.group.clone(),
+            tasks: self.tasks,
+            pinned: self.pinned.clone(),
+            first_payee: self.first_payee,
+            tiers: self.tiers.clone(),
+            shadow_caps: self.shadow_caps.iter().map(|CapTerms(cap)| cap.clone()).collect(),
         }
     }
 }
@@ -175,6 +215,35 @@ pub struct AgentView {
     /// The group whose caps bound it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
+    /// Who may open its tasks.
+    #[serde(default, skip_serializing_if = "TasksBy::is_operator")]
+    pub tasks: TasksBy,
+    /// How many of its tasks are open.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub open_tasks: u32,
+    /// How many ran out, and wait for an operator.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_tasks: u32,
+    /// The payees that may be paid through some services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<ServiceId, Payee>,
+    /// Whether a service may pay only who it paid first.
+    #[serde(default, skip_serializing_if = "FirstPayee::is_free")]
+    pub first_payee: FirstPayee,
+    /// Whom each service was paid to first, where that stays so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub first_paid: BTreeMap<ServiceId, Payee>,
+    /// Higher limits per payment for a track record, such as `50x/7d:0.50`, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// Caps that deny nothing, and what they would have denied. The agent never hears of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow_caps: Vec<ShadowView>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl AgentView {
@@ -192,6 +261,7 @@ impl AgentView {
                 (Some(*at), note.clone())
             }
         };
+        let (open_tasks, failed_tasks) = book.count_tasks();
         Self {
             balance: BalanceAnswer::of(spender, None, now),
             funding: book.mandate.funding,
@@ -210,6 +280,14 @@ impl AgentView {
             stopped_at,
             note,
             group: book.mandate.group.clone(),
+            tasks: book.mandate.tasks,
+            open_tasks,
+            failed_tasks,
+            pinned: book.mandate.pinned.clone(),
+            first_payee: book.mandate.first_payee,
+            first_paid: book.first_payees.clone(),
+            tiers: book.mandate.tiers.clone(),
+            shadow_caps: spender.shadows(None, now).map(|one| ShadowView::of(&one, book)).collect(),
         }
     }
 }
@@ -282,37 +360,6 @@ pub struct TopUp {
     pub note: Option<Note>,
 }
 
-/// The body that adds a service to the catalogue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewService {
-    /// Its name.
-    pub id: ServiceId,
-    /// Who gets the money.
-    pub payee: Payee,
-    /// The price of one call; without one, what the caller asks is the price.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
-    #[schemars(with = "Option<Usd>")]
-    pub price_usd: Option<Usd>,
-    /// How the money reaches the payee.
-    #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
-    pub rail: RailName,
-    /// Whether it takes the place of one that is there with another payee or price.
-    #[serde(default)]
-    pub replace: bool,
-    /// What kind of service it is, for caps on such.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<Category>,
-}
-
-impl NewService {
-    /// The catalogue entry these terms ask for.
-    pub fn service(&self) -> Service {
-        let (id, payee, rail) = (self.id.clone(), self.payee.clone(), self.rail.clone());
-        Service { id, payee, price: self.price_usd, rail, category: self.category.clone() }
-    }
-}
-
 /// The body of an operator's own payment: the arguments of an agent's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -332,6 +379,9 @@ pub struct PaymentTerms {
     /// Whether it is only said what would come of it: that takes no proof.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// The open task that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
 }
 
 /// The body that gives money back.
@@ -366,41 +416,33 @@ pub struct Refunded {
     pub agent: AgentView,
 }
 
-/// The catalogue, by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Services {
-    /// The services.
-    pub services: Vec<ServiceView>,
+/// The body that ends what is in doubt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// How much was charged; `0.00` if nothing was, and left out all that is held.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
+    #[schemars(with = "Option<Usd>")]
+    pub charged_usd: Option<Usd>,
 }
 
-/// One line of any ledger, as operators read it.
+/// What came of a payment that was in doubt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OperatorLine {
-    /// Whose ledger; the catalogue is nobody's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Handle>,
-    /// The line, as the agent reads it too.
-    #[serde(flatten)]
-    pub line: LedgerLine,
-    /// What there is to say beyond it, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// What the operator noted, which is not for the agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<Note>,
-    /// What the client said of where a payment came from; nobody vouches for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub via: Option<Via>,
-}
-
-/// One page of the ledger, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LedgerPage {
-    /// The lines.
-    pub entries: Vec<OperatorLine>,
-    /// Where the next page begins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
+pub struct Settled {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What it was for.
+    pub service_id: ServiceName,
+    /// How much it took.
+    #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
+    pub charged_usd: Usd,
+    /// How much of what was held went back.
+    #[serde(with = "decimal")]
+    #[schemars(with = "Usd")]
+    pub released_usd: Usd,
+    /// The agent as it is now.
+    pub agent: AgentView,
 }
 
 /// How far a journal goes: its last record.
@@ -427,6 +469,10 @@ pub struct Books {
     /// Whether they tell more than the record does, for it cannot be written.
     #[serde(default)]
     pub ahead: bool,
+    /// The groups, by name, as the record has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "kept_as_they_are")]
+    pub groups: Option<Vec<Group>>,
 }
 
 fn kept_as_they_are(_: &mut SchemaGenerator) -> Schema {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,6 +19,35 @@ use super::{
 
 /// How many tokens one agent has at most, and how many the operators have.
 pub const MAX_TOKENS: usize = 256;
+
+/// What a token lets its agent do beyond what every caller in its name may.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Open tasks of the agent's and finish them.
+    OpenTasks,
+}
+
+impl std::str::FromStr for Power {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "open-tasks" => Ok(Self::OpenTasks),
+            other => Err(format!("`{other}` is nothing that a token may: there is `open-tasks`")),
+        }
+    }
+}
+
+impl std::fmt::Display for Power {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OpenTasks => "open-tasks",
+        })
+    }
+}
 
 /// A token that is given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +69,9 @@ pub struct Issued {
         with = "jiff::fmt::serde::timestamp::microsecond::optional"
     )]
     pub expires_at: Option<Timestamp>,
+    /// What it lets its agent do beyond the rest.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may: BTreeSet<Power>,
 }
 
 /// What happened to a token.
@@ -103,6 +136,9 @@ pub struct Token {
         with = "jiff::fmt::serde::timestamp::microsecond::optional"
     )]
     pub used_at: Option<Timestamp>,
+    /// What it lets its agent do beyond the rest.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may: BTreeSet<Power>,
 }
 
 impl Token {
@@ -168,7 +204,7 @@ impl State {
         match fact {
             TokenFact::Issued(issued) => {
                 self.forget_tokens(owner, |token| !token.lives(at));
-                let Issued { token, digest, run, label, expires_at } = issued.clone();
+                let Issued { token, digest, run, label, expires_at, may } = issued.clone();
                 self.touched.insert(DocKey::Token(token.clone()));
                 self.tokens.insert(Token {
                     id: token,
@@ -179,6 +215,7 @@ impl State {
                     created_at: at,
                     expires_at,
                     used_at: None,
+                    may,
                 });
             }
             TokenFact::Ends { token, at } => {

@@ -5,60 +5,114 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{
-    cap::{Aim, Cap},
+    cap::{Bound, Cap},
     mandate::Service,
     money::Usd,
-    names::RunId,
+    names::{GroupId, RunId},
     planted::{self, Bug},
-    rooms::Spender,
+    rooms::{Bearing, Spender},
+    tally::nanos,
 };
 
 /// From which part of a cap on it is told: four fifths, which is 80 %.
-const FROM: (i128, i128) = (4, 5);
+const FROM: (u128, u128) = (4, 5);
 
 /// A cap of which not much is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The cap.
     pub cap: Cap,
-    /// Captured and held in its window.
-    pub spent: Usd,
+    /// What is captured and held in its window: as much as the cap is on, or as many.
+    pub spent: Bound,
+    /// The group whose cap it is; the agent's own without one.
+    pub group: Option<GroupId>,
 }
 
 impl fmt::Display for Warning {
     /// One sentence for the model.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cap { period, bound, on } = &self.cap;
-        let (whose, on, spent) = (period.possessive(), on.in_words(), self.spent);
-        write!(
-            f,
-            "{spent} of {whose} cap of {bound}{on} is spent: finish the essential part first."
-        )
+        let cap = self.cap.in_sentence(self.group.as_ref());
+        match self.spent {
+            Bound::Amount(spent) => write!(f, "{spent} of {cap} is spent")?,
+            Bound::Count(1) => write!(f, "1 of {cap} is made")?,
+            Bound::Count(spent) => write!(f, "{spent} of {cap} are made")?,
+        }
+        f.write_str(": finish the essential part first.")
+    }
+}
+
+/// A warning with what is left and what the cap is, in nano-dollars or payments.
+struct Near {
+    warning: Warning,
+    left: u64,
+    most: u64,
+}
+
+impl Near {
+    /// A cap, if it is used and held to 80 % or more.
+    fn of(bearing: &Bearing<'_>) -> Option<Self> {
+        let (cap, room) = (bearing.cap, &bearing.room);
+        let forgets = planted::is(Bug::WarningForgetsHeld);
+        let (spent, left, most) = match cap.bound {
+            Bound::Amount(most) => {
+                let held = if forgets { Usd::ZERO } else { room.held };
+                let spent = room.used.saturating_plus(held);
+                (Bound::Amount(spent), nanos(room.left), nanos(most))
+            }
+            Bound::Count(_) if planted::is(Bug::WarningForgetsCounts) => return None,
+            Bound::Count(most) => {
+                let spent = room.paid.saturating_add(if forgets { 0 } else { room.open });
+                let spent = u32::try_from(spent).unwrap_or(u32::MAX);
+                let left = most.saturating_sub(spent);
+                (Bound::Count(spent), u64::from(left), u64::from(most))
+            }
+        };
+        let number = match spent {
+            Bound::Amount(spent) => nanos(spent),
+            Bound::Count(spent) => u64::from(spent),
+        };
+        let (times, of) = FROM;
+        let reached = u128::from(number).saturating_mul(of);
+        let from = u128::from(most).saturating_mul(times);
+        let late = planted::is(Bug::WarningIsLate);
+        let told = if late { reached > from } else { reached >= from };
+        let group = bearing.group().map(|group| group.name.clone());
+        told.then(|| Self { warning: Warning { cap: cap.clone(), spent, group }, left, most })
+    }
+
+    /// Whether less of it is left in proportion.
+    fn is_nearer(&self, other: &Self) -> bool {
+        let part = |left: u64, most: u64| u128::from(left).saturating_mul(u128::from(most));
+        part(self.left, other.most) < part(other.left, self.most)
     }
 }
 
 impl Spender<'_> {
-    /// Of the caps on amounts that bear on a payment for `service`, or without one on all, the one
-    /// that leaves least of those that are used and held to 80 % or more.
+    /// Of the caps that bear on a payment for `service`, or without one of those on all, the one
+    /// that leaves least of those that are used and held to 80 % or more; between one on amounts
+    /// and one on how many, the one that leaves less in proportion.
     pub fn warning(
         &self,
         service: Option<&Service>,
         run: Option<&RunId>,
         now: Timestamp,
     ) -> Option<Warning> {
-        let aim = service.map(Aim::from);
-        let bears = |cap: &Cap| cap.on.is_all() || aim.is_some_and(|aim| cap.on.covers(&aim));
-        let caps = self.each(run, now, bears).filter_map(|bearing| {
-            let (cap, room) = (bearing.cap, bearing.room);
-            let held = if planted::is(Bug::WarningForgetsHeld) { Usd::ZERO } else { room.held };
-            let spent = room.used.saturating_plus(held);
-            let (most, of) = FROM;
-            let reached = i128::from(spent.nanos()).saturating_mul(of);
-            let from = i128::from(cap.amount()?.nanos()).saturating_mul(most);
-            let late = planted::is(Bug::WarningIsLate);
-            let told = if late { reached > from } else { reached >= from };
-            told.then(|| (room.left, Warning { cap: cap.clone(), spent }))
-        });
-        caps.min_by_key(|(left, _)| *left).map(|(_, warning)| warning)
+        let aim = service.map(|service| self.aim(service));
+        let bears = |cap: &Cap| self.is_on_all(cap) || aim.is_some_and(|aim| cap.on.covers(&aim));
+        let (mut amount, mut count): (Option<Near>, Option<Near>) = (None, None);
+        for near in self.each(run, now, bears).filter_map(|bearing| Near::of(&bearing)) {
+            let least = match near.warning.spent {
+                Bound::Amount(_) => &mut amount,
+                Bound::Count(_) => &mut count,
+            };
+            if least.as_ref().is_none_or(|least| near.left < least.left) {
+                *least = Some(near);
+            }
+        }
+        let nearest = match (amount, count) {
+            (Some(amount), Some(count)) if count.is_nearer(&amount) => Some(count),
+            (amount, count) => amount.or(count),
+        };
+        nearest.map(|near| near.warning)
     }
 }

@@ -31,6 +31,8 @@ pub enum Period {
     Rolling(Hours),
     /// One invocation of the agent, as the operator named it; without a name, the day.
     Run,
+    /// One task.
+    Task,
     /// From the agent's first payment to its last.
     Lifetime,
 }
@@ -68,7 +70,30 @@ impl Hours {
     }
 }
 
+/// The longest that a day is, where the clocks go back, and so a week.
+const LONGEST_DAY: i64 = 25;
+const LONGEST_WEEK: i64 = 7 * 24 + 1;
+/// A rolling window is rounded to so many parts, and reaches back by up to one more.
+const PARTS: i64 = 60;
+
 impl Period {
+    /// Whether all that counts in one window of `other`, of the same zone, counts in one of this
+    /// too: a month has all of each of its days, and not of each of its weeks.
+    pub(super) fn spans(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Lifetime, _)
+            | (Self::Month | Self::Week, Self::Day | Self::Hour)
+            | (Self::Day | Self::Rolling(_), Self::Hour) => true,
+            (Self::Rolling(hours), Self::Day) => hours.get() >= LONGEST_DAY,
+            (Self::Rolling(hours), Self::Week) => hours.get() >= LONGEST_WEEK,
+            (Self::Rolling(long), Self::Rolling(short)) => {
+                let reach = short.get().saturating_mul(PARTS.saturating_add(1));
+                long == short || long.get().saturating_mul(PARTS) >= reach
+            }
+            (one, another) => one == another,
+        }
+    }
+
     /// The periods of which every payment is counted in one window, capped or not.
     pub const CALENDAR: [Self; 5] =
         [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Lifetime];
@@ -82,6 +107,7 @@ impl Period {
             Self::Month => "per month",
             Self::Rolling(hours) => return format!("in any {} h", hours.get()).into(),
             Self::Run => "per run",
+            Self::Task => "per task",
             Self::Lifetime => "in all",
         })
     }
@@ -96,6 +122,7 @@ impl Period {
             Self::Rolling(hours) if hours.get() == 1 => "the last 60 minutes'",
             Self::Rolling(hours) => return format!("the last {} hours'", hours.get()).into(),
             Self::Run => "this run's",
+            Self::Task => "this task's",
             Self::Lifetime => "the lifetime",
         })
     }
@@ -111,6 +138,7 @@ impl fmt::Display for Period {
             Self::Month => "month",
             Self::Rolling(hours) => return write!(f, "rolling_{}h", hours.get()),
             Self::Run => "run",
+            Self::Task => "task",
             Self::Lifetime => "lifetime",
         })
     }
@@ -127,11 +155,11 @@ impl FromStr for Period {
             let hours = hours.parse().ok().filter(|_| plain && !hours.starts_with('0'))?;
             Hours::new(hours).map(Self::Rolling)
         };
-        let mut known = Self::CALENDAR.into_iter().chain([Self::Run]);
+        let mut known = Self::CALENDAR.into_iter().chain([Self::Run, Self::Task]);
         let named = known.find(|period| period.to_string() == text);
         named.or_else(rolling).ok_or_else(|| {
-            "the periods are hour, day, week, month, lifetime, run, and 1h to 744h for any so many \
-             hours in a row"
+            "the periods are hour, day, week, month, lifetime, run, task, and 1h to 744h for any \
+             so many hours in a row"
                 .to_owned()
         })
     }
@@ -162,8 +190,8 @@ impl schemars::JsonSchema for Period {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "description": "hour, day, week, month, rolling_24h (any number of hours), run or \
-                            lifetime"
+            "description": "hour, day, week, month, rolling_24h (any number of hours), run, task \
+                            or lifetime"
         })
     }
 }
@@ -243,6 +271,9 @@ impl From<Zone> for String {
     }
 }
 
+/// More changes of its offset than any zone has until the calendar ends, at several a year.
+const CHANGES: usize = 50_000;
+
 thread_local! {
     /// The last window found of each period. Windows tile time, so it is the answer for every
     /// instant in it, and nearly every payment falls where the one before it fell; finding it in
@@ -296,13 +327,38 @@ impl Window {
                 |date| Some(date.first_of_month()),
                 |start| start.checked_add(1.month()).ok(),
             ),
-            // A run has no place in the calendar, and what rolls has its own buckets.
-            Period::Rolling(_) | Period::Run | Period::Lifetime => None,
+            // Runs and tasks have no place in the calendar, and what rolls has its own buckets.
+            Period::Rolling(_) | Period::Run | Period::Task | Period::Lifetime => None,
         };
         match bounds {
             Some((start, end)) => Self { start, end: Some(end) },
             None => Self { start: Timestamp::MIN, end: None },
         }
+    }
+
+    /// How many windows of a period of the calendar open from `from` on, when one does, and before
+    /// `end`.
+    pub fn count(period: Period, zone: &Zone, from: Timestamp, end: Timestamp) -> u32 {
+        let Some(last) = end.checked_sub(1.nanosecond()).ok().filter(|last| from <= *last) else {
+            return 0;
+        };
+        let window = Self::containing(last, period, zone);
+        // At the end of the calendar, where windows are not told apart, that date's.
+        let opens = if window.end.is_some() { window.start } else { last };
+        let date = |at: Timestamp| at.to_zoned(zone.0.clone()).date();
+        let (first, opens) = (date(from), date(opens));
+        let days = || first.until(opens).map_or(0, |span| i64::from(span.get_days()));
+        let month = |date: Date| {
+            i64::from(date.year()).saturating_mul(12).saturating_add(date.month().into())
+        };
+        let later = match period {
+            Period::Hour => return hours(&zone.0, from, last),
+            Period::Day => days(),
+            Period::Week => days().div_euclid(7),
+            Period::Month => month(opens).saturating_sub(month(first)),
+            Period::Rolling(_) | Period::Run | Period::Task | Period::Lifetime => return 0,
+        };
+        u32::try_from(later.saturating_add(1)).unwrap_or(0)
     }
 
     fn holds(&self, at: Timestamp) -> bool {
@@ -356,6 +412,28 @@ fn hour(at: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
         change(zone.preceding(at.checked_add(1.nanosecond()).ok()?), zone, offset, floor, at);
     let end = change(zone.following(at), zone, offset, at, ceiling);
     Some((start.unwrap_or(floor), end.unwrap_or(ceiling)))
+}
+
+/// How many local hours there are from the one that opens at `from` to the one that `last` is in,
+/// cut where the offset changes.
+fn hours(zone: &TimeZone, from: Timestamp, last: Timestamp) -> u32 {
+    let hour = |at: Timestamp, offset: Offset| {
+        at.as_second().saturating_add(offset.seconds().into()).div_euclid(60 * 60)
+    };
+    let within = |from: Timestamp, last: Timestamp| {
+        let offset = zone.to_offset(from);
+        hour(last, offset).saturating_sub(hour(from, offset)).saturating_add(1)
+    };
+    let (mut all, mut opens) = (0_i64, from);
+    let changes = zone.following(from).map(|transition| transition.timestamp());
+    for at in changes.take_while(|at| *at <= last).take(CHANGES) {
+        let Ok(before) = at.checked_sub(1.nanosecond()) else { continue };
+        if zone.to_offset(before) != zone.to_offset(at) {
+            all = all.saturating_add(within(opens, before));
+            opens = at;
+        }
+    }
+    u32::try_from(all.saturating_add(within(opens, last))).unwrap_or(u32::MAX)
 }
 
 /// The first of `transitions` between `after` and `before` that really changes the offset.

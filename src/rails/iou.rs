@@ -2,8 +2,8 @@
 
 use futures_util::future::{BoxFuture, ready};
 
-use super::{Dispatch, Order, Rail, Verdict};
-use crate::policy::names::RailName;
+use super::{Dispatch, Order, Rail, Reply, Verdict};
+use crate::policy::{mandate::Service, names::RailName};
 
 /// The rail of every service that names none.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +14,15 @@ impl Rail for Iou {
         RailName::iou()
     }
 
-    fn dispatch(&self) -> Dispatch {
+    fn dispatch(&self, _: &Service) -> Dispatch {
         Dispatch::Recorded
     }
 
-    fn pay<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Verdict> {
+    fn only_records(&self) -> bool {
+        true
+    }
+
+    fn pay<'a>(&'a self, order: &'a Order, _: Reply) -> BoxFuture<'a, Verdict> {
         Box::pin(ready(Verdict::Captured(order.amount)))
     }
 }

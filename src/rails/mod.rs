@@ -10,23 +10,30 @@
 //! 1. A file here with one type, and what it needs to reach a payee as its fields.
 //! 2. [`Rail::name`]: what a service says it is paid by. It is in the record, so it never changes.
 //! 3. [`Rail::dispatch`]: how long a call may take. The engine keeps to it; a time-out of the
-//!    rail's own should be shorter, for it knows more about what was sent.
+//!    rail's own should be shorter, for it knows more about what was sent. [`Rail::bound`]: how
+//!    much to hold for it, where the price is not the service's own.
 //! 4. [`Rail::pay`]: one attempt. What it knows for sure it says; whatever is not proof is
 //!    [`Verdict::InDoubt`], for then the money stays held. It puts the payment's id wherever the
-//!    payee's side takes a name for a payment, and no text from outside into a log.
+//!    payee's side takes a name for a payment, and no text from outside into a log. What the
+//!    payee's side answers it hands on through the [`Reply`], if there is anything.
 //! 5. `serve` puts it among its [`Rails`].
 //!
 //! The scripted rail of the tests shows every answer there is.
 
 mod iou;
+pub mod proxy;
+mod reply;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 pub use iou::Iou;
+pub use reply::{Head, Part, Reading, Reply};
 
 use crate::policy::{
+    denial::BadField,
+    endpoint::Asking,
     mandate::Service,
     money::Usd,
     names::{Handle, PaymentId, RailName},
@@ -43,6 +50,8 @@ pub struct Order {
     pub service: Service,
     /// How much is held: no more may be taken.
     pub amount: Usd,
+    /// The call that is paid for, of a service that is one.
+    pub request: Option<Arc<Asking>>,
 }
 
 /// What became of a payment, as far as its rail knows.
@@ -78,11 +87,25 @@ pub trait Rail: Send + Sync {
     /// Its name in the catalogue.
     fn name(&self) -> RailName;
 
-    /// What it takes to pay by it.
-    fn dispatch(&self) -> Dispatch;
+    /// What it takes to pay this service by it.
+    fn dispatch(&self, service: &Service) -> Dispatch;
 
-    /// Makes one payment, and says what became of it.
-    fn pay<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Verdict>;
+    /// The most that a call of a service can cost, where the service's own price is not that.
+    ///
+    /// # Errors
+    /// What has to be otherwise about the call, so that it has a price.
+    fn bound(&self, _service: &Service, _call: &Asking) -> Result<Option<Usd>, BadField> {
+        Ok(None)
+    }
+
+    /// Whether it is never called, whatever is paid by it.
+    fn only_records(&self) -> bool {
+        false
+    }
+
+    /// Makes one payment, and says what became of it. What the payee's side answers goes into
+    /// `reply` as it comes.
+    fn pay<'a>(&'a self, order: &'a Order, reply: Reply) -> BoxFuture<'a, Verdict>;
 }
 
 /// The rails that an engine has. Clones are the same rails.
@@ -117,7 +140,7 @@ impl Rails {
 
     /// Whether none of them is ever called.
     pub fn only_record(&self) -> bool {
-        self.0.values().all(|rail| rail.dispatch() == Dispatch::Recorded)
+        self.0.values().all(|rail| rail.only_records())
     }
 }
 

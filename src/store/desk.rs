@@ -242,6 +242,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Token(token) => format!("token/{token}"),
         DocKey::Passphrase => "passphrase".to_owned(),
         DocKey::Group(group) => format!("group/{group}"),
+        DocKey::Task(agent, task) => format!("task/{agent}/{task}"),
     };
     text.into_bytes()
 }

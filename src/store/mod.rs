@@ -309,6 +309,12 @@ impl Store {
         pages::first(&self.inner.segments, payment)
     }
 
+    /// Reads every record up to the one numbered `upto`, which is written, oldest first, and checks
+    /// them as [`replay`] does.
+    pub fn replay(&self, upto: u64, visit: impl FnMut(&Record)) -> Result<Replayed, StoreError> {
+        replay(Arc::clone(&self.inner.segments.disk), Some(upto), visit)
+    }
+
     /// Why there was no record where one was looked for, at or before the newest one: nobody wrote
     /// one there, or the journal is damaged. It reads up to a whole segment.
     pub fn missing(&self, position: u64) -> StoreError {

@@ -29,12 +29,7 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
-    policy::{
-        book::Link,
-        entry::{Draft, Fact},
-        names::PaymentId,
-        state::State,
-    },
+    policy::{book::Link, entry::Draft, names::PaymentId, state::State},
 };
 
 /// The most jobs that share a sync.
@@ -237,8 +232,7 @@ impl Writer {
             }
             Step::Commit { drafts, durable, answer } => {
                 // An agent that a stop freezes is frozen as by the operator's own hand.
-                let freezes = drafts.iter().any(|draft| matches!(draft.fact, Fact::Frozen { .. }));
-                let anchored = purpose.is_anchored() || freezes;
+                let anchored = purpose.is_anchored() || drafts.iter().any(Draft::stops);
                 match self.record_all(drafts, now) {
                     Ok(()) => {
                         let reply = answer(Ok(&self.state));

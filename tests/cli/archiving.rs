@@ -1,6 +1,6 @@
 //! `verify --archive`.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, thread::sleep, time::Duration};
 
 use pettycash::{
     clock::Clock,
@@ -20,7 +20,8 @@ async fn desk() -> Desk {
     let options = Options { segment_bytes: 4_000, ..options };
     let store = Store::open(Arc::new(file_disk(&dir.path().join("journal"))), options).unwrap();
     let engine = Engine::open(store, Rails::default(), Clock::System).await.unwrap();
-    let new = json!({"handle": "intern", "funding": "prepaid"});
+    let caps = json!([{"period": "day", "cap_usd": "1.00"}]);
+    let new = json!({"handle": "intern", "funding": "prepaid", "shadow_caps": caps});
     engine.create_agent(serde_json::from_value(new).unwrap()).await.unwrap();
     for _ in 0..40 {
         let top_up = serde_json::from_value(json!({"amount_usd": "1.00"})).unwrap();
@@ -35,6 +36,8 @@ async fn what_was_moved_away_is_said_and_verified_where_it_is() {
     let desk = desk().await;
     assert_eq!(desk.ok("verify"), "");
     assert_eq!(desk.json("verify --json")["skipped"], 0);
+    assert!(desk.ok("policy shadow").contains("Would have denied 0 of 0"));
+    desk.end_serve();
     let archive = private_dir();
     let first = "0000000000000000.journal";
     let moved = archive.path().join(first);
@@ -47,6 +50,14 @@ async fn what_was_moved_away_is_said_and_verified_where_it_is() {
     let with = format!("verify --archive {}", archive.path().display());
     assert_eq!(desk.ok(&with), "");
     assert_eq!(desk.json(&format!("{with} --json"))["skipped"], 0);
+    // What is summed up is all of it, or it is said that it is not.
+    let told = desk.fails("policy shadow", 1);
+    assert!(told.contains("move the segments back"), "{told}");
+    assert!(desk.fails("policy shadow --since 7d", 1).contains("move the segments back"));
+    // Of a time that is here, what was before is not needed.
+    sleep(Duration::from_millis(2_100));
+    assert!(desk.ok("policy shadow --since 1s").contains("Would have denied 0 of 0"));
+    desk.end_serve();
     let mut bytes = fs::read(&moved).unwrap();
     bytes[300] ^= 1;
     fs::write(&moved, bytes).unwrap();

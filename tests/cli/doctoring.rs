@@ -131,3 +131,47 @@ fn a_record_that_is_sealed_fails_and_the_rest_is_still_looked_at() {
     assert!(level == "fail" && told.contains("pettycash recover"), "{told}");
     assert!(check(&report, "agents").is_some());
 }
+
+#[test]
+fn payments_without_number_are_told_wherever_a_mandate_is_set() {
+    let desk = Desk::new();
+    desk.ok("service add search --payee Acme --price 0.02");
+    let told = desk.ok("init --agent quiet");
+    assert!(!told.contains("note:"), "what has a price bounds them: {told}");
+    assert_eq!(check(&desk.json("doctor --json"), "number"), None);
+    desk.ok("service add report --payee Acme --no-price --category web");
+    let note = "note: nothing bounds how many payments it makes: `report` has no price";
+    assert!(desk.ok("init --agent claude").contains(note));
+    let told = warned(&desk, "number");
+    let whom =
+        "`report` has no price, and nothing bounds how many payments are made: claude and quiet";
+    assert_eq!(told, format!("{whom} → pettycash mandate set claude --rate 20/min"));
+    for (bound, gone) in [
+        ("--rate 20/min", "--no-rate min"),
+        ("--cap 1000x/day", "--no-cap x/day"),
+        ("--cap \"50x/hour category=web\"", "--no-cap \"x/hour category=web\""),
+        ("--cooldown 5s", "--no-cooldown"),
+        ("--deny report", "--no-deny report"),
+        ("--allow search", "--allow-all"),
+    ] {
+        let told = desk.ok(&format!("mandate set claude {bound}"));
+        assert!(!told.contains("nothing bounds"), "{bound}: {told}");
+        let told = warned(&desk, "number");
+        assert!(told.contains("made: quiet →"), "{bound}: {told}");
+        let told = desk.ok(&format!("mandate set claude {gone}"));
+        assert!(told.contains(note), "{gone}: {told}");
+    }
+    let told = desk.ok("mandate set claude --cap 9x/run");
+    assert!(told.contains(note), "whoever begins a run names it: {told}");
+    // A group's bound is one for those below it, however high up.
+    let of = |agent: &str| {
+        format!(
+            "schema = 1\n[groups.org]\ncaps = [\"90x/day\"]\n[groups.team]\nparent = \"org\"\n\
+             [agents.{agent}]\nfunding = \"allowance\"\ncaps = [\"5.00/day\"]\n"
+        )
+    };
+    assert!(desk.apply(&of("claude")).contains(note));
+    assert!(!desk.apply(&format!("{}group = \"team\"\n", of("claude"))).contains(note));
+    assert!(!desk.apply(&format!("{}group = \"team\"\n", of("quiet"))).contains(note));
+    assert_eq!(check(&desk.json("doctor --json"), "number"), None);
+}

@@ -10,6 +10,23 @@ fn whats(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn that_nothing_bounds_the_number_is_said_where_a_change_has_to_do_with_it() {
+    let desk = Desk::new();
+    desk.ok("service add report --payee Acme --no-price");
+    desk.ok("agent create scout --cap 5.00/day --funding allowance");
+    let told = |asked: &str| {
+        desk.ok(&format!("mandate set scout --dry-run {asked}")).contains("nothing bounds how many")
+    };
+    assert!(told("--cap 4.00/day") && told("--allow report"));
+    assert!(!told("--per-call 0.10") && !told("--expires 3d") && !told("--first-payee locked"));
+    let policy = |per_call: &str| {
+        let rules = "[agents.scout]\nfunding = \"allowance\"\ncaps = [\"5.00/day\"]";
+        desk.apply(&format!("schema = 1\n{rules}\nper_call = \"{per_call}\"\n"))
+    };
+    assert!(!policy("0.10").contains("nothing bounds how many"));
+}
+
+#[test]
 fn only_what_is_named_changes_and_it_is_shown() {
     let desk = Desk::new();
     desk.ok("agent create night --cap 1.00/hour --cap 5.00/day --per-call 0.25 \
@@ -87,7 +104,7 @@ fn hours_days_and_a_cooldown_are_set_shown_and_taken_away() {
     assert_eq!(view["cooldown"], "min");
     for verb in ["agent show clerk", "mandate show clerk", "ledger clerk --limit 1"] {
         let told = desk.ok(verb);
-        for line in ["a minute between two payments", "mon-fri 09:00-12:00,13:00-18:00"] {
+        for line in ["1min between two payments", "mon-fri 09:00-12:00,13:00-18:00"] {
             assert!(told.contains(line), "{line} is not in\n{told}");
         }
     }

@@ -132,6 +132,29 @@ fn what_was_not_taken_does_not_come_back() {
 }
 
 #[test]
+fn one_service_is_shown_with_all_that_is_known_of_it() {
+    let desk = desk();
+    desk.ok("service add maps --payee \"Acme Maps\" --price 0.05 --category geo");
+    let told = desk.ok("service show maps");
+    let rows: Vec<Vec<&str>> =
+        told.lines().map(|line| line.splitn(2, "  ").map(str::trim).collect()).collect();
+    let shown = [
+        ["service", "maps"],
+        ["payee", "Acme Maps"],
+        ["price", "$0.05 a call"],
+        ["rail", "iou"],
+        ["category", "geo"],
+    ];
+    assert_eq!(rows, shown, "{told}");
+    let shown = desk.json("service show maps --json");
+    assert_eq!(shown, desk.json("service list --json")["services"][0]);
+    let told = desk.fails("service show nowhere", 1);
+    assert!(told.contains("there is no service `nowhere`") && told.contains("hint: "), "{told}");
+    let told = desk.ok("service list");
+    assert!(told.lines().next().unwrap().ends_with("RAIL"), "{told}");
+}
+
+#[test]
 fn a_removed_service_cannot_be_paid_and_its_payments_stay() {
     let desk = desk();
     desk.ok("pay scout search");

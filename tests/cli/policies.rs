@@ -104,7 +104,7 @@ fn every_mistake_is_told_with_its_place_and_changes_nothing() {
     }
     let word = |code: Value| code.as_str().unwrap().to_owned();
     let text = PolicyMistake::ALL.iter().map(|code| word(json!(code)));
-    // Whether hours open before a mandate ends depends on the moment: `engine::policies` shows it.
+    // Whether hours open before a mandate ends depends on the moment: `faults` shows it.
     let faults = FaultCode::ALL.iter().filter(|code| **code != FaultCode::NeverOpen);
     let faults = faults.map(|code| word(json!(code)));
     assert_eq!(codes, text.chain(faults).collect(), "a mistake that no file shows");
@@ -154,7 +154,7 @@ fn what_is_meant_is_not_looked_for_where_nobody_reads_it_or_for_keys_that_are_no
         let policy = format!("schema = 1\n{key} = 1\n");
         let told = desk.fed("apply - --dry-run --json", policy.as_bytes());
         let told: Value = serde_json::from_slice(&told.stderr).unwrap();
-        told["error"]["mistakes"][0]["hint"].as_str().unwrap().to_owned()
+        told["error"]["faults"][0]["hint"].as_str().unwrap().to_owned()
     };
     assert_eq!(hint("agent"), "there is `agents`");
     assert_eq!(hint(&format!("{}_agents", "x".repeat(50))), "there is `agents`");
@@ -264,7 +264,7 @@ fn diff_says_what_would_change_and_changes_nothing() {
     let told = desk.fed("diff - --json", b"schema = 1\nx = 1\n");
     let told: Value = serde_json::from_slice(&told.stderr).unwrap();
     assert_eq!(told["error"]["code"], "policy_invalid");
-    let mistake = &told["error"]["mistakes"][0];
+    let mistake = &told["error"]["faults"][0];
     assert_eq!((&mistake["code"], &mistake["at"][0]["line"]), (&json!("key_unknown"), &json!(2)));
     assert_eq!(entries(&desk), before);
 }
@@ -294,8 +294,8 @@ fn what_gives_more_is_told_however_much_else_changes() {
     assert!(told.starts_with("~ agent a60\n"), "{told}");
     for line in [
         "cap per day  $5.00  →  $6.00  gives more",
-        "… and 11 other agents that get no more: --json tells all",
-        "it would be 2 agents created, 61 agents changed. 2 of them give more.",
+        "… and 11 other agents that spend no more: --json tells all",
+        "it would be 2 agents created, 61 agents changed. 3 of them give more.",
     ] {
         assert!(told.contains(line), "{line} is not in\n{told}");
     }
@@ -336,8 +336,27 @@ fn toml_edit_text(text: &str) -> String {
 
 /// The file that the README shows.
 pub(super) fn readme_policy() -> &'static str {
+    readme_file(1)
+}
+
+fn readme_file(nth: usize) -> &'static str {
     let readme = include_str!("../../README.md");
-    readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()
+    readme.split("```toml\n").nth(nth).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn the_api_of_the_readme_is_applied_as_written_and_given_back_the_same() {
+    let (policy, desk) = (readme_file(2), Desk::new());
+    let told = desk.apply(policy);
+    assert!(told.contains("Applied: 1 service set."), "{told}");
+    assert!(desk.apply(policy).contains("nothing to do"));
+    let shown = desk.ok("service show weather");
+    for told in ["https://api.acme.example/v2", "GET", "/now/{place}", "ACME_KEY"] {
+        assert!(shown.contains(told), "{told} is not in\n{shown}");
+    }
+    let written = desk.ok("export-policy");
+    let there = desk.apply(&written);
+    assert!(there.contains("nothing to do"), "{there}");
 }
 
 #[test]
@@ -349,7 +368,7 @@ fn the_policy_of_the_readme_is_applied_as_written() {
     assert!(desk.apply(policy).contains("nothing to do"));
     let lines = super::readme_lines().into_iter().filter(|line| line.contains("policy.toml"));
     let lines: Vec<String> = lines.collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
     for line in lines {
         let mut command = desk.command("");
         let program = command.get_program().to_owned();

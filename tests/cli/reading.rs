@@ -39,7 +39,7 @@ fn the_ledger_is_looked_through_by_what_its_lines_say() {
     assert_eq!(desk.ok("ledger scout --run nightly"), "Nothing fits what is asked.\n");
     let shown = desk.ok("ledger scout --outcome paid --limit 1");
     assert!(shown.contains("paid") && shown.contains("there is more"), "{shown}");
-    let wrong = desk.fails("ledger scout --outcome succeeded", 1);
+    let wrong = desk.fails("ledger scout --outcome succeeded", 2);
     assert!(wrong.contains("`succeeded` is no outcome: there are paid, captured"), "{wrong}");
     for moment in ["yesterday", "18:00", "2026-11-21T10:00:00"] {
         let wrong = desk.fails(&format!("ledger --since {moment}"), 2);
@@ -67,4 +67,23 @@ fn a_dry_run_says_what_a_payment_would_come_to_and_does_nothing() {
     let near = desk.ok("pay scout report 0.05");
     let note = "$0.80 of today's cap of $1.00 is spent: finish the essential part first.";
     assert_eq!(near.lines().nth(1), Some(note));
+}
+
+#[test]
+fn refusals_that_were_only_counted_say_what_they_were_of() {
+    let desk = desk();
+    for _ in 0..3 {
+        desk.run("pay scout report 0.40");
+    }
+    let counted = || {
+        let page = desk.json("ledger scout --outcome denied_again --json");
+        page["entries"][0].clone()
+    };
+    let again = (0..500).map(|_| counted()).find(|entry| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        !entry.is_null()
+    });
+    let again = again.unwrap();
+    let said = [&again["service_id"], &again["code"]];
+    assert_eq!(said, ["report", "per_call_limit_exceeded"]);
 }

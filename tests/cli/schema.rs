@@ -132,7 +132,7 @@ fn the_schema_takes_the_hours_of_a_cap_that_apply_takes() {
 fn the_schema_tells_the_keys_that_are_taken_and_no_others() {
     let desk = Desk::new();
     let schema = Schema::published();
-    assert_eq!(schema.keys("AgentTerms").len(), 15, "the README and `apply --help` tell them too");
+    assert_eq!(schema.keys("AgentTerms").len(), 20, "the README and `apply --help` tell them too");
     for (table, of) in
         [("defaults", "AgentTerms"), ("agents.a", "AgentTerms"), ("services.a", "ServiceTerms")]
     {
@@ -141,7 +141,7 @@ fn the_schema_tells_the_keys_that_are_taken_and_no_others() {
             let policy = format!("schema = 1\n[{table}]\n{key} = true\n");
             let told = desk.fed("apply - --dry-run --json", policy.as_bytes());
             let told: Value = serde_json::from_slice(&told.stderr).unwrap();
-            let first = &told["error"]["mistakes"][0];
+            let first = &told["error"]["faults"][0];
             assert_eq!(
                 (&first["code"], &first["at"][0]["line"]),
                 (&json!(code), &json!(3)),

@@ -76,3 +76,15 @@ fn the_help_and_the_readme_name_the_same_exit_codes() {
     assert_eq!(named, codes(readme));
     assert_eq!(named.split(", ").count(), 8, "{named}");
 }
+
+#[test]
+fn a_home_that_the_environment_names_is_not_told_as_one_to_be_typed() {
+    let told = Desk::new().fails("pay scout", 2);
+    assert!(told.contains("Usage: pettycash pay <HANDLE> <SERVICE> [AMOUNT]"), "{told}");
+}
+
+#[test]
+fn the_help_of_groups_says_how_an_agent_is_put_into_one() {
+    let told = Desk::new().ok("group --help");
+    assert!(told.contains("pettycash mandate set scout --group team"), "{told}");
+}

@@ -7,7 +7,7 @@ use super::*;
 use crate::support::files_with;
 
 /// What a line prints on stdout and says on stderr when it works.
-fn both(desk: &Desk, line: &str) -> (String, String) {
+pub(super) fn both(desk: &Desk, line: &str) -> (String, String) {
     let Output { status, stdout, stderr } = desk.run(line);
     let stderr = String::from_utf8(stderr).unwrap();
     assert!(status.success(), "{line}: {stderr}");

@@ -11,7 +11,7 @@ use std::{
 use pettycash::{
     client::{Call, Called, Client, ClientError, Finder, Operator},
     clock::instant,
-    policy::terms::AgentView,
+    policy::terms::{AgentView, LedgerAsked},
 };
 use serde_json::{Value, json};
 
@@ -213,7 +213,8 @@ impl Payers {
         let mut recorded = BTreeMap::<String, u32>::new();
         let mut cursor = None::<String>;
         loop {
-            let page = operator.ledger(None, cursor.as_deref(), Some(1_000)).await.unwrap();
+            let asked = LedgerAsked::page(None, cursor, Some(1_000));
+            let page = operator.ledger(&asked).await.unwrap();
             let paid = page.entries.iter().filter(|entry| entry.line.outcome == "paid");
             for id in paid.filter_map(|entry| entry.line.payment_id) {
                 *recorded.entry(id.to_string()).or_default() += 1;

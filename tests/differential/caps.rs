@@ -1,7 +1,7 @@
 //! The caps of a mandate, drawn from a seed.
 
-use super::ops::{CENT, Dice, GROUPS, KINDS, NIGHTS, PAYEES, SERVICES, WHALE, cents};
-use crate::reference::{CALENDAR, Cap, GroupTerms, Kind, MOST, On};
+use super::ops::{CENT, Dice, GROUPS, KINDS, NIGHTS, Op, PAYEES, SERVICES, WHALE, cents};
+use crate::reference::{CALENDAR, Cap, GroupTerms, Kind, MOST, On, Service};
 
 /// Some caps, mostly on all payments; now and then of one kind twice.
 pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
@@ -11,6 +11,16 @@ pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
         if dice.one_in(if kind == Kind::Run { 2 } else { 3 }) {
             caps.push(amount(dice, kind, On::All));
         }
+    }
+    if dice.one_in(10) {
+        caps.push(amount(dice, Kind::Task, On::All));
+    }
+    if agent != WHALE && dice.one_in(12) {
+        let on = [On::All, On::Type(0), On::Type(1), On::Service(0)];
+        let on = if dice.one_in(20) { on[3] } else { dice.pick(&on[..3]) };
+        let often = dice.one_in(2) || on == On::All;
+        let cap = if often { count(dice, Kind::Task, on) } else { amount(dice, Kind::Task, on) };
+        caps.push(cap);
     }
     while dice.one_in(2) {
         let kind = Kind::Rolling(dice.pick(&hours));
@@ -28,7 +38,7 @@ pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
     }
     let kinds = CALENDAR.into_iter().chain([Kind::Lifetime, Kind::Run]);
     let kinds: Vec<Kind> = kinds.chain(hours.map(Kind::Rolling)).collect();
-    while dice.below(5) < 3 {
+    while dice.below(3) < 2 {
         let (kind, on) = (dice.pick(&kinds), some(dice));
         // Where there are two on the hours before now already, a third would only be refused.
         let rolls = |cap: &&Cap| matches!(cap.kind, Kind::Rolling(_));
@@ -49,10 +59,31 @@ pub(super) fn caps(dice: &mut Dice, agent: u8) -> Vec<Cap> {
     caps
 }
 
+/// Caps that deny nothing, few of them; mostly such as a mandate may have.
+pub(super) fn shadows(dice: &mut Dice, agent: u8) -> Vec<Cap> {
+    if agent == WHALE || !dice.one_in(3) {
+        return Vec::new();
+    }
+    let mut shadows = caps(dice, agent);
+    let rolls = |cap: &Cap| matches!(cap.kind, Kind::Rolling(_));
+    // Few that no mandate may have, for such a mandate is refused whole.
+    let odd = dice.one_in(60);
+    shadows.retain(|cap| odd || cap.most > 0 && (!rolls(cap) || dice.one_in(8)));
+    shadows.truncate(usize::from(1 + dice.byte(3)));
+    shadows
+}
+
+/// A group that is set; in between a window may end.
+pub(super) fn group(dice: &mut Dice, group: u8, zone: &'static str) -> Op {
+    let terms = group_terms(dice, group, zone);
+    let waits = dice.pick(&[0, 0, 0, 1, 3_600, 30_000]);
+    Op::Group { group, terms, waits }
+}
+
 /// A group, mostly with few caps; now and then below one that may not be above it.
-pub(super) fn group_terms(dice: &mut Dice, group: u8, zone: &'static str) -> GroupTerms {
+fn group_terms(dice: &mut Dice, group: u8, zone: &'static str) -> GroupTerms {
     let mut caps = caps(dice, 0);
-    caps.retain(|cap| cap.kind != Kind::Run && cap.most > 0);
+    caps.retain(|cap| !matches!(cap.kind, Kind::Run | Kind::Task) && cap.most > 0);
     let many = usize::from(1 + dice.byte(4));
     caps.truncate(many);
     let mut seen = Vec::new();
@@ -71,11 +102,12 @@ pub(super) fn group_terms(dice: &mut Dice, group: u8, zone: &'static str) -> Gro
 }
 
 fn some(dice: &mut Dice) -> On {
-    match dice.below(9) {
+    match dice.below(12) {
         0 => On::All,
         1..4 => On::Service(dice.byte(SERVICES)),
         4..7 => On::Category(dice.byte(KINDS)),
-        _ => On::Payee(dice.byte(PAYEES)),
+        7..9 => On::Payee(dice.byte(PAYEES)),
+        _ => On::Type(dice.byte(2)),
     }
 }
 
@@ -90,10 +122,32 @@ fn count(dice: &mut Dice, kind: Kind, on: On) -> Cap {
 fn amount(dice: &mut Dice, kind: Kind, on: On) -> Cap {
     let most = match kind {
         _ if dice.one_in(60) => 0,
-        Kind::Hour | Kind::Rolling(1..3) | Kind::Run => cents(dice, 20, 200),
+        Kind::Hour | Kind::Rolling(1..3) | Kind::Run | Kind::Task => cents(dice, 20, 200),
         Kind::Day | Kind::Rolling(_) => cents(dice, 50, 400),
         Kind::Week | Kind::Month => cents(dice, 100, 900),
         Kind::Lifetime => cents(dice, 1_000, 6_000),
     };
     Cap { kind, on, counts: false, most }
+}
+
+pub(super) fn service(dice: &mut Dice, id: u8) -> Op {
+    let price = match dice.below(12) {
+        0 => Some(0),
+        1..5 => Some(cents(dice, 1, 40)),
+        5 => Some(cents(dice, 1, 40) + 1),
+        _ => None,
+    };
+    let category = (!dice.one_in(4)).then(|| dice.byte(KINDS));
+    let service = Service { price, payee: dice.byte(PAYEES), category };
+    Op::Service { id, service, replace: !dice.one_in(4) }
+}
+
+pub(super) fn top_up(dice: &mut Dice, agent: u8) -> i128 {
+    match dice.below(12) {
+        0 => 0,
+        1 => MOST,
+        2..8 if agent == WHALE => MOST - cents(dice, 0, 20_000),
+        2..6 => cents(dice, 200, 2_000),
+        _ => cents(dice, 1, 300),
+    }
 }

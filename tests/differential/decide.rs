@@ -8,17 +8,21 @@ use pettycash::{
     policy::{
         answer::{Outcome, PayAnswer},
         authorize::{Payment, Wanted, authorize, refuse},
+        book::Book,
         denial::{BadField, Denial, Denied, Refusal},
-        entry::{Binding, Draft, Fact, Hold, VoidCause},
+        entry::{Binding, By, Draft, Fact, Hold, VoidCause},
+        explain::{self, Decided},
         group, keys,
         money::Usd,
         names::{Handle, PaymentId},
         operate::{self, Act, Existing, OperateError},
+        payee,
         plan::{Around, plan},
         row::{self, Repeat, tell},
         settle::{self, SettleError},
         state::State,
         stop,
+        task::TaskId,
         terms::PolicyTerms,
     },
 };
@@ -40,11 +44,18 @@ pub(crate) enum Does {
 
 /// What policy said to somebody who asked.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Told {
-    Granted { hold: Hold, available: Usd },
-    Again { payment: PaymentId, outcome: keys::Outcome },
+    Granted {
+        hold: Box<Hold>,
+        available: Usd,
+    },
+    Again {
+        payment: PaymentId,
+        outcome: keys::Outcome,
+    },
     No(No),
+    /// Decided once more on the same book, it differs from what is on record.
+    Unexplained(String),
 }
 
 impl Told {
@@ -53,11 +64,17 @@ impl Told {
     }
 
     /// What the model is told over a tool.
-    pub(crate) fn by_engine(home: &Home, (agent, came): (u8, Came), asked: &Asked) -> Self {
+    pub(crate) fn by_engine(
+        home: &Home,
+        (agent, came): (u8, Came),
+        asked: &Asked,
+        task: Option<TaskId>,
+    ) -> Self {
         let arguments = json!({
             "service_id": words::service_id(asked.service),
             "amount_usd": asked.amount.map(|amount| usd(amount).decimal()),
             "idempotency_key": asked.key.map(words::key),
+            "task_id": task,
         });
         let run = asked.run.map(words::run);
         let answer = home.pay(Call {
@@ -84,7 +101,7 @@ impl Told {
                 });
                 let hold = paid.unwrap_or_else(|| panic!("{payment} is not on record"));
                 assert_eq!(answer.charged_usd, Some(hold.amount));
-                Self::Granted { hold, available: answer.available_usd.unwrap() }
+                Self::Granted { hold: Box::new(hold), available: answer.available_usd.unwrap() }
             }
             Outcome::InProgress | Outcome::InDoubt => again(keys::Outcome::Open),
             // Expired or failed: the answer does not tell them apart.
@@ -107,7 +124,7 @@ pub(crate) fn is(fate: Fate, taken: i128, outcome: keys::Outcome) -> bool {
 pub(crate) fn decide(
     state: &State,
     (agent, came): (u8, Came),
-    asked: &Asked,
+    (asked, task): (&Asked, Option<TaskId>),
     hold: bool,
     id: PaymentId,
     now: Timestamp,
@@ -132,10 +149,14 @@ pub(crate) fn decide(
             run: run.clone(),
             via: None,
             call: None,
+            task,
         };
         match tell(state, book, came.who(), denied, now) {
             row::Told::Written(denied, drafts) => {
-                (Does::Write(drafts), Told::no(&denied.refusal, now))
+                let decided = Decided::Denied(Box::new(denied.clone()));
+                let told = unexplained(state, book, &decided, now);
+                let told = told.unwrap_or_else(|| Told::no(&denied.refusal, now));
+                (Does::Write(drafts), told)
             }
             row::Told::Again(denied) => (Does::Write(Vec::new()), Told::no(&denied.refusal, now)),
             row::Told::Counted(denied, repeat) => {
@@ -145,7 +166,7 @@ pub(crate) fn decide(
     };
     if let Some(bound) = key.as_ref().and_then(|key| state.bound(&agent, key, now)) {
         let payment = bound.payment;
-        if !bound.is_for(&service, amount) {
+        if !bound.is_for(&service, amount, task, None) {
             return deny(Refusal::only(Denial::IdempotencyKeyReused { payment }));
         }
         let again = Told::Again { payment, outcome: bound.outcome };
@@ -156,7 +177,8 @@ pub(crate) fn decide(
             let text = String::new;
             let bad = BadField {
                 field: "amount_usd".into(),
-                got: text(),
+                // As the engine says it: what differs is another mistake.
+                got: "null".to_owned(),
                 expected: text(),
                 example: text(),
             };
@@ -167,18 +189,34 @@ pub(crate) fn decide(
     };
     let until = now.checked_add(SignedDuration::from_hours(30 * 24)).unwrap();
     let binding = key.map(|key| Binding { key, call: None, asked: amount, until });
-    let payment = Payment { id, wanted, amount, binding, run: run.clone() };
+    let payment = Payment { id, wanted, amount, binding, run: run.clone(), task };
     match authorize(&state.spender_of(book), &payment, now) {
-        Ok(granted) => {
-            let fact = if hold { Fact::Held } else { Fact::Paid };
-            let draft =
-                Draft { agent: Some(agent.clone()), by: came.who(), fact: fact(granted.clone()) };
-            // What is left is told from the state with the payment folded in: see `Pair::ask`.
-            let drafts = std::iter::once(draft).chain(stop::flag(book, &granted, now)).collect();
-            (Does::Write(drafts), Told::Granted { hold: granted, available: Usd::ZERO })
-        }
+        Ok(granted) => grant(state, book, granted, (came.who(), hold), now),
         Err(refusal) => deny(refusal),
     }
+}
+
+fn grant(
+    state: &State,
+    book: &Book,
+    granted: Hold,
+    (by, hold): (By, bool),
+    now: Timestamp,
+) -> (Does, Told) {
+    let decided = Decided::Allowed(Box::new(granted.clone()));
+    if let Some(told) = unexplained(state, book, &decided, now) {
+        return (Does::Write(Vec::new()), told);
+    }
+    let fact = if hold { Fact::Held } else { Fact::Paid };
+    let draft = Draft { agent: Some(book.handle.clone()), by, fact: fact(granted.clone()) };
+    // What is left is told from the state with the payment folded in: see `Pair::ask`.
+    let drafts = std::iter::once(draft).chain(stop::flag(book, &granted, now)).collect();
+    (Does::Write(drafts), Told::Granted { hold: Box::new(granted), available: Usd::ZERO })
+}
+
+/// What differs where what is on record of a decision is decided on once more.
+fn unexplained(state: &State, book: &Book, decided: &Decided, now: Timestamp) -> Option<Told> {
+    explain::differs(state, book, decided, now).map(Told::Unexplained)
 }
 
 pub(crate) fn settled(
@@ -226,6 +264,9 @@ pub(crate) fn acted(state: &State, op: &Op, now: Timestamp) -> Result<Act, Opera
             operate::set_service(state, words::service(*id, service), existing)
         }
         Op::Remove { id } => operate::remove_service(state, &words::service_id(*id)),
+        Op::Repin(agent, id, to) => {
+            payee::repin(state, &handle(*agent), &words::service_id(*id), &words::payee(*to))
+        }
         Op::Ungroup { group } => group::remove_group(state, &words::group(*group)),
         other => unreachable!("{other:?} is no act of the operator's"),
     }

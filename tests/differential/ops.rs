@@ -4,8 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::{
-    caps::{caps, group_terms},
+    caps::{self, caps, group, shadows},
     paces::{DONE, open_days, open_hours, pace},
+    quotes,
+    tasks::{self, OnTask, Task},
+    trust::{pinned, tiers},
 };
 use crate::reference::{CALENDAR, GroupTerms, Kind, MOST, Measure, Service, Terms};
 
@@ -33,6 +36,7 @@ pub(crate) enum Op {
         key: Option<u8>,
         run: Option<u8>,
         hold: bool,
+        task: Option<Task>,
     },
     /// The `nth` newest ask of a payment that was granted, once more.
     Again {
@@ -88,18 +92,23 @@ pub(crate) enum Op {
     Give {
         agent: u8,
         lasts: Option<i64>,
+        may: bool,
     },
     /// The `nth` newest token is revoked.
     Take {
         nth: usize,
     },
+    /// It is planned, and written down so many seconds later.
     Group {
         group: u8,
         terms: GroupTerms,
+        waits: i64,
     },
     Ungroup {
         group: u8,
     },
+    /// Whom a service of an agent is to pay.
+    Repin(u8, u8, u8),
     Clock(Clock),
     /// Keys whose time is up are forgotten, as the store does now and then.
     Forget,
@@ -117,7 +126,9 @@ pub(crate) enum Op {
         run: Option<u8>,
         calls: u32,
         lasts: i64,
+        task: Option<Task>,
     },
+    OnTask(OnTask),
 }
 
 impl Op {
@@ -138,6 +149,11 @@ pub(crate) fn tighter(mut terms: Terms, what: u8, now: i64) -> Terms {
         1 => terms.caps.iter_mut().for_each(|cap| cap.most = (cap.most - 1).max(1)),
         2 => {
             let (most, done) = terms.denials.unwrap_or((9, Measure::Flag));
+            let stricter = match done {
+                Measure::Flag => Measure::Throttle,
+                Measure::Throttle | Measure::Freeze => Measure::Freeze,
+            };
+            let done = if most % 2 == 0 { stricter } else { done };
             terms.denials = Some(((most - 1).max(2), done));
         }
         5 => terms.cooldown = Some(terms.cooldown.map_or(30, |long| (long * 2).min(86_400))),
@@ -180,7 +196,7 @@ pub(crate) enum How {
     Void {
         not_sent: bool,
     },
-    /// All of it, some of it, or more than there is.
+    /// All of it and so much, or another amount; one below zero is so many parts of it.
     Capture(i128, i128),
     Refund(i128, i128),
 }
@@ -288,14 +304,15 @@ pub(crate) const NIGHTS: [(&str, &str); 15] = [
 pub(crate) fn history(seed: u64) -> (&'static str, Vec<Op>) {
     let dice = &mut Dice(seed);
     let (zone, at) = dice.pick(&NIGHTS);
-    let mut ops: Vec<Op> = (0..SERVICES - 1).map(|id| service(dice, id)).collect();
-    for group in [0, 1] {
-        ops.push(Op::Group { group, terms: group_terms(dice, group, zone) });
+    let mut ops: Vec<Op> = (0..SERVICES - 1).map(|id| caps::service(dice, id)).collect();
+    for number in [0, 1] {
+        ops.push(group(dice, number, zone));
     }
     for agent in [0, 1, 2, WHALE] {
         ops.push(Op::Open { agent, terms: terms(dice, agent, zone) });
-        ops.push(Op::TopUp { agent, amount: top_up(dice, agent) });
-        ops.push(Op::Give { agent, lasts: None });
+        ops.push(Op::TopUp { agent, amount: caps::top_up(dice, agent) });
+        ops.push(Op::Give { agent, lasts: None, may: dice.one_in(2) });
+        ops.push(tasks::first(dice, agent));
     }
     while ops.len() < LENGTH {
         let op = op(dice, zone);
@@ -315,12 +332,12 @@ fn agent(dice: &mut Dice) -> u8 {
 
 fn op(dice: &mut Dice, zone: &'static str) -> Op {
     let agent = agent(dice);
-    match dice.below(1000) {
+    match dice.below(1090) {
         0..370 => ask(dice, agent),
         370..400 => Op::Insist { agent, times: 1 + dice.byte(4) },
         400..450 => Op::Again { nth: usize::try_from(dice.below(8)).unwrap() },
-        450..456 => quote(dice, agent),
-        456..690 => {
+        450..462 => quotes::draw(dice, agent),
+        462..690 => {
             let (nth, of_all, how) = (usize::from(dice.byte(10)), dice.one_in(4), how(dice));
             // The same payment is given back again, or one of long ago.
             let nth = match how {
@@ -332,10 +349,10 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
         }
         690..694 if dice.one_in(3) => Op::Ungroup { group: dice.byte(GROUPS) },
         690..694 => {
-            let group = dice.byte(GROUPS);
-            Op::Group { group, terms: group_terms(dice, group, zone) }
+            let number = dice.byte(GROUPS);
+            group(dice, number, zone)
         }
-        694..730 => Op::TopUp { agent, amount: top_up(dice, agent) },
+        694..730 => Op::TopUp { agent, amount: caps::top_up(dice, agent) },
         730..739 => Op::Freeze { agent: Some(agent) },
         739..785 => Op::Unfreeze { agent: Some(agent) },
         785..788 => Op::Freeze { agent: None },
@@ -349,23 +366,33 @@ fn op(dice: &mut Dice, zone: &'static str) -> Op {
         824..832 => Op::Tighten { agent, what: dice.byte(6) },
         832..852 => {
             let id = dice.byte(SERVICES);
-            service(dice, id)
+            caps::service(dice, id)
         }
         852..858 => Op::Remove { id: dice.byte(SERVICES) },
         858..868 => {
             let lasts = [0, 60, 3_600, 40_000, 1_000_000];
             let lasts = (!dice.one_in(3)).then(|| dice.pick(&lasts));
-            Op::Give { agent, lasts }
+            Op::Give { agent, lasts, may: dice.one_in(2) }
         }
         868..873 => Op::Take { nth: usize::from(dice.byte(6)) },
         873..980 => Op::Clock(clock(dice, agent)),
-        980..990 => Op::Forget,
+        980..984 => Op::Forget,
+        984..990 => Op::Repin(agent, dice.byte(SERVICES), dice.byte(PAYEES)),
         990..994 => Op::Recover,
-        _ => Op::Reopen { cut: dice.one_in(2).then(|| dice.next()) },
+        994..1000 => Op::Reopen { cut: dice.one_in(2).then(|| dice.next()) },
+        _ => tasks::op(dice, agent),
     }
 }
 
-fn ask(dice: &mut Dice, agent: u8) -> Op {
+pub(super) fn by(dice: &mut Dice) -> By {
+    match dice.below(10) {
+        0..5 => By::Name,
+        5..8 => By::Token { nth: usize::from(dice.byte(2)), of_all: dice.one_in(8) },
+        _ => By::Operator,
+    }
+}
+
+pub(super) fn ask(dice: &mut Dice, agent: u8) -> Op {
     let of_limit = dice.one_in(3);
     let amount = match dice.below(20) {
         0..2 => Amount::None,
@@ -382,20 +409,10 @@ fn ask(dice: &mut Dice, agent: u8) -> Op {
         dice.one_in(often).then(|| u8::try_from(dice.below(many)).unwrap())
     };
     let (service, hold) = (dice.byte(SERVICES), dice.below(5) < 2);
-    let came = match dice.below(10) {
-        0..5 => By::Name,
-        5..8 => By::Token { nth: usize::from(dice.byte(2)), of_all: dice.one_in(8) },
-        _ => By::Operator,
-    };
-    Op::Ask { agent, came, service, amount, key: few(dice, 3, KEYS), run: few(dice, 2, RUNS), hold }
-}
-
-fn quote(dice: &mut Dice, agent: u8) -> Op {
-    let Op::Ask { service, amount, run, .. } = ask(dice, agent) else { unreachable!() };
-    let calls = 1 + u32::from(dice.byte(12));
-    // Often to the very second at which a window ends, in a zone of whole hours.
-    let lasts = dice.pick(&[1, 600, 3_600, 7_200, 20_000, 86_400, 400_000]);
-    Op::Quote { agent, service, amount, run, calls, lasts }
+    let (came, key, run) = (by(dice), few(dice, 3, KEYS), few(dice, 2, RUNS));
+    let task = Task { nth: usize::from(dice.byte(2)), of_all: dice.one_in(16) };
+    let task = dice.one_in(2).then_some(task);
+    Op::Ask { agent, came, service, amount, key, run, hold, task }
 }
 
 fn how(dice: &mut Dice) -> How {
@@ -408,7 +425,8 @@ fn how(dice: &mut Dice) -> How {
         21..23 => How::Void { not_sent: true },
         23..25 => How::Capture(0, 0),
         25..27 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
-        27..29 => How::Refund(0, 0),
+        27 => How::Refund(0, 0),
+        28 => How::Refund(dice.pick(&[0, 0, 1]), -dice.pick(&[2, 2, 3])),
         _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
     }
 }
@@ -416,7 +434,7 @@ fn how(dice: &mut Dice) -> How {
 fn clock(dice: &mut Dice, agent: u8) -> Clock {
     const DAY: i64 = 86_400;
     let off = dice.near();
-    match dice.below(20) {
+    match dice.below(21) {
         0..4 => Clock::By(dice.between(1, 7_200)),
         4..6 => Clock::By(dice.between(3_600, 3 * DAY)),
         6 => Clock::By(dice.between(DAY, 40 * DAY)),
@@ -427,35 +445,13 @@ fn clock(dice: &mut Dice, agent: u8) -> Clock {
         12..14 => Clock::Rate { agent, off },
         14..16 => Clock::Cap { agent, nth: usize::from(dice.byte(5)), off },
         16..18 => Clock::Expiry { agent, off },
-        18 => Clock::Token { nth: usize::from(dice.byte(3)), off },
+        18..20 => Clock::Token { nth: usize::from(dice.byte(3)), off },
         _ => Clock::Month { nth: usize::from(dice.byte(12)), off },
     }
 }
 
 pub(super) fn cents(dice: &mut Dice, low: i64, high: i64) -> i128 {
     i128::from(dice.between(low, high)) * CENT
-}
-
-fn top_up(dice: &mut Dice, agent: u8) -> i128 {
-    match dice.below(12) {
-        0 => 0,
-        1 => MOST,
-        2..8 if agent == WHALE => MOST - cents(dice, 0, 20_000),
-        2..6 => cents(dice, 200, 2_000),
-        _ => cents(dice, 1, 300),
-    }
-}
-
-fn service(dice: &mut Dice, id: u8) -> Op {
-    let price = match dice.below(12) {
-        0 => Some(0),
-        1..5 => Some(cents(dice, 1, 40)),
-        5 => Some(cents(dice, 1, 40) + 1),
-        _ => None,
-    };
-    let category = (!dice.one_in(4)).then(|| dice.byte(KINDS));
-    let service = Service { price, payee: dice.byte(PAYEES), category };
-    Op::Service { id, service, replace: !dice.one_in(4) }
 }
 
 fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
@@ -485,5 +481,10 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         cooldown: dice.one_in(6).then(|| dice.pick(&[1, 30, 60, 3_600])),
         // The whale's sums fit in no group.
         group: (agent != WHALE && dice.one_in(2)).then(|| dice.byte(GROUPS)),
+        tasks: dice.one_in(2),
+        pinned: pinned(dice),
+        locked: dice.one_in(3),
+        tiers: tiers(dice, agent),
+        shadow: shadows(dice, agent),
     }
 }

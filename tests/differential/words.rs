@@ -1,23 +1,33 @@
 //! The reference's words in policy's, and the other way round.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use pettycash::policy::{
     answer::{self, Outcome, PayAnswer},
-    book::Standing,
+    book::{Book, Standing},
     came::Came,
     cap::{Bound, Cap, Dimension},
     denial::Code,
+    entry::Hold,
+    explain::{Extent, Met, Rule, bearings},
     group::GroupRules,
     hours::ActiveHours,
     mandate::{Funding, LocalUse, Mandate, Service},
     money::Usd,
-    names::{GroupId, Handle, IdempotencyKey, RailName, RunId, ServiceId, TokenId},
+    names::{
+        GroupId, Handle, IdempotencyKey, Payee, RailName, RunId, ServiceId, TaskType, TokenId,
+    },
     operate::OperateError,
     pace::Rate,
+    payee::FirstPayee,
     rooms::Spender,
     settle::SettleError,
+    state::State,
     stop::Burst,
+    task::{TaskState, TasksBy},
     terms::{GroupTerms, PolicyTerms},
+    tier::Tier,
     window::{Hours, Period},
 };
 
@@ -62,8 +72,12 @@ pub(crate) fn second(at: i64) -> Timestamp {
 pub(crate) fn service(id: u8, service: &reference::Service) -> Service {
     let reference::Service { price, payee, category } = *service;
     let category = category.map(|number| format!("kind-{number}").parse().unwrap());
-    let (id, payee) = (service_id(id), format!("Acme {payee}").parse().unwrap());
-    Service { id, payee, price: price.map(usd), rail: RailName::iou(), category }
+    let (id, payee) = (service_id(id), self::payee(payee));
+    Service { id, payee, price: price.map(usd), rail: RailName::iou(), category, endpoint: None }
+}
+
+pub(crate) fn payee(payee: u8) -> Payee {
+    format!("Acme {payee}").parse().unwrap()
 }
 
 pub(crate) fn group(group: u8) -> GroupId {
@@ -81,6 +95,10 @@ pub(crate) fn group_policy(name: u8, terms: &reference::GroupTerms) -> PolicyTer
     PolicyTerms { groups, ..PolicyTerms::default() }
 }
 
+pub(crate) fn task_type(kind: u8) -> TaskType {
+    format!("work-{kind}").parse().unwrap()
+}
+
 fn number(text: &str, before: &str) -> u8 {
     text.strip_prefix(before).unwrap().parse().unwrap()
 }
@@ -90,7 +108,8 @@ fn on(on: On) -> Dimension {
         On::All => Dimension::Agent,
         On::Service(id) => Dimension::Service(service_id(id)),
         On::Category(number) => Dimension::Category(format!("kind-{number}").parse().unwrap()),
-        On::Payee(payee) => Dimension::Payee(format!("Acme {payee}").parse().unwrap()),
+        On::Payee(name) => Dimension::Payee(payee(name)),
+        On::Type(kind) => Dimension::TaskType(task_type(kind)),
     }
 }
 
@@ -100,7 +119,8 @@ fn was_on(breach: &answer::Breach) -> Option<On> {
     let category =
         breach.category.as_ref().map(|name| On::Category(number(name.as_str(), "kind-")));
     let payee = breach.payee.as_ref().map(|payee| On::Payee(number(payee.as_str(), "Acme ")));
-    breach.period.map(|_| service.or(category).or(payee).unwrap_or(On::All))
+    let kind = breach.task_type.as_ref().map(|kind| On::Type(number(kind.as_str(), "work-")));
+    breach.period.map(|_| service.or(category).or(payee).or(kind).unwrap_or(On::All))
 }
 
 fn period(kind: Kind) -> Period {
@@ -111,6 +131,7 @@ fn period(kind: Kind) -> Period {
         Kind::Month => Period::Month,
         Kind::Lifetime => Period::Lifetime,
         Kind::Run => Period::Run,
+        Kind::Task => Period::Task,
         Kind::Rolling(hours) => Period::Rolling(Hours::new(u16::try_from(hours).unwrap()).unwrap()),
     }
 }
@@ -123,6 +144,7 @@ fn kind(period: Period) -> Kind {
         Period::Month => Kind::Month,
         Period::Lifetime => Kind::Lifetime,
         Period::Run => Kind::Run,
+        Period::Task => Kind::Task,
         Period::Rolling(hours) => Kind::Rolling(hours.get()),
     }
 }
@@ -163,6 +185,11 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         }),
         cooldown: terms.cooldown.map(|long| format!("{long}s").parse().unwrap()),
         group: terms.group.map(group),
+        tasks: if terms.tasks { TasksBy::Agent } else { TasksBy::Operator },
+        tiers: terms.tiers.iter().map(tier).collect(),
+        shadow_caps: terms.shadow.iter().map(cap).collect(),
+        first_payee: if terms.locked { FirstPayee::Locked } else { FirstPayee::Free },
+        pinned: terms.pinned.iter().map(|(id, name)| (service_id(*id), payee(*name))).collect(),
     }
 }
 
@@ -182,10 +209,34 @@ pub(crate) struct View {
     available: i128,
     rooms: Vec<Room>,
     warning: Option<Warning>,
+    /// Of each task that is not finished: whether it failed, what is used, held and left.
+    tasks: Vec<(bool, i128, i128, Option<i128>)>,
+    first_paid: BTreeMap<u8, u8>,
+    limit: Option<i128>,
+    /// What an explanation of a payment made now would tell: used, held and left of every bound.
+    bounds: Vec<[i128; 3]>,
 }
 
 impl View {
-    pub(crate) fn of(spender: &Spender<'_>, of: Option<&RunId>, now: Timestamp) -> Self {
+    /// As `state` tells of an agent, if there is one, and of a payment for `service`.
+    pub(crate) fn of(
+        state: &State,
+        agent: u8,
+        service: Option<u8>,
+        of: Option<u8>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let of = of.map(run);
+        let service = service.and_then(|id| state.service(&service_id(id)));
+        state.spender(&handle(agent)).map(|from| Self::seen(&from, service, of.as_ref(), now))
+    }
+
+    fn seen(
+        spender: &Spender<'_>,
+        service: Option<&Service>,
+        of: Option<&RunId>,
+        now: Timestamp,
+    ) -> Self {
         let book = spender.book;
         let nanos = |amount: Usd| i128::from(amount.nanos());
         let rooms = spender.caps(of, now).into_iter().map(|bearing| {
@@ -194,6 +245,12 @@ impl View {
             let (used, held) = (nanos(room.used), nanos(room.held));
             let (paid, open) = (i128::from(room.paid), i128::from(room.open));
             Room { used, held, left: nanos(room.left), resets, paid, open }
+        });
+        let kept = book.tasks.values().filter(|task| task.is_kept());
+        let tasks = kept.map(|task| {
+            let room = book.task_room(task);
+            let failed = matches!(task.state, TaskState::Failed { .. });
+            (failed, nanos(room.used), nanos(room.held), room.left.map(nanos))
         });
         Self {
             standing: match &book.standing {
@@ -206,29 +263,95 @@ impl View {
             available: nanos(spender.available(of, now)),
             rooms: rooms.collect(),
             warning: spender.warning(None, of, now).map(|warning| {
-                let amount = warning.cap.amount().expect("a cap on amounts");
-                (kind(warning.cap.period), nanos(amount), nanos(warning.spent))
+                let number = |bound: Bound| match bound {
+                    Bound::Amount(amount) => (false, nanos(amount)),
+                    Bound::Count(count) => (true, i128::from(count)),
+                };
+                let ((counts, most), (_, spent)) =
+                    (number(warning.cap.bound), number(warning.spent));
+                let group = warning.group.map(|group| self::number(group.as_str(), "group-"));
+                (group, kind(warning.cap.period), counts, most, spent)
+            }),
+            tasks: tasks.collect(),
+            first_paid: first_paid(book),
+            limit: book.limit(now).map(nanos),
+            bounds: service.map_or_else(Vec::new, |service| {
+                let all = bearings(spender, (service, Usd::ZERO), of, now);
+                let other = |met: &&Met| matches!(met.rule, Rule::Pace(_) | Rule::Shadow(_));
+                let all = all.iter().filter(|met| !other(met));
+                all.map(|met| told(met.extent)).collect()
             }),
         }
     }
 
-    pub(crate) fn by(model: &reference::Model, agent: u8, of: Option<u8>) -> Self {
+    /// The same by the reference, and which service it is of.
+    pub(crate) fn by(model: &reference::Model, agent: u8, of: Option<u8>) -> (Self, Option<u8>) {
+        let service = model.services.keys().next().copied();
         let book = &model.agents[&agent];
-        let mut caps = book.terms.caps.clone();
-        let mut rooms: Vec<Room> = caps.iter().map(|cap| model.room(agent, *cap, of)).collect();
+        let mut caps: Vec<_> = book.terms.caps.iter().map(|cap| (None, *cap)).collect();
+        let mut rooms: Vec<Room> =
+            caps.iter().map(|(_, cap)| model.room(agent, *cap, of)).collect();
         for (group, cap) in model.shared(agent) {
-            caps.push(cap);
+            caps.push((Some(group), cap));
             rooms.push(model.room_in(group, cap));
         }
-        Self {
+        let view = Self {
             standing: book.standing,
             balance: model.balance(agent),
             held: model.held(agent),
             available: model.available(agent, of),
             warning: nearly_used_up(&caps, &rooms),
+            first_paid: model.first_paid(agent),
+            limit: model.limit(agent),
             rooms,
+            tasks: model.kept(agent),
+            bounds: service.map_or_else(Vec::new, |service| {
+                let asked =
+                    reference::Asked { service, amount: None, key: None, run: of, task: None };
+                let bounds = model.bounds(agent, &asked);
+                bounds.iter().map(|bound| model.told(agent, bound)).collect()
+            }),
+        };
+        (view, service)
+    }
+}
+
+/// Used, held and left under a rule, as an explanation tells them.
+fn told(extent: Extent) -> [i128; 3] {
+    match extent {
+        Extent::Amount { used, held, left, .. } => {
+            [used, held, left].map(|amount| i128::from(amount.nanos()))
+        }
+        Extent::Count { most, used, held } => {
+            let left = if used + held < most { i64::MAX } else { 0 };
+            [i128::from(used), i128::from(held), i128::from(left)]
         }
     }
+}
+
+fn first_paid(book: &Book) -> BTreeMap<u8, u8> {
+    let first = book.first_payees.iter();
+    let numbers = |(service, payee): (&ServiceId, &Payee)| {
+        (number(service.as_str(), "service-"), number(payee.as_str(), "Acme "))
+    };
+    first.map(numbers).collect()
+}
+
+fn tier((after, days, limit): &(i64, i64, i128)) -> Tier {
+    format!("{after}x/{days}d:{}", usd(*limit).decimal()).parse().unwrap()
+}
+
+/// The shadow caps that a payment passed: the most, what was used, and held.
+pub(crate) fn passed(hold: &Hold) -> Vec<[i128; 3]> {
+    let nanos = |amount: Usd| i128::from(amount.nanos());
+    let told = hold.shadow.iter().map(|one| match (one.cap.bound, one.count) {
+        (Bound::Amount(most), _) => [most, one.used, one.held].map(nanos),
+        (Bound::Count(most), count) => {
+            let count = count.unwrap();
+            [most.into(), count.used.into(), count.held.into()]
+        }
+    });
+    told.collect()
 }
 
 /// What a breach of a pace says: what is counted, how many in how many seconds, and how many
@@ -322,6 +445,7 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::Revoked(_) => "revoked",
         OperateError::NoBalance(_) => "no_balance",
         OperateError::Zero => "zero",
+        OperateError::Endpoint(_) => "endpoint",
         OperateError::FundingFixed(_) => "funding",
         OperateError::UnknownService(_) => "unknown_service",
         OperateError::TooMuch => "too_much",
@@ -331,6 +455,12 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::PassphraseSetMeanwhile => "passphrase",
         OperateError::UnknownGroup(_) => "unknown_group",
         OperateError::GroupInUse { .. } => "group_in_use",
+        OperateError::UnknownTask(_) => "task_unknown",
+        OperateError::TooManyTasks(_) => "tasks",
+        OperateError::FailedTask(_) => "task_failed",
+        OperateError::NothingLeft { .. } => "nothing_left",
+        OperateError::OpensTooOften { .. } => "opens",
+        OperateError::FirstPayeeFree(_) => "first_payee_free",
     }
 }
 
@@ -342,5 +472,6 @@ pub(crate) fn settle_word(error: SettleError) -> &'static str {
         SettleError::NotSent(_) => "not_sent",
         SettleError::Zero => "zero",
         SettleError::MoreThanCaptured { .. } => "more_than_captured",
+        SettleError::NotInDoubt(_) => "not_in_doubt",
     }
 }

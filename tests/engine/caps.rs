@@ -120,6 +120,11 @@ async fn a_cap_is_set_and_taken_away_by_its_kind() {
     );
     let torn = json!({"caps": [{"period": "day", "cap_count": 3}], "no_caps": ["x/day"]});
     assert_eq!(patch(&house, torn).await["code"], "mandate_invalid");
+    let typed = json!({"caps": [{"period": "day", "cap_usd": "1.00", "task_type": "research"}]});
+    let remarks = patch(&house, typed).await["remarks"].clone();
+    let needed = "whatever is paid belongs to an open task from now on";
+    assert!(remarks.as_array().unwrap().contains(&json!(needed)), "{remarks}");
+    assert!(!remarks.to_string().contains("the catalogue"), "a type is no service's: {remarks}");
 }
 
 #[test]
@@ -129,7 +134,7 @@ fn terms_that_are_no_cap_are_refused() {
         (json!({"period": "day", "cap_usd": "1", "cap_count": 1}), "an amount or a count"),
         (
             json!({"period": "day", "cap_usd": "1", "service_id": "a", "payee": "b"}),
-            "one of service_id, category and payee",
+            "one of service_id, category, payee and task_type",
         ),
         (json!({"period": "day", "cap_usd": "1", "tasks": "a"}), "unknown field"),
         (json!({"period": "day", "cap_count": -1}), "expected u32"),

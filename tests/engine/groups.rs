@@ -1,7 +1,7 @@
 //! Groups, as agents and operators meet them.
 
 use futures_util::future::join_all;
-use pettycash::policy::terms::{GroupView, PolicyAsked};
+use pettycash::policy::terms::{GroupView, LedgerAsked, PolicyAsked};
 use serde_json::{Value, json};
 
 use crate::support::house::House;
@@ -93,7 +93,7 @@ async fn groups_are_shown_and_removed_once_nobody_is_in_them() {
     assert_eq!(plan["gives_more"], true);
     assert_eq!(remove("team").await, Ok("team".to_owned()));
     assert_eq!(remove("org").await, Ok("org".to_owned()));
-    let page = house.engine.ledger(None, None, None).await.unwrap();
+    let page = house.engine.ledger(LedgerAsked::page(None, None, None)).await.unwrap();
     let outcomes: Vec<&str> = page.entries.iter().map(|one| one.line.outcome.as_str()).collect();
     assert_eq!(outcomes[..2], ["group_removed", "group_removed"]);
     assert!(outcomes.contains(&"group_set"));
@@ -111,4 +111,22 @@ async fn what_is_exported_makes_the_same_groups() {
     assert_eq!(again, exported);
     let lost = json!({"schema": 1, "agents": {"a": {"group": "nobody"}}});
     assert_eq!(house.grouped(lost).await, Err("policy_refused".to_owned()));
+}
+
+#[tokio::test]
+async fn there_are_at_most_ten_thousand_groups_in_all() {
+    let house = House::new().await;
+    let named = |from: usize, to: usize| {
+        let groups = (from..to).map(|n| (format!("g{n}"), json!({})));
+        json!({"schema": 1, "groups": groups.collect::<serde_json::Map<_, _>>()})
+    };
+    house.grouped(named(0, 9_999)).await.unwrap();
+    assert_eq!(house.grouped(named(9_998, 10_001)).await.unwrap_err(), "too_many_groups");
+    house.grouped(named(9_998, 10_000)).await.unwrap();
+    let asked = json!({"policy": named(10_000, 10_001), "dry_run": true});
+    let refused = house.engine.apply_policy(serde_json::from_value(asked).unwrap(), None).await;
+    let told = refused.unwrap_err().to_string();
+    assert_eq!(told, "there would be 10001 groups: there are at most 10000 in all");
+    let there = json!({"schema": 1, "groups": {"g1": {"caps": ["5.00/day"]}}});
+    house.grouped(there).await.expect("one that is there may change");
 }

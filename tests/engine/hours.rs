@@ -52,6 +52,34 @@ async fn hours_that_do_not_open_before_the_mandate_ends_are_for_the_operator() {
     assert!(denied.get("resets_at").is_none() && denied.get("retry_after_s").is_none());
 }
 
+/// What would open again only when the mandate is over is for the operator, whatever it is.
+#[tokio::test]
+async fn nobody_is_told_to_wait_for_longer_than_the_mandate_holds() {
+    for (bound, code) in [
+        (json!({"caps": [{"period": "day", "cap_usd": "0.02"}]}), "cap_exceeded"),
+        (json!({"caps": [{"period": "rolling_24h", "cap_usd": "0.02"}]}), "cap_exceeded"),
+        (json!({"rates": ["1/24h"]}), "rate_limited"),
+        (json!({"cooldown": "12h"}), "rate_limited"),
+        (json!({"burst": "1/24h:throttle"}), "rate_limited"),
+    ] {
+        for (ends, waits) in [("2026-11-22T00:00:00Z", false), ("2026-11-23T00:00:00Z", true)] {
+            let house = House::new().await;
+            let mut when = bound.clone();
+            when["expires_at"] = json!(ends);
+            clerk(&house, when).await;
+            assert_eq!(house.pay("clerk", search()).await["outcome"], "paid");
+            let denied = house.pay("clerk", search()).await;
+            assert_eq!(denied["code"], code);
+            let told = if waits { "wait" } else { "ask_operator" };
+            assert_eq!(denied["advice"], told, "{denied}");
+            let later = ["resets_at", "retry_after_s"].map(|field| denied.get(field).is_some());
+            assert_eq!(later, [waits; 2], "{denied}");
+            let quoted = house.call("get_balance", "clerk", search()).await;
+            assert_eq!(quoted["quote"].get("frees_at"), denied.get("resets_at"), "{quoted}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_cooldown_is_kept_over_restarts_and_no_clock_that_goes_back_ends_it() {
     let house = House::new().await;

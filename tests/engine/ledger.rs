@@ -1,6 +1,6 @@
 //! The ledger as agents and operators look things up in it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -160,10 +160,10 @@ async fn a_stretch_of_time_takes_its_beginning_and_leaves_its_end() {
         assert_eq!((&told["code"], &told["field"]), (&json!("invalid_request"), &json!(field)));
     }
     let asked = LedgerAsked { since: "2026-11-22".parse().ok(), ..LedgerAsked::default() };
-    let of_all = house.engine.ledger_of(asked.clone()).await.unwrap();
+    let of_all = house.engine.ledger(asked.clone()).await.unwrap();
     assert!(of_all.entries.is_empty(), "everybody's days are those of UTC");
     let his = LedgerAsked { agent: "scout".parse().ok(), ..asked };
-    assert_eq!(house.engine.ledger_of(his).await.unwrap().entries.len(), 1);
+    assert_eq!(house.engine.ledger(his).await.unwrap().entries.len(), 1);
 }
 
 #[tokio::test]
@@ -284,7 +284,8 @@ async fn many_read_their_ledgers_after_a_policy_of_ten_thousand_agents() {
     let read = (0..READERS).map(|number| {
         let (engine, agent) = (house.engine.clone(), format!("agent-{:05}", number * 251));
         tokio::spawn(async move {
-            let page = engine.ledger(agent.parse().ok(), None, None).await.unwrap();
+            let page =
+                engine.ledger(LedgerAsked::page(agent.parse().ok(), None, None)).await.unwrap();
             page.entries.into_iter().map(|entry| entry.line.outcome).collect::<Vec<_>>()
         })
     });
@@ -321,4 +322,22 @@ async fn a_page_that_is_searched_for_long_answers_with_what_it_found() {
     let recent = house.call("ledger", "scout", json!({"since": "1h"})).await;
     assert_eq!(recent["entries"].as_array().unwrap().len(), 1);
     assert_eq!(recent.get("next_cursor"), None);
+}
+
+#[tokio::test]
+async fn every_outcome_that_a_line_has_can_be_asked_for_and_no_other() {
+    let asked = LedgerAsked { outcome: Some("nothing".to_owned()), ..LedgerAsked::default() };
+    let house = House::new().await;
+    let refused = house.engine.ledger(asked).await.unwrap_err().to_string();
+    let (_, known) = refused.split_once("there are ").unwrap();
+    let known: BTreeSet<&str> = known.split(", ").collect();
+    // The words stand where the lines are made, between these two, and nothing else does in quotes.
+    let source = include_str!("../../src/engine/report.rs");
+    let (_, source) = source.split_once("fn line(entry: &Entry)").unwrap();
+    let (source, rest) = source.split_once("fn hold_line(").unwrap();
+    let (_, tasks) = rest.split_once("fn task_word(").unwrap();
+    let quoted = |text: &'static str| text.split('"').skip(1).step_by(2);
+    let written: BTreeSet<&str> = quoted(source).chain(quoted(tasks)).collect();
+    assert!(written.len() > 30, "{written:?}");
+    assert_eq!(known, written);
 }

@@ -184,6 +184,10 @@ async fn held(records: &Store, agent: &Handle, then: Vec<fn(PaymentId) -> Fact>)
             via: None,
             category: None,
             groups: Vec::new(),
+            task: None,
+            task_type: None,
+            shadow: Vec::new(),
+            request: None,
         };
         let facts = std::iter::once(Fact::Held(hold)).chain(then.iter().map(|fact| fact(payment)));
         let draft = |fact| Draft { agent: Some(whose.clone()), by: By::Engine, fact };

@@ -196,6 +196,41 @@ async fn what_is_too_dear_is_denied_with_cheaper_kin() {
 }
 
 #[tokio::test]
+async fn in_place_of_a_service_whose_cap_is_used_up_another_is_offered_whose_cap_is_not() {
+    let house = House::new().await;
+    for (id, price) in [
+        ("search-lite", "0.01"),
+        ("search-mini", "0.005"),
+        ("search-same", "0.02"),
+        ("search-pro", "0.05"),
+    ] {
+        house.service(json!({"id": id, "payee": "Lite", "price_usd": price})).await;
+    }
+    let caps = [
+        ("day", json!({"cap_usd": "5.00"})),
+        ("day", json!({"cap_count": 1, "service_id": "search"})),
+        ("day", json!({"cap_usd": "0.004", "service_id": "search-mini"})),
+    ];
+    let caps = caps.map(|(period, mut cap)| {
+        cap["period"] = json!(period);
+        cap
+    });
+    house.agent(json!({"handle": "scout", "funding": "allowance", "caps": caps})).await;
+    assert_eq!(house.pay("scout", json!({"service_id": "search"})).await["outcome"], "paid");
+    let denied = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(denied["code"], "cap_exceeded");
+    assert_eq!(
+        denied["alternatives"],
+        json!([{"service_id": "search-lite", "price_usd": "0.01"},
+            {"service_id": "search-same", "price_usd": "0.02"}])
+    );
+    for offered in denied["alternatives"].as_array().unwrap() {
+        let pay = json!({"service_id": offered["service_id"]});
+        assert_eq!(house.pay("scout", pay).await["outcome"], "paid");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_agent_pays_nothing_and_can_still_read() {
     let house = House::new().await;
     house.scout().await;

@@ -1,9 +1,20 @@
 //! What an agent learns before it pays: quotes, dry runs, and the line that says a cap is near.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use jiff::SignedDuration;
 use pettycash::{
     engine::Call,
-    policy::{came::Came, terms::PaymentTerms},
+    policy::{
+        came::Came,
+        terms::{PaymentTerms, PolicyAsked},
+    },
 };
 use serde_json::{Value, json};
 
@@ -77,6 +88,9 @@ async fn a_quote_counts_the_windows_that_open_until_then() {
         let asked = json!({"service_id": "search", "by": wrong});
         let told = house.call("get_balance", "scout", asked).await;
         assert_eq!(of(&told, "code field"), "invalid_request by", "{wrong}: {told}");
+        let expected = told["expected"].as_str().unwrap();
+        let said = expected.contains("within 31 days") && expected.contains("18:00");
+        assert!(said, "{wrong}: {told}");
     }
 }
 
@@ -93,6 +107,19 @@ async fn a_quote_says_why_nothing_fits() {
     let report = |amount: &str| json!({"service_id": "report", "amount_usd": amount});
     assert_eq!(why("scout", report("0.26")).await, "per_call_limit_exceeded");
     assert_eq!(why("scout", json!({"service_id": "serch"})).await, "service_unknown");
+    house
+        .agent(json!({"handle": "clerk", "funding": "allowance", "deny": ["search"],
+        "caps": [{"period": "day", "cap_usd": "5.00"}]}))
+        .await;
+    assert_eq!(why("clerk", json!({"service_id": "search"})).await, "service_not_allowed");
+    for (agent, service) in [("scout", "serch"), ("clerk", "search")] {
+        for asked in
+            [json!({"service_id": service}), json!({"service_id": service, "amount_usd": "0.01"})]
+        {
+            let told = quote(&house, agent, asked).await;
+            assert_eq!(told.get("price_usd"), None, "what may not be paid has no price: {told}");
+        }
+    }
     let low = json!({"service_id": "search", "amount_usd": "0.01"});
     assert_eq!(why("scout", low).await, "price_above_maximum");
     assert_eq!(why("broke", json!({"service_id": "search"})).await, "insufficient_balance");
@@ -197,6 +224,7 @@ async fn a_dry_run_calls_no_rail_and_counts_towards_no_row_of_denials() {
         idempotency_key: None,
         call_id: None,
         dry_run: true,
+        task_id: None,
     };
     let told = house.engine.pay_as(&"scout".parse().unwrap(), terms).await.unwrap();
     assert_eq!(told.dry_run, Some(true));
@@ -234,4 +262,104 @@ async fn from_four_fifths_of_a_cap_on_a_paid_answer_says_so() {
     assert_eq!(pay(Some("b"), "0.000000001").await.as_deref(), Some(day));
     house.pass(SignedDuration::from_hours(24));
     assert_eq!(pay(Some("c"), "0.10").await, None, "another day");
+}
+
+/// A mandate whose quotes take as long as any: it opens again every second, under as many caps as
+/// there may be.
+fn slow() -> Value {
+    let services = (0..30).map(|number| format!("{}.00/24h service=s{number}", 100 + number));
+    let caps: Vec<String> = services.collect();
+    let above =
+        |parent: Option<String>| json!({"caps": ["9000.00/24h", "9000x/744h"], "parent": parent});
+    let groups = (0..8).map(|number| {
+        let parent = (number > 0).then(|| format!("g{}", number - 1));
+        (format!("g{number}"), above(parent))
+    });
+    let groups: serde_json::Map<String, Value> = groups.collect();
+    let mut own = vec!["5000.00/24h".to_owned(), "8000x/744h".to_owned()];
+    own.extend(caps.iter().map(|cap| cap.replace("/24h", "/day")));
+    let slow = json!({"funding": "allowance", "caps": own, "cooldown": "1s", "group": "g7"});
+    let services = (0..30).map(|number| (format!("s{number}"), json!({"payee": "Acme"})));
+    let services: serde_json::Map<String, Value> = services.collect();
+    json!({"schema": 1, "groups": groups, "services": services, "agents": {"slow": slow}})
+}
+
+#[tokio::test]
+async fn while_quotes_are_counted_the_others_pay_and_are_frozen() {
+    let house = House::new().await;
+    house.scout().await;
+    let asked: PolicyAsked = serde_json::from_value(json!({"policy": slow()})).unwrap();
+    house.engine.apply_policy(asked, None).await.unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let call = Call {
+        agent: "slow".parse().unwrap(),
+        run: None,
+        call_id: None,
+        arguments: json!({"service_id": "search", "by": "31d"}),
+        came: Came::Local,
+        via: None,
+    };
+    for _ in 0..64 {
+        let (engine, call, told) = (house.engine.clone(), call.clone(), Arc::clone(&told));
+        tokio::spawn(async move {
+            let answer = engine.call("get_balance", call).await.unwrap();
+            assert_eq!(answer["quote"]["fits"], 1, "{answer}");
+            told.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    let engine = house.engine.clone();
+    let groups = tokio::spawn(async move { engine.groups().await });
+    tokio::task::yield_now().await;
+    let paid = house.pay("scout", json!({"service_id": "search"})).await;
+    assert_eq!(paid["outcome"], "paid");
+    let freeze = serde_json::from_value(json!({"reason": "misbehaving"})).unwrap();
+    house.engine.freeze(&"slow".parse().unwrap(), freeze).await.unwrap();
+    let before = told.load(Ordering::SeqCst);
+    assert!(before < 32, "both waited for {before} quotes");
+    assert_eq!(groups.await.unwrap().unwrap().groups.len(), 8);
+    let before = told.load(Ordering::SeqCst);
+    assert!(before < 48, "the list of the groups waited for {before} quotes");
+}
+
+#[tokio::test]
+async fn a_million_payments_under_a_rate_are_counted_at_once() {
+    let house = House::new().await;
+    for (handle, stops, fits) in [
+        ("rated", json!({"rates": ["999999/24h", "1000000/min"]}), 999_999),
+        ("flagged", json!({"burst": "2/min:flag"}), 1_000_000),
+        ("throttled", json!({"burst": "900000/min:throttle", "rates": ["1000000/hour"]}), 900_000),
+        ("frozen", json!({"burst": "800000/24h:freeze"}), 800_000),
+    ] {
+        let periods = ["hour", "day", "week", "month", "lifetime"];
+        let caps = periods.iter().flat_map(|period| {
+            ["search", "report"].map(
+                |service| json!({"period": period, "cap_usd": "1000000.00", "service_id": service}),
+            )
+        });
+        let all = periods.iter().chain(&["rolling_24h", "rolling_744h"]);
+        let all = all.map(|period| json!({"period": period, "cap_usd": "1000000.00"}));
+        let caps: Vec<Value> = caps.chain(all).collect();
+        let mut new = json!({"handle": handle, "funding": "allowance", "caps": caps});
+        new.as_object_mut().unwrap().extend(stops.as_object().unwrap().clone());
+        house.agent(new).await;
+        house.pay(handle, json!({"service_id": "report", "amount_usd": "0.01"})).await;
+        // One by one it took many times as long.
+        let counted = quote(&house, handle, json!({"service_id": "search"}));
+        let told = tokio::time::timeout(Duration::from_secs(10), counted).await.unwrap();
+        let before = i32::from(handle == "rated");
+        assert_eq!(told["fits"], fits - before, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_quote_of_what_opens_too_often_says_until_when_it_counts() {
+    let house = House::new().await;
+    house
+        .agent(json!({"handle": "scout", "funding": "allowance", "cooldown": "1s",
+        "caps": [{"period": "day", "cap_usd": "5000.00"}]}))
+        .await;
+    let told = quote(&house, "scout", json!({"service_id": "search", "by": "31d"})).await;
+    assert_eq!(of(&told, "fits fits_by by"), "1 1001 2026-11-21T12:16:41Z");
+    let told = quote(&house, "scout", json!({"service_id": "search", "by": "16m"})).await;
+    assert_eq!(of(&told, "fits fits_by by"), "1 960 2026-11-21T12:16:00Z");
 }

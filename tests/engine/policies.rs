@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
     engine::{Engine, EngineError, Proof},
-    policy::terms::{FaultCode, PolicyAsked, PolicyPlan},
+    policy::terms::{FaultCode, LedgerAsked, MandatePatch, NewAgent, PolicyAsked, PolicyPlan},
     rails::Rails,
     store::{Options, Recording, Store},
 };
@@ -52,7 +52,7 @@ async fn all_of_a_policy_is_one_record_or_nothing_of_it() {
     let agents = json!({"scout": {"funding": "allowance", "caps": ["1.00/day"]}, "a": {}, "b": {}});
     let policy = json!({"schema": 1, "agents": agents, "services": {"maps": {"payee": "Maps"}}});
     let plan = house.apply(&policy).await.unwrap();
-    assert!(plan.applied && plan.gives_more && !plan.only_tightens());
+    assert!(plan.applied && plan.gives_more);
     assert_eq!(house.head().await, before + 1);
     assert_eq!(house.outcomes("scout").await, ["mandate_set", "created"]);
     let mut wrong = policy.clone();
@@ -146,7 +146,7 @@ async fn what_only_tightens_takes_no_proof_and_is_decided_on_the_newest_state() 
         json!({"schema": 1, "agents": {"scout": scout}})
     };
     let tighter = house.apply(&with("4.00/day")).await.unwrap();
-    assert!(tighter.applied && tighter.only_tightens());
+    assert!(tighter.applied && !tighter.gives_more);
     let looser = house.apply(&with("4.01/day")).await.unwrap_err();
     assert_eq!(code(&looser), "operator_proof_required");
     let proof = Proof::Passphrase("correct horse battery".into());
@@ -156,7 +156,53 @@ async fn what_only_tightens_takes_no_proof_and_is_decided_on_the_newest_state() 
     assert_eq!(code(&house.apply(&other).await.unwrap_err()), "operator_proof_required");
     let new = json!({"schema": 1, "agents": {"new": {}}});
     assert_eq!(code(&house.apply(&new).await.unwrap_err()), "operator_proof_required");
-    assert!(house.dry(&new).await.gives_more.eq(&false), "it starts at zero");
+    let told = house.dry(&new).await;
+    assert!(told.gives_more && !told.lets_spend_more(), "it starts at zero");
+    // Nobody is in a group that is new; one that is put in between bounds by more.
+    let groups = |groups: Value| json!({"schema": 1, "groups": groups});
+    let (org, mid) = (json!({"caps": ["9.00/day"]}), json!({"parent": "org"}));
+    let new = groups(json!({"org": org, "mid": mid, "team": {"parent": "org"}}));
+    let told = house.apply(&new).await.unwrap();
+    assert!(told.applied && !told.gives_more);
+    let between = house.apply(&groups(json!({"team": {"parent": "mid"}}))).await.unwrap();
+    assert!(between.applied && !between.gives_more);
+    let out = groups(json!({"team": {"parent": "org"}}));
+    assert_eq!(code(&house.apply(&out).await.unwrap_err()), "operator_proof_required");
+    assert!(house.dry(&out).await.gives_more);
+}
+
+#[test]
+fn no_name_stands_twice_in_a_policy() {
+    for (kind, one) in [("agents", "{}"), ("groups", "{}"), ("services", "{\"payee\": \"A\"}")] {
+        let asked = |second: &str| {
+            let named = format!("{{\"twin\": {one}, \"{second}\": {one}}}");
+            let asked = format!("{{\"policy\": {{\"schema\": 1, \"{kind}\": {named}}}}}");
+            serde_json::from_str::<PolicyAsked>(&asked).map_err(|error| error.to_string())
+        };
+        assert!(asked("other").is_ok(), "{kind}");
+        let twice = asked("twin").unwrap_err();
+        assert!(twice.starts_with("`twin` stands here twice"), "{kind}: {twice}");
+    }
+}
+
+#[test]
+fn no_service_is_pinned_twice_wherever_pins_are_sent() {
+    let asked = |second: &str| {
+        let pins = format!("\"pinned\": {{\"search\": \"Acme\", \"{second}\": \"Evil\"}}");
+        let policy =
+            format!("{{\"policy\": {{\"schema\": 1, \"agents\": {{\"a\": {{{pins}}}}}}}}}");
+        let new = format!("{{\"handle\": \"a\", \"funding\": \"prepaid\", {pins}}}");
+        [
+            serde_json::from_str::<PolicyAsked>(&policy).map(drop),
+            serde_json::from_str::<NewAgent>(&new).map(drop),
+            serde_json::from_str::<MandatePatch>(&format!("{{{pins}}}")).map(drop),
+        ]
+    };
+    for (fine, twice) in asked("maps").into_iter().zip(asked("search")) {
+        fine.unwrap();
+        let twice = twice.unwrap_err().to_string();
+        assert!(twice.starts_with("`search` stands here twice"), "{twice}");
+    }
 }
 
 #[tokio::test]
@@ -179,7 +225,7 @@ async fn a_policy_without_room_is_refused_whole_and_says_what_works() {
     assert_eq!(house.engine.record_health().in_memory, 0);
     disk.set_capacity(usize::MAX);
     assert!(house.apply(&tighter).await.unwrap().applied);
-    let page = house.engine.ledger(None, None, Some(10)).await.unwrap();
+    let page = house.engine.ledger(LedgerAsked::page(None, None, Some(10))).await.unwrap();
     let told: Vec<_> = page.entries.iter().map(|line| json!(line)["outcome"].clone()).collect();
     assert_eq!(told[..3], ["mandate_set", "mandate_set", "policy_applied"], "one record");
 }

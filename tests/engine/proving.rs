@@ -6,7 +6,7 @@ use pettycash::{
     clock::instant,
     engine::{Engine, EngineError, Proof, TokenKind, token_digest},
     policy::{
-        terms::{AgentTokens, MandatePatch, NewAgent, NewToken, Rotation, TopUp},
+        terms::{AgentTokens, LedgerAsked, MandatePatch, NewAgent, NewToken, Rotation, TopUp},
         token::MAX_TOKENS,
     },
 };
@@ -84,7 +84,7 @@ async fn the_first_passphrase_ends_every_operators_token_but_the_one_shown_with_
         assert!(house.engine.operator(other.token.expose()).is_none(), "nor does it over HTTP");
     }
     assert!(house.engine.principal(agents.token.expose()).is_some(), "it pays within a mandate");
-    let page = house.engine.ledger(None, None, None).await.unwrap().entries;
+    let page = house.engine.ledger(LedgerAsked::page(None, None, None)).await.unwrap().entries;
     let told = |outcome: &str| page.iter().filter(|line| line.line.outcome == outcome).count();
     assert_eq!((told("passphrase_set"), told("token_revoked")), (1, MAX_TOKENS - 1));
 }
@@ -122,7 +122,9 @@ async fn who_was_let_in_before_the_proof_was_over_does_nothing_after_it() {
     let by_shown = house.engine.prove(shown()).await.unwrap();
     house.engine.set_passphrase(RIGHT.into(), shown()).await.unwrap();
     let by_passphrase = house.engine.prove(Some(passphrase(RIGHT))).await.unwrap();
-    let lines = async || house.engine.ledger(None, None, None).await.unwrap().entries.len();
+    let lines = async || {
+        house.engine.ledger(LedgerAsked::page(None, None, None)).await.unwrap().entries.len()
+    };
     let before = lines().await;
     let intern = "intern".parse().unwrap();
     let refused = async |engine: &Engine, why: &str| {
@@ -204,7 +206,7 @@ async fn the_passphrase_is_asked_for_after_a_restart_and_kept_only_as_a_slow_has
     let house = house.reopened().await;
     assert_eq!(refused(&house, passphrase(RIGHT)).await.unwrap(), "operator_proof_wrong");
     assert_eq!(refused(&house, passphrase("another one by now")).await, None);
-    let page = house.engine.ledger(None, None, None).await.unwrap();
+    let page = house.engine.ledger(LedgerAsked::page(None, None, None)).await.unwrap();
     let lines = serde_json::to_string(&page).unwrap();
     assert_eq!(lines.matches("passphrase_set").count(), 2);
 }
@@ -252,8 +254,8 @@ async fn no_secret_is_on_disk_and_neither_it_nor_its_hash_in_any_answer() {
         engine.agents().await.unwrap(),
         engine.mandate(&scout).await.unwrap(),
         engine.services().await.unwrap(),
-        engine.ledger(None, None, None).await.unwrap(),
-        engine.ledger(Some(scout.clone()), None, None).await.unwrap(),
+        engine.ledger(LedgerAsked::page(None, None, None)).await.unwrap(),
+        engine.ledger(LedgerAsked::page(Some(scout.clone()), None, None)).await.unwrap(),
         engine.books().await.unwrap(),
         engine.record_health(),
         house.call("ledger", "scout", json!({})).await,
@@ -309,6 +311,33 @@ async fn a_mandate_that_gives_more_anywhere_takes_a_proof_and_one_that_gives_les
     assert!(required(set(json!({"local": "allowed"}), None).await));
     let more = set(json!({"caps": cap("6.00")}), Some(passphrase(RIGHT))).await.unwrap();
     assert!(more.applied);
+}
+
+#[tokio::test]
+async fn tiers_are_not_brought_nearer_by_a_lower_limit_without_a_proof() {
+    let house = initialised().await;
+    let scout = "scout".parse().unwrap();
+    let set = async |patch: serde_json::Value, proof: Option<Proof>| {
+        let patch: MandatePatch = serde_json::from_value(patch).unwrap();
+        house.engine.change_mandate(&scout, patch, proof).await
+    };
+    let tiers = json!({"per_call_limit_usd": "0.10", "tiers": ["50x/7d:0.50"]});
+    set(tiers, Some(passphrase(RIGHT))).await.unwrap();
+    let lower = || json!({"per_call_limit_usd": "0.000000001"});
+    let refused = set(lower(), None).await.unwrap_err().problem();
+    assert_eq!(refused.code, "operator_proof_required");
+    let with_tiers = json!({"per_call_limit_usd": "0.09", "tiers": ["60x/9d:0.50"]});
+    assert!(set(with_tiers, None).await.is_err(), "others that ask more stay tiers");
+    let told = set(lower(), Some(passphrase(RIGHT))).await.unwrap();
+    let more: Vec<String> =
+        told.changes.iter().filter(|one| one.loosens).map(ToString::to_string).collect();
+    let counts = "what counts for tiers: payments from a tenth of $0.10 → payments from a tenth of \
+                  $0.000000001";
+    assert_eq!(more, [counts]);
+    let rise = json!({"per_call_limit_usd": "0.10"});
+    set(rise, Some(passphrase(RIGHT))).await.unwrap();
+    let without = json!({"per_call_limit_usd": "0.05", "tiers": []});
+    assert!(set(without, None).await.unwrap().applied, "without them it is less and no more");
 }
 
 #[tokio::test]

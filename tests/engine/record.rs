@@ -8,7 +8,7 @@ use pettycash::{
     policy::{
         entry::{Binding, By, Draft, Fact, Hold, Windows},
         names::{Handle, PaymentId},
-        terms::{LedgerPage, Revocation},
+        terms::{LedgerAsked, LedgerPage, Revocation},
     },
     rails::Rails,
     store::{Decision, Options, Purpose, Store},
@@ -132,6 +132,10 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
         via: None,
         category: None,
         groups: Vec::new(),
+        task: None,
+        task_type: None,
+        shadow: Vec::new(),
+        request: None,
     };
     let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };
     let mut drafts = vec![draft(Fact::Held(hold))];
@@ -173,7 +177,11 @@ async fn a_made_up_cursor_is_an_invalid_request() {
     house.scout().await;
     house.agent(json!({"handle": "other", "funding": "prepaid"})).await;
     house.top_up("other", "1.00").await;
-    let page = house.engine.ledger(Some("other".parse().unwrap()), None, Some(1)).await.unwrap();
+    let page = house
+        .engine
+        .ledger(LedgerAsked::page(Some("other".parse().unwrap()), None, Some(1)))
+        .await
+        .unwrap();
     let theirs = page.next_cursor.unwrap();
     house.pay("scout", json!({"service_id": "search"})).await;
     let own = house.call("ledger", "scout", json!({"limit": 1})).await;
@@ -238,7 +246,7 @@ async fn everybodys_ledger_holds_every_entry_once() {
     let mut cursor = None;
     loop {
         let LedgerPage { entries, next_cursor } =
-            house.engine.ledger(None, cursor, Some(2)).await.unwrap();
+            house.engine.ledger(LedgerAsked::page(None, cursor, Some(2))).await.unwrap();
         told.extend(entries.into_iter().map(|entry| entry.line.outcome));
         cursor = next_cursor;
         if cursor.is_none() {
@@ -367,7 +375,7 @@ async fn segments_that_were_moved_away_are_missed_honestly_and_verify_with_the_a
     let (mut cursor, mut seen) = (None, 0);
     let error = loop {
         let scout = Some("scout".parse().unwrap());
-        match house.engine.ledger(scout, cursor, Some(10)).await {
+        match house.engine.ledger(LedgerAsked::page(scout, cursor, Some(10))).await {
             Ok(LedgerPage { entries, next_cursor }) => {
                 seen += entries.len();
                 cursor = next_cursor;

@@ -329,3 +329,33 @@ fn what_was_written_of_denials_before_still_reads() {
         assert_eq!(serde_json::to_value(&read).unwrap(), fact, "and is written as it was");
     }
 }
+
+#[tokio::test]
+async fn other_calls_that_share_a_call_id_are_each_refused_and_counted() {
+    let house = House::new().await;
+    house.scout().await;
+    house
+        .agent(json!({"handle": "calm", "funding": "allowance", "denials": "6:freeze",
+            "caps": [{"period": "day", "cap_usd": "5.00"}]}))
+        .await;
+    let call = async |agent: &str, service: &str| {
+        let asked = json!({"service_id": service, "amount_usd": "0.10"});
+        let answer = house.call_as("pay_for_api_call", agent, Some("always"), asked).await;
+        answer["code"].as_str().unwrap().to_owned()
+    };
+    let nowhere = ["a", "b", "c", "d", "e", "f"];
+    for service in &nowhere[..5] {
+        assert_eq!(call("calm", service).await, "service_unknown");
+    }
+    assert_eq!(call("calm", "f").await, "agent_frozen", "the sixth in a row");
+    let lines = house.lines("calm").await;
+    let denied = lines.iter().filter(|line| line["outcome"] == "denied").count();
+    assert_eq!(denied, 6, "each has its line");
+    // In turns they are no loop; and the same once more is the same call sent again.
+    for service in ["a", "a", "b", "b", "a"] {
+        assert_eq!(call("scout", service).await, "service_unknown");
+    }
+    let lines = house.lines("scout").await;
+    let denied = lines.iter().filter(|line| line["outcome"] == "denied").count();
+    assert_eq!(denied, 3);
+}

@@ -1,5 +1,7 @@
 //! Whom a token lets in, for how long, and what remains of it.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
@@ -53,7 +55,7 @@ async fn a_token_lets_its_agent_in_and_nobody_else() {
     let intern = given(&house, "intern", json!({})).await;
     let let_in = house.engine.principal(scout.token.expose()).unwrap();
     let (token, run) = (scout.view.token_id.clone(), Some("nightly".parse().unwrap()));
-    assert_eq!(let_in, Principal { token, agent: handle("scout"), run });
+    assert_eq!(let_in, Principal { token, agent: handle("scout"), run, may: BTreeSet::new() });
     assert_eq!(agent_of(&house, &intern).unwrap(), "intern");
     let text = scout.token.expose();
     let unknown = format!("{}{}", &text[..60], if text.ends_with("aa") { "ba" } else { "aa" });
@@ -70,7 +72,7 @@ async fn a_token_lets_its_agent_in_and_nobody_else() {
 
 /// A call by whoever was let in by a token, some time ago.
 async fn called(house: &House, by: &Principal, tool: &str, arguments: Value) -> Value {
-    let Principal { token, agent, run } = by.clone();
+    let Principal { token, agent, run, .. } = by.clone();
     let call = Call { agent, run, call_id: None, arguments, came: Came::By(token), via: None };
     house.engine.call(tool, call).await.unwrap()
 }

@@ -33,7 +33,9 @@ impl Calendar {
             Kind::Day => stretch(at, 3 * DAY, |second| date(tz, second)),
             Kind::Week => stretch(at, 10 * DAY, |second| (date(tz, second) + 3).div_euclid(7)),
             Kind::Month => stretch(at, 34 * DAY, |second| month(date(tz, second))),
-            Kind::Lifetime | Kind::Run | Kind::Rolling(_) => unreachable!("not of the calendar"),
+            Kind::Lifetime | Kind::Run | Kind::Task | Kind::Rolling(_) => {
+                unreachable!("not of the calendar")
+            }
         };
         self.found.borrow_mut().insert((zone, kind), found);
         found

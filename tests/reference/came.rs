@@ -17,6 +17,8 @@ pub(crate) struct Token {
     pub(crate) ends: Option<i64>,
     /// Whether nothing is left of it: revoked, alone or with its agent, or ended and forgotten.
     pub(super) gone: bool,
+    /// Whether it opens tasks.
+    pub(crate) may: bool,
 }
 
 impl Model {

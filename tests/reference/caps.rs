@@ -9,6 +9,7 @@ pub(crate) enum On {
     Service(u8),
     Category(u8),
     Payee(u8),
+    Type(u8),
 }
 
 /// A cap: so many nano-dollars, or so many payments.
@@ -24,6 +25,17 @@ impl Cap {
     /// What no two caps of one agent share.
     pub(crate) fn key(self) -> (Kind, On, bool) {
         (self.kind, self.on, self.counts)
+    }
+
+    /// What is left of it beside what was spent, and how often.
+    pub(super) fn leaves(self, spent: i128, made: i128) -> i128 {
+        if !self.counts {
+            (self.most - spent).max(0)
+        } else if made < self.most {
+            MOST
+        } else {
+            0
+        }
     }
 
     /// Whether one payment fits into an empty window.
@@ -51,19 +63,20 @@ pub(crate) struct Room {
 }
 
 impl On {
-    pub(crate) fn covers(self, id: u8, service: &Service) -> bool {
+    pub(crate) fn covers(self, id: u8, service: &Service, task_type: Option<u8>) -> bool {
         match self {
             On::All => true,
             On::Service(service) => service == id,
             On::Category(category) => service.category == Some(category),
             On::Payee(payee) => service.payee == payee,
+            On::Type(kind) => task_type == Some(kind),
         }
     }
 }
 
 impl Payment {
     pub(super) fn is_on(&self, on: On) -> bool {
-        on.covers(self.asked.service, &self.was)
+        on.covers(self.asked.service, &self.was, self.task_type)
     }
 
     /// How much of it counts under a cap.
@@ -85,6 +98,7 @@ impl Model {
         let from = |number: usize| on == On::All || number >= since(None);
         match kind {
             Kind::Lifetime => all.filter(|(n, _)| from(*n)).map(|(_, payment)| payment).collect(),
+            Kind::Task => Vec::new(),
             Kind::Run => {
                 let of_run = self.run(agent, run, self.window(agent, Kind::Day).0);
                 let Some(began) = of_run else { return Vec::new() };
@@ -146,7 +160,7 @@ impl Model {
         let payments = self.payments.len();
         let book = self.agents.get_mut(&agent).unwrap();
         let mut kept = Vec::new();
-        for cap in &book.terms.caps {
+        for cap in book.terms.caps.iter().chain(&book.terms.shadow) {
             let from_now = matches!(cap.kind, Kind::Run | Kind::Rolling(_));
             kept.extend(from_now.then_some((cap.on, Some(cap.kind))));
             kept.extend((cap.on != On::All).then_some((cap.on, None)));
@@ -167,20 +181,14 @@ pub(super) fn room_of(counted: &[&Payment], cap: Cap, ends: impl FnOnce() -> Opt
     let open = counted.iter().filter(|payment| payment.is_open()).count() as i128;
     let paid = counted.iter().filter(|payment| payment.fate == Fate::Captured).count() as i128;
     let resets = match cap.kind {
-        Kind::Lifetime => None,
+        Kind::Lifetime | Kind::Task => None,
         Kind::Rolling(hours) => {
             let costly = counted.iter().filter(|payment| payment.weighs(cap) > 0);
             costly.map(|payment| leaves(payment, hours)).min()
         }
         Kind::Hour | Kind::Day | Kind::Week | Kind::Month | Kind::Run => ends(),
     };
-    let left = if !cap.counts {
-        (cap.most - used - held).max(0)
-    } else if paid + open < cap.most {
-        MOST
-    } else {
-        0
-    };
+    let left = cap.leaves(used + held, paid + open);
     Room { used, held, left, resets, paid, open }
 }
 

@@ -33,7 +33,7 @@ impl Model {
     pub(super) fn opens(&self, agent: u8, at: i64) -> Option<i64> {
         let terms = &self.agents[&agent].terms;
         if terms.hours.is_empty() && terms.days.is_empty() {
-            return Some(at);
+            return Some(at).filter(|at| terms.expires.is_none_or(|end| *at < end));
         }
         if self.is_open(terms, at) {
             return Some(at).filter(|at| terms.expires.is_none_or(|end| *at < end));

@@ -7,13 +7,17 @@
 mod calendar;
 mod came;
 mod caps;
+mod exposure;
 mod groups;
 mod hours;
 mod operator;
 mod outright;
 mod planning;
+mod shadow;
 mod stops;
+mod task;
 mod tightening;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +29,7 @@ pub(crate) use operator::{Done, Settle};
 pub(crate) use planning::{Quoted, Warning, nearly_used_up};
 pub(crate) use stops::Measure;
 use stops::Refused;
+pub(crate) use task::{State, Task};
 
 /// The most that can be written down.
 pub(crate) const MOST: i128 = i64::MAX as i128;
@@ -39,6 +44,7 @@ pub(crate) enum Kind {
     Month,
     Lifetime,
     Run,
+    Task,
     /// So many hours.
     Rolling(i64),
 }
@@ -48,6 +54,7 @@ pub(crate) const CALENDAR: [Kind; 4] = [Kind::Hour, Kind::Day, Kind::Week, Kind:
 
 /// What an agent may spend. Services are numbers here.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, on or off")]
 pub(crate) struct Terms {
     pub(crate) prepaid: bool,
     pub(crate) limit: Option<i128>,
@@ -71,6 +78,16 @@ pub(crate) struct Terms {
     /// So many seconds between two payments.
     pub(crate) cooldown: Option<i64>,
     pub(crate) group: Option<u8>,
+    /// Whether it opens its tasks itself.
+    pub(crate) tasks: bool,
+    /// The payees that some services must pay.
+    pub(crate) pinned: BTreeMap<u8, u8>,
+    /// Whether a service may pay only who it paid first.
+    pub(crate) locked: bool,
+    /// So many captured payments, so many days, and the limit then.
+    pub(crate) tiers: Vec<(i64, i64, i128)>,
+    /// Caps that deny nothing.
+    pub(crate) shadow: Vec<Cap>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +127,10 @@ pub(crate) struct Payment {
     was: Service,
     /// The groups it counts in, and when their windows began.
     groups: Vec<(u8, [i64; 4])>,
+    /// What kind of task it belongs to.
+    task_type: Option<u8>,
+    /// Whether the first payees were to stay then.
+    locked: bool,
 }
 
 impl Payment {
@@ -147,6 +168,10 @@ pub(crate) struct Agent {
     paced: BTreeMap<i64, usize>,
     /// The same for bursts.
     burst_since: usize,
+    /// What the operator said last of whom a service is to pay.
+    repinned: BTreeMap<u8, u8>,
+    /// When each payment was captured since the last incident, where that counts.
+    captures: Vec<i64>,
 }
 
 /// What a caller asks.
@@ -156,6 +181,7 @@ pub(crate) struct Asked {
     pub(crate) amount: Option<i128>,
     pub(crate) key: Option<u8>,
     pub(crate) run: Option<u8>,
+    pub(crate) task: Option<usize>,
 }
 
 /// One reason against a payment, with its numbers.
@@ -173,7 +199,7 @@ pub(crate) struct Breach {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It is payment so-and-so; this much can be spent now.
-    Granted { payment: usize, amount: i128, available: i128 },
+    Granted { payment: usize, amount: i128, available: i128, shadow: Vec<[i128; 3]> },
     /// The key stands for a payment; this became of it.
     Again { payment: usize, fate: Fate, taken: i128 },
     Denied {
@@ -181,6 +207,8 @@ pub(crate) enum Verdict {
         advice: &'static str,
         affordable: Option<i128>,
         resets: Option<i64>,
+        /// Whether the task fails by it.
+        ran_out: bool,
     },
 }
 
@@ -192,6 +220,7 @@ pub(crate) struct Model {
     pub(crate) payments: Vec<Payment>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) groups: BTreeMap<u8, Group>,
+    pub(crate) tasks: Vec<Task>,
     /// What the clock says.
     pub(crate) wall: i64,
     /// The latest time that was written down.
@@ -274,7 +303,8 @@ impl Model {
         }
         if let Some(number) = asked.key.and_then(|key| self.bound(agent, key)) {
             let Payment { asked: first, fate, taken, .. } = &self.payments[number];
-            if (first.service, first.amount) == (asked.service, asked.amount) {
+            let same_task = first.task.is_none() || first.task == asked.task;
+            if same_task && (first.service, first.amount) == (asked.service, asked.amount) {
                 return Verdict::Again { payment: number, fate: *fate, taken: *taken };
             }
             self.latest = self.now();
@@ -283,18 +313,24 @@ impl Model {
         }
         let verdict = self.weigh(agent, asked);
         self.latest = self.now();
+        let shadow = self.passed(agent, asked, &verdict);
         let Verdict::Granted { payment, amount, .. } = verdict else {
             let price = self.services.get(&asked.service).and_then(|service| service.price);
+            if let (Verdict::Denied { ran_out: true, .. }, Some(task)) = (&verdict, asked.task) {
+                self.tasks[task].state = State::Failed;
+            }
             return self.refused(agent, asked, price.or(asked.amount), verdict);
         };
+        let before = self.flags;
         self.flag_burst(agent, asked, amount);
+        let flagged = self.flags > before;
         self.other_than_refused(agent);
         let opened = CALENDAR.map(|kind| self.window(agent, kind).0);
         let placed = self.now();
         let run_began = self.run(agent, asked.run, opened[1]).unwrap_or(payment);
         let (fate, taken) = if hold { (Fate::Held, 0) } else { (Fate::Captured, amount) };
         let asked = asked.clone();
-        let (run, service) = (asked.run, asked.service);
+        let (run, service, task) = (asked.run, asked.service, asked.task);
         self.payments.push(Payment {
             agent,
             asked,
@@ -307,25 +343,36 @@ impl Model {
             run_began,
             was: self.services[&service],
             groups: self.places(agent),
+            task_type: task.map(|task| self.tasks[task].kind),
+            locked: self.agents[&agent].terms.locked,
         });
-        Verdict::Granted { payment, amount, available: self.available(agent, run) }
+        if !hold {
+            self.captured(agent, amount);
+        }
+        if flagged {
+            self.incident(agent);
+        }
+        let available = self.available_in(agent, run, task);
+        Verdict::Granted { payment, amount, available, shadow }
     }
 
     /// Every bound on what may be spent: its code, its cap, what it leaves, and its numbers.
-    fn bounds(&self, agent: u8, asked: &Asked) -> Vec<Bound> {
-        let terms = &self.agents[&agent].terms;
+    pub(crate) fn bounds(&self, agent: u8, asked: &Asked) -> Vec<Bound> {
         let mut bounds = Vec::new();
-        if let Some(limit) = terms.limit {
+        if let Some(limit) = self.limit(agent) {
             bounds.push(("per_call_limit_exceeded", None, limit, vec![limit]));
         }
         let service = &self.services[&asked.service];
-        for cap in terms.caps.iter().filter(|cap| cap.on.covers(asked.service, service)) {
-            let Room { used, held, left, paid, open, .. } = self.room(agent, *cap, asked.run);
+        let kind = self.kind(agent, asked.task);
+        let caps = self.caps_in(agent, asked.task);
+        for cap in caps.into_iter().filter(|cap| cap.on.covers(asked.service, service, kind)) {
+            let Room { used, held, left, paid, open, .. } =
+                self.room_within(agent, cap, asked.run, asked.task);
             let (used, held) = if cap.counts { (paid, open) } else { (used, held) };
-            bounds.push(("cap_exceeded", Some((None, *cap)), left, vec![cap.most, used, held]));
+            bounds.push(("cap_exceeded", Some((None, cap)), left, vec![cap.most, used, held]));
         }
         let shared = self.shared(agent).into_iter();
-        for (group, cap) in shared.filter(|(_, cap)| cap.on.covers(asked.service, service)) {
+        for (group, cap) in shared.filter(|(_, cap)| cap.on.covers(asked.service, service, kind)) {
             let Room { used, held, left, paid, open, .. } = self.room_in(group, cap);
             let (used, held) = if cap.counts { (paid, open) } else { (used, held) };
             let numbers = vec![cap.most, used, held];
@@ -335,6 +382,18 @@ impl Model {
             bounds.push(("insufficient_balance", None, funds, vec![funds]));
         }
         bounds
+    }
+
+    /// What is told of a bound afterwards: used, held and left.
+    pub(crate) fn told(&self, agent: u8, (code, _, left, numbers): &Bound) -> [i128; 3] {
+        match (*code, numbers.as_slice()) {
+            ("cap_exceeded", [_, used, held]) => [*used, *held, *left],
+            ("insufficient_balance", _) => {
+                let spent = self.theirs(agent).map(|(_, p)| p.taken - p.back).sum();
+                [spent, self.held(agent), *left]
+            }
+            _ => [0, 0, *left],
+        }
     }
 
     pub(super) fn weigh(&self, agent: u8, asked: &Asked) -> Verdict {
@@ -388,7 +447,12 @@ impl Model {
         }
         if breaches.is_empty() {
             let payment = self.payments.len();
-            return Verdict::Granted { payment, amount: cost, available: 0 };
+            return Verdict::Granted { payment, amount: cost, available: 0, shadow: Vec::new() };
+        }
+        if only_money && self.runs_out(agent, asked.task, &breaches, (cost, fixed.is_some())) {
+            breaches.insert(0, plain("task_failed"));
+            let (advice, affordable, resets) = ("stop", None, None);
+            return Verdict::Denied { breaches, advice, affordable, resets, ran_out: true };
         }
         let (affordable, resets) =
             (Some(affordable).filter(|_| shrinks), resets.filter(|_| time_cures));
@@ -398,14 +462,14 @@ impl Model {
 
 /// A zone, and hours and days in it.
 type Hours = (&'static str, Vec<(i64, i64)>, Vec<i64>);
-type Bound = (&'static str, Option<(Option<u8>, Cap)>, i128, Vec<i128>);
+pub(crate) type Bound = (&'static str, Option<(Option<u8>, Cap)>, i128, Vec<i128>);
 
 fn plain(code: &'static str) -> Breach {
     Breach { code, kind: None, on: None, counts: false, group: None, numbers: Vec::new() }
 }
 
 fn denied(breaches: Vec<Breach>, advice: &'static str) -> Verdict {
-    Verdict::Denied { breaches, advice, affordable: None, resets: None }
+    Verdict::Denied { breaches, advice, affordable: None, resets: None, ran_out: false }
 }
 
 /// The strictest advice wins; a time is told only where waiting is of use.
@@ -417,5 +481,5 @@ fn settled(
 ) -> Verdict {
     let advice = ADVICE.iter().rev().find(|advice| advised.contains(advice)).unwrap();
     let resets = resets.filter(|_| ["wait", "shrink"].contains(advice));
-    Verdict::Denied { breaches, advice, affordable, resets }
+    Verdict::Denied { breaches, advice, affordable, resets, ran_out: false }
 }

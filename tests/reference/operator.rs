@@ -63,6 +63,12 @@ impl Model {
             Settle::Refund(_) => unreachable!("above"),
         };
         paid.fate = fate;
+        let (agent, taken) = (paid.agent, paid.taken);
+        match fate {
+            Fate::Captured => self.captured(agent, taken),
+            Fate::Doubted => self.incident(agent),
+            _ => {}
+        }
         Ok(self.done())
     }
 
@@ -87,6 +93,8 @@ impl Model {
             paced: std::collections::BTreeMap::new(),
             burst_since: self.payments.len(),
             cooled: self.payments.len(),
+            repinned: std::collections::BTreeMap::new(),
+            captures: Vec::new(),
         };
         self.agents.insert(agent, book);
         self.count_anew(agent);
@@ -99,7 +107,7 @@ impl Model {
         known.then_some(()).ok_or("unknown_group")
     }
 
-    fn living(&self, agent: u8) -> Result<Standing, &'static str> {
+    pub(super) fn living(&self, agent: u8) -> Result<Standing, &'static str> {
         match self.agents.get(&agent).map(|book| book.standing) {
             None => Err("unknown"),
             Some(Standing::Revoked) => Err("revoked"),
@@ -132,6 +140,9 @@ impl Model {
         let book = self.agents.get_mut(&agent).unwrap();
         book.kept = kept.or(book.kept);
         book.terms = terms.clone();
+        if terms.tiers.is_empty() {
+            book.captures.clear();
+        }
         if !cooled {
             book.cooled = self.payments.len();
         }
@@ -175,6 +186,9 @@ impl Model {
         let payments = self.payments.len();
         let book = self.agents.get_mut(&agent).unwrap();
         book.standing = standing;
+        if standing == Standing::Frozen {
+            book.captures.clear();
+        }
         if standing == Standing::Active {
             book.burst_since = payments;
             book.flagged.clear();
@@ -206,7 +220,7 @@ impl Model {
     }
 
     /// Gives an agent a token; those of its own that have ended are forgotten.
-    pub(crate) fn give(&mut self, agent: u8, ends: Option<i64>) -> Done {
+    pub(crate) fn give(&mut self, agent: u8, ends: Option<i64>, may: bool) -> Done {
         self.living(agent)?;
         let now = self.now();
         let over = |ends: Option<i64>| ends.is_some_and(|end| end <= now);
@@ -216,7 +230,7 @@ impl Model {
         for token in self.tokens.iter_mut().filter(|token| token.agent == agent) {
             token.gone |= over(token.ends);
         }
-        self.tokens.push(Token { agent, ends, gone: false });
+        self.tokens.push(Token { agent, ends, gone: false, may });
         Ok(self.done())
     }
 
@@ -234,9 +248,14 @@ impl Model {
     pub(crate) fn recover(&mut self) {
         self.void_unsent(None);
         let now = self.now();
+        let mut doubted = Vec::new();
         for payment in self.payments.iter_mut().filter(|payment| payment.fate == Fate::Sent) {
             payment.fate = Fate::Doubted;
             self.latest = now;
+            doubted.push(payment.agent);
+        }
+        for agent in doubted {
+            self.incident(agent);
         }
     }
 
@@ -272,13 +291,28 @@ fn check(terms: &Terms) -> Result<(), &'static str> {
     let caps = || terms.caps.iter();
     let twice =
         caps().enumerate().any(|(n, cap)| caps().skip(n + 1).any(|other| other.key() == cap.key()));
-    let bounds = |cap: &Cap| cap.kind != Kind::Run && cap.on == On::All && !cap.counts;
+    let each = |kind: Kind| matches!(kind, Kind::Run | Kind::Task);
+    let bounds = |cap: &Cap| !each(cap.kind) && cap.on == On::All && !cap.counts;
     let bounded = terms.prepaid || caps().any(bounds);
-    let rolling = caps().filter(|cap| matches!(cap.kind, Kind::Rolling(_)));
+    let counted = || caps().chain(&terms.shadow);
+    let rolling = counted().filter(|cap| matches!(cap.kind, Kind::Rolling(_)));
     let rolling: BTreeSet<(Kind, On)> = rolling.map(|cap| (cap.kind, cap.on)).collect();
-    let zero = terms.limit == Some(0) || caps().any(|cap| cap.most == 0);
+    let zero = terms.limit == Some(0) || counted().any(|cap| cap.most == 0);
     let spans = || terms.rates.iter().map(|(_, long)| *long);
     let twice =
         twice || spans().enumerate().any(|(n, long)| spans().skip(n + 1).any(|l| l == long));
-    if bounded && rolling.len() <= 2 && !zero && !twice { Ok(()) } else { Err("mandate") }
+    let whole = |on: On| matches!(on, On::All | On::Type(_));
+    let mut shadows: Vec<_> = terms.shadow.iter().map(|cap| cap.key()).collect();
+    shadows.sort_unstable();
+    let twice = twice || shadows.windows(2).any(|pair| pair[0] == pair[1]);
+    let part = counted().any(|cap| cap.kind == Kind::Task && !whole(cap.on));
+    let base = terms.limit.map(|limit| (0, 0, limit));
+    let mut before = base;
+    let rises = terms.tiers.iter().all(|tier| {
+        let rises = before.is_some_and(|b| tier.0 > b.0 && tier.1 >= b.1 && tier.2 > b.2);
+        before = Some(*tier);
+        rises
+    });
+    let sound = rolling.len() <= 2 && !zero && !twice && !part && rises;
+    if bounded && sound { Ok(()) } else { Err("mandate") }
 }

@@ -25,11 +25,15 @@ impl Model {
             let advice = if opens { "wait" } else { "ask_operator" };
             against.push((plain("outside_active_hours"), advice));
         }
+        against.extend(self.against_task(agent, asked.task));
         let named = terms.allow.is_empty() || terms.allow.contains(&asked.service);
         if price.is_none() {
             against.push((plain("service_unknown"), "fix_request"));
         } else if !named || terms.deny.contains(&asked.service) {
             against.push((plain("service_not_allowed"), "ask_operator"));
+        }
+        if self.pays_another(agent, asked.service) {
+            against.push((plain("payee_changed"), "ask_operator"));
         }
         if let (Some(Some(price)), Some(most)) = (price, asked.amount)
             && price > most

@@ -18,13 +18,15 @@ impl Model {
         let mut quoted = Quoted { fits: calls, limit: None, fits_by: 0 };
         while quoted.fits_by < calls {
             // What would be said of it, and not that it is said again and again.
-            let Verdict::Denied { breaches, resets, .. } = copy.weigh(agent, asked) else {
+            let Verdict::Denied { breaches, resets, ran_out, .. } = copy.weigh(agent, asked) else {
                 copy.ask(agent, Came::Operator, asked, true);
                 quoted.fits_by += 1;
                 continue;
             };
             if quoted.limit.is_none() {
-                let codes = breaches.iter().map(|breach| breach.code).collect();
+                // Nothing fails of being asked about.
+                let told = breaches.iter().skip(usize::from(ran_out));
+                let codes = told.map(|breach| breach.code).collect();
                 (quoted.fits, quoted.limit) = (quoted.fits_by, Some((codes, resets)));
             }
             match resets {
@@ -36,14 +38,29 @@ impl Model {
     }
 }
 
-/// A cap of which at most a fifth is left: its kind, what it is, and what is spent of it.
-pub(crate) type Warning = (Kind, i128, i128);
+/// A cap of which at most a fifth is left: the group whose it is, its kind, whether it is on how
+/// many, what it is, and what is spent of it.
+pub(crate) type Warning = (Option<u8>, Kind, bool, i128, i128);
 
 /// Of such caps on all that an agent spends, the one that leaves least; the first of several.
-pub(crate) fn nearly_used_up(caps: &[Cap], rooms: &[Room]) -> Option<Warning> {
-    let both = caps.iter().zip(rooms).filter(|(cap, _)| cap.on == On::All && !cap.counts);
-    let both = both.map(|(cap, room)| (cap.kind, cap.most, room));
-    let near = both.filter(|(_, cap, room)| 5 * (room.used + room.held) >= 4 * cap);
-    let least = near.min_by_key(|(_, _, room)| room.left);
-    least.map(|(kind, cap, room)| (kind, cap, room.used + room.held))
+/// Between one on amounts and one on how many, it is the one that leaves less in proportion.
+pub(crate) fn nearly_used_up(caps: &[(Option<u8>, Cap)], rooms: &[Room]) -> Option<Warning> {
+    let least = |counts: bool| {
+        let both = caps.iter().zip(rooms);
+        let both = both.filter(|((_, cap), _)| cap.on == On::All && cap.counts == counts);
+        let spent = both.map(|((group, cap), room)| {
+            let spent = if counts { room.paid + room.open } else { room.used + room.held };
+            (*group, cap.kind, counts, cap.most, spent)
+        });
+        let near = spent.filter(|(.., most, spent)| 5 * spent >= 4 * most);
+        near.min_by_key(|(.., most, spent)| (most - spent).max(0))
+    };
+    match (least(false), least(true)) {
+        (Some(amount), Some(count)) => {
+            let left = |(.., most, spent): Warning| (most - spent).max(0);
+            let nearer = left(count) * amount.3 < left(amount) * count.3;
+            Some(if nearer { count } else { amount })
+        }
+        (amount, count) => amount.or(count),
+    }
 }

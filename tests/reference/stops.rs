@@ -26,6 +26,7 @@ pub(crate) struct Refused {
     service: u8,
     cost: Option<i128>,
     run: Option<u8>,
+    task: Option<usize>,
     why: Vec<(&'static str, Option<Kind>, Vec<i128>)>,
     /// The payment that its key stands for.
     stands: Option<usize>,
@@ -96,7 +97,7 @@ impl Model {
             let until = last.placed + long;
             full.push((limited(vec![3, 1, long.into(), 1]), Some(until)));
         }
-        if let (Some((count, Measure::Throttle)), Some(until)) = (terms.denials, throttled)
+        if let (Some((count, _)), Some(until)) = (terms.denials, throttled)
             && self.now() < *until
         {
             full.push((limited(vec![2, 0, 0, count.into()]), Some(*until)));
@@ -106,7 +107,7 @@ impl Model {
             full.extend(no_room(1, (most, long), &recent));
         }
         for (_, moment) in &mut full {
-            *moment = moment.map(|at| self.opens(agent, at).unwrap_or(at));
+            *moment = moment.and_then(|at| self.opens(agent, at));
         }
         full
     }
@@ -179,7 +180,8 @@ impl Model {
         cost: Option<i128>,
         verdict: Verdict,
     ) -> Verdict {
-        let Verdict::Denied { mut breaches, mut advice, mut affordable, mut resets } = verdict
+        let Verdict::Denied { mut breaches, mut advice, mut affordable, mut resets, ran_out } =
+            verdict
         else {
             return verdict;
         };
@@ -188,12 +190,14 @@ impl Model {
             "price_above_maximum" => breach.numbers[1..].to_vec(),
             "rate_limited" if breach.numbers[0] == 2 => breach.numbers.clone(),
             "rate_limited" => breach.numbers[..3].to_vec(),
+            "payee_changed" => vec![i128::from(self.services[&asked.service].payee)],
             _ => Vec::new(),
         };
         let why = breaches.iter().map(|breach| (breach.code, breach.kind, own(breach))).collect();
         let by_key = breaches[0].code == "idempotency_key_reused";
         let stands = asked.key.filter(|_| by_key).and_then(|key| self.bound(agent, key));
-        let refused = Refused { service: asked.service, cost, run: asked.run, why, stands };
+        let refused =
+            Refused { service: asked.service, cost, run: asked.run, task: asked.task, why, stands };
         let now = self.now();
         let book = self.agents.get_mut(&agent).unwrap();
         book.row.push(refused.clone());
@@ -205,7 +209,7 @@ impl Model {
             .terms
             .denials
             .filter(|(most, _)| active && !burst && count(&book.row[book.tripped..]) >= *most);
-        let mut freezes = burst;
+        let (mut freezes, row) = (burst, (book.tripped, book.throttled));
         match streak {
             Some((_, Measure::Flag)) if book.tripped == 0 => {
                 book.tripped = book.row.len();
@@ -230,10 +234,13 @@ impl Model {
             breaches.insert(0, plain("loop_detected"));
             advice = "stop";
         }
+        if freezes || row != (book.tripped, book.throttled) {
+            book.captures.clear();
+        }
         if freezes {
             self.agents.get_mut(&agent).unwrap().standing = Standing::Frozen;
             self.other_than_refused(agent);
         }
-        Verdict::Denied { breaches, advice, affordable, resets }
+        Verdict::Denied { breaches, advice, affordable, resets, ran_out }
     }
 }

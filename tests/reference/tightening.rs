@@ -1,6 +1,9 @@
 //! The second opinion on what gives an agent more.
 
-use super::{Cap, Terms};
+use super::{
+    Cap, Terms,
+    trust::{frees_payees, raises},
+};
 
 /// A service that no terms name.
 const ANOTHER: u8 = u8::MAX;
@@ -21,12 +24,15 @@ pub(super) fn loosens(from: &Terms, to: &Terms) -> bool {
     };
     let services = 0..=ANOTHER;
     from.zone != to.zone
+        || frees_payees(from, to)
+        || raises(from, to)
         || higher(from.limit, to.limit)
         || caps().any(|cap| higher(most(from, cap), most(to, cap)))
         || spans().any(|long| higher(rate(from, long), rate(to, long)))
         || services.into_iter().any(|service| pays(to, service) && !pays(from, service))
         || higher(from.expires.map(i128::from), to.expires.map(i128::from))
         || (to.local && !from.local)
+        || (to.tasks && !from.tasks)
         || from.cooldown.is_some_and(|long| to.cooldown.is_none_or(|to| to < long))
         || (0..7 * 1_440).any(|minute| {
             let (day, minute) = (minute / 1_440, minute % 1_440);

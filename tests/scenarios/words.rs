@@ -56,16 +56,16 @@ pub(super) fn denied_words(refusal: &Refusal, now: Timestamp) -> String {
 impl Story {
     /// What is said before anything is paid: nothing of it changes anything.
     pub(super) fn plan(&self, words: &[&str]) -> String {
-        let Self { bench, agent, run, mandate, .. } = self;
+        let Self { bench, agent, run, mandate, task, .. } = self;
         let now = bench.engine_now();
         let spender = bench.state.spender(agent).unwrap();
         let payment = |service: &str, amount| {
             let payment = bench.payment(service, amount, None);
-            Payment { run: run.clone(), ..payment }
+            Payment { run: run.clone(), task: *task, ..payment }
         };
         match words {
             ["warning"] => {
-                let warning = spender.warning(None, run.as_ref(), now);
+                let warning = spender.in_task(*task).warning(None, run.as_ref(), now);
                 warning.map_or("none".to_owned(), |warning| warning.to_string())
             }
             ["dry-run", service, amount @ ..] => {

@@ -182,6 +182,10 @@ fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draf
         via: None,
         category: None,
         groups: Vec::new(),
+        task: None,
+        task_type: None,
+        shadow: Vec::new(),
+        request: None,
     };
     Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
 }
@@ -260,6 +264,10 @@ async fn pay_in(store: &Store, run: &str) {
             via: None,
             category: None,
             groups: Vec::new(),
+            task: None,
+            task_type: None,
+            shadow: Vec::new(),
+            request: None,
         };
         let agent = Some(handle("scout"));
         let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];

@@ -104,7 +104,7 @@ impl Bench {
             Some(service) => Wanted::Known(service.clone()),
             None => Wanted::Unknown { service, nearest: Vec::new() },
         };
-        Payment { id: self.next_id(), wanted, amount, binding, run: None }
+        Payment { id: self.next_id(), wanted, amount, binding, run: None, task: None }
     }
 
     /// Decides, and writes down what was decided as `fact` makes it.
@@ -137,6 +137,7 @@ impl Bench {
                         run,
                         via: None,
                         call: None,
+                        task: payment.task,
                     },
                 ))
             }
@@ -184,6 +185,7 @@ impl Bench {
             run: None,
             via: None,
             call: None,
+            task: payment.task,
         };
         match tell(&self.state, spender.book, By::Agent, denied, self.engine_now()) {
             Told::Written(denied, drafts) => {

@@ -8,7 +8,7 @@ use pettycash::{
     engine::{Call, Engine},
     policy::{
         came::Came,
-        terms::{LedgerPage, NewAgent, NewService, Revocation, TopUp},
+        terms::{LedgerAsked, LedgerPage, NewAgent, NewService, Revocation, TopUp},
     },
     rails::Rails,
     store::{Options, Store},
@@ -120,8 +120,11 @@ impl House {
     }
 
     pub(crate) async fn lines(&self, agent: &str) -> Vec<Value> {
-        let page: LedgerPage =
-            self.engine.ledger(Some(agent.parse().unwrap()), None, None).await.unwrap();
+        let page: LedgerPage = self
+            .engine
+            .ledger(LedgerAsked::page(Some(agent.parse().unwrap()), None, None))
+            .await
+            .unwrap();
         page.entries.iter().map(|entry| serde_json::to_value(entry).unwrap()).collect()
     }
 

@@ -8,8 +8,8 @@ use std::{
 
 use futures_util::future::{BoxFuture, pending};
 use pettycash::{
-    policy::names::RailName,
-    rails::{Dispatch, Order, Rail, Rails, Verdict},
+    policy::{mandate::Service, names::RailName},
+    rails::{Dispatch, Head, Order, Part, Rail, Rails, Reply, Verdict},
 };
 use tokio::{
     sync::watch,
@@ -32,6 +32,10 @@ pub(crate) enum Act {
     TakeAfter(Duration),
     /// It waits until the test says what it says.
     OnCue,
+    /// It hands on an answer of this status, type and body, and says this.
+    Answer(u16, &'static str, &'static [u8], Verdict),
+    /// It hands on the beginning of an answer, and never ends it.
+    HangAnswering,
     /// It never answers.
     Hang,
     /// It keeps its thread so long, then takes all.
@@ -121,11 +125,11 @@ impl Rail for Scripted {
         "scripted".parse().unwrap()
     }
 
-    fn dispatch(&self) -> Dispatch {
+    fn dispatch(&self, _: &Service) -> Dispatch {
         Dispatch::Called { within: self.0.within }
     }
 
-    fn pay<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Verdict> {
+    fn pay<'a>(&'a self, order: &'a Order, reply: Reply) -> BoxFuture<'a, Verdict> {
         let seen = self.0.witness.lock().unwrap().as_ref().map(|is_so| is_so(order));
         self.0.witnessed.lock().unwrap().extend(seen);
         self.0.calls.send_modify(|calls| calls.push(order.clone()));
@@ -144,6 +148,19 @@ impl Rail for Scripted {
                     let cued = timeout(CUE_PATIENCE, cue.wait_for(Option::is_some)).await;
                     cued.expect("a cue").unwrap().unwrap()
                 }
+                Act::Answer(status, kind, body, verdict) => {
+                    reply.send(Part::Head(head(status, kind))).await;
+                    for bytes in body.chunks(7) {
+                        reply.send(Part::Chunk(bytes.into())).await;
+                    }
+                    reply.send(Part::End).await;
+                    verdict
+                }
+                Act::HangAnswering => {
+                    reply.send(Part::Head(head(200, "text/plain"))).await;
+                    reply.send(Part::Chunk(b"so far".as_slice().into())).await;
+                    pending().await
+                }
                 Act::Hang => pending().await,
                 Act::Block(time) => {
                     std::thread::sleep(time);
@@ -153,4 +170,8 @@ impl Rail for Scripted {
             }
         })
     }
+}
+
+fn head(status: u16, kind: &str) -> Head {
+    Head { status, headers: vec![("content-type".to_owned(), kind.to_owned())] }
 }

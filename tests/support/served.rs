@@ -7,7 +7,7 @@ use pettycash::{
     client::{Finder, Operator},
     clock::{Clock, instant},
     home::Home,
-    policy::terms::StartedBy,
+    policy::terms::{LedgerAsked, StartedBy},
     serve::{self, Listen, Options, ServeError},
 };
 use serde_json::{Value, json};
@@ -101,8 +101,8 @@ impl Served {
 
     /// What an agent's ledger says happened, newest first, its tokens left aside.
     pub(crate) fn outcomes(&self, agent: &str) -> Vec<String> {
-        let agent = agent.parse().unwrap();
-        let page = self.runtime.block_on(self.operator().ledger(Some(&agent), None, None));
+        let asked = LedgerAsked::page(Some(agent.parse().unwrap()), None, None);
+        let page = self.runtime.block_on(self.operator().ledger(&asked));
         let outcomes = page.unwrap().entries.into_iter().map(|entry| entry.line.outcome);
         outcomes.filter(|outcome| !outcome.starts_with("token_")).collect()
     }

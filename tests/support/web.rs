@@ -131,7 +131,7 @@ fn issue(house: &House, wanted: &[(&str, usize)]) -> (HashMap<String, Vec<String
         let options = Options::new(Clock::System, home.desk());
         let store = Store::open(Arc::new(file_disk(&home.journal())), options).unwrap();
         let engine = Engine::open(store, Rails::default(), Clock::System).await.unwrap();
-        let new = || NewToken { run: None, label: None, expires_at: None };
+        let new = NewToken::default;
         let mut tokens = HashMap::new();
         for (agent, count) in wanted {
             let handle = agent.parse().unwrap();

@@ -4,6 +4,7 @@ use crate::{
     cli::{
         expiry::{Expiry, expiry},
         output::Failure,
+        preset::Preset,
         proof::Proving,
         words::bounds,
     },
@@ -14,8 +15,11 @@ use crate::{
         money::Usd,
         names::{GroupId, Handle, ServiceId},
         pace::{Rate, Span},
+        payee::{FirstPayee, Pin},
         stop::{Burst, Streak},
-        terms::{AgentView, CapTerms, NewAgent},
+        task::TasksBy,
+        terms::{AgentTerms, AgentView, NewAgent},
+        tier::Tier,
         window::Zone,
     },
 };
@@ -33,6 +37,9 @@ Examples:
       --funding allowance
   pettycash agent create clerk --cap 5.00/day --funding allowance --timezone Europe/Paris \\
       --days mon-fri --hours 09:00-18:00 --cooldown 30s
+  pettycash agent create helper --cap 0.50/task --cap 5.00/day --tasks agent \\
+      --funding allowance
+  pettycash agent create reader --preset summariser --cap 2.00/day
   pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
 #[derive(Debug, clap::Args)]
@@ -40,19 +47,22 @@ pub(super) struct Create {
     /// Its name: a-z, 0-9, `-` and `_`, at most 63; never given twice
     handle: Handle,
     /// A bound on the sum of a period: 5.00/day (or hour, week, month, lifetime), 5.00/24h (any 24
-    /// hours in a row), 1.00/run (see `pettycash mcp --run`); on how many: 100x/day; on some:
-    /// `1.00/day service=search`, `20x/hour category=llm`, `9.00/month payee=Acme`; repeatable
+    /// hours in a row), 1.00/run (see `pettycash mcp --run`), 0.50/task (see `pettycash task`); on
+    /// how many: 100x/day; on some: `1.00/day service=search`, `20x/hour category=llm`,
+    /// `9.00/month payee=Acme`; repeatable
     #[arg(long = "cap", value_name = "AMOUNT/PERIOD", allow_hyphen_values = true)]
     caps: Vec<Cap>,
     /// The most for one payment, in dollars
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     per_call: Option<Usd>,
-    /// `prepaid` (a balance that starts at zero) or `allowance` (bounded by its caps alone)
-    #[arg(long, default_value = "prepaid")]
-    funding: Funding,
+    /// `prepaid` (a balance that starts at zero, unless said) or `allowance` (bounded by its caps
+    /// alone)
+    #[arg(long)]
+    funding: Option<Funding>,
     /// The time zone whose hours, days, weeks and months the caps mean, such as Europe/Paris
-    #[arg(long, default_value = "UTC", value_name = "ZONE")]
-    timezone: Zone,
+    /// [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
     /// A service it may pay, and then no others but those named so; repeatable
     #[arg(long, value_name = "SERVICE")]
     allow: Vec<ServiceId>,
@@ -86,38 +96,67 @@ pub(super) struct Create {
     /// The group whose caps bound it too: see `pettycash group list`
     #[arg(long, value_name = "GROUP")]
     group: Option<GroupId>,
+    /// Who opens its tasks: `operator` (and tokens made with `--may open-tasks`), or `agent` too
+    #[arg(long, value_name = "WHO")]
+    tasks: Option<TasksBy>,
+    /// The payee that a service must pay, such as `search=Acme Search`: if the catalogue ever has
+    /// another nothing is paid; repeatable
+    #[arg(long = "pin", value_name = "SERVICE=PAYEE")]
+    pins: Vec<Pin>,
+    /// `locked`: a service may pay only who it paid first; see `pettycash agent repin`
+    #[arg(long, value_name = "free|locked")]
+    first_payee: Option<FirstPayee>,
+    /// A higher limit per payment once there is a track record without an incident, such as
+    /// 50x/7d:0.50: after 50 captured payments over 7 days, each of at least a tenth of --per-call;
+    /// repeatable, the lowest first
+    #[arg(long = "tier", value_name = "PAYMENTSx/DAYSd:AMOUNT")]
+    tiers: Vec<Tier>,
+    /// Give it no tiers, whatever the preset has
+    #[arg(long, conflicts_with = "tiers")]
+    no_tiers: bool,
+    /// What one of the usual agents may spend: summariser, enricher, booker or orchestrator; what
+    /// is named beside it goes before it; see `pettycash agent presets`
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
     #[command(flatten)]
     proving: Proving,
 }
 
 /// The terms that were typed, with what is wrong in them told before anything is sent.
 pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
-    let expires_at =
-        create.expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
-    let caps = create.caps.into_iter().map(CapTerms);
-    let new = NewAgent {
-        handle: create.handle,
-        funding: create.funding,
-        per_call_limit_usd: create.per_call,
-        caps: caps.collect(),
-        timezone: create.timezone,
-        allow: create.allow.into_iter().collect(),
-        deny: create.deny.into_iter().collect(),
-        expires_at,
-        local: if create.no_local { LocalUse::Barred } else { LocalUse::Allowed },
-        rates: create.rates,
-        burst: create.burst,
-        denials: create.denials,
-        hours: create.hours,
-        days: create.days,
-        cooldown: create.cooldown,
-        group: create.group,
-    };
-    new.mandate().check().map_err(|error| Failure::Usage {
+    let ends = create.expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
+    let blank = || AgentTerms::default().mandate(&AgentTerms::default());
+    let mut to = create.preset.as_ref().map_or_else(blank, Preset::mandate);
+    // What is typed goes before what is preset, a cap or a rate before the one of its kind.
+    to.caps.retain(|cap| !create.caps.iter().any(|typed| typed.key() == cap.key()));
+    to.caps.extend(create.caps);
+    to.rates.retain(|rate| !create.rates.iter().any(|typed| typed.span == rate.span));
+    to.rates.extend(create.rates);
+    to.funding = create.funding.unwrap_or(to.funding);
+    to.zone = create.timezone.unwrap_or(to.zone);
+    to.per_call_limit = create.per_call.or(to.per_call_limit);
+    to.allow.extend(create.allow);
+    to.deny.extend(create.deny);
+    to.expires_at = ends.or(to.expires_at);
+    to.local = if create.no_local { LocalUse::Barred } else { to.local };
+    to.burst = create.burst.or(to.burst);
+    to.denials = create.denials.or(to.denials);
+    to.hours = create.hours.or(to.hours);
+    to.days = create.days.or(to.days);
+    to.cooldown = create.cooldown.or(to.cooldown);
+    to.group = create.group.or(to.group);
+    to.pinned.extend(create.pins.into_iter().map(|pin| (pin.service, pin.payee)));
+    to.first_payee = create.first_payee.unwrap_or(to.first_payee);
+    to.tasks = create.tasks.unwrap_or(to.tasks);
+    to.tiers = if create.tiers.is_empty() && !create.no_tiers { to.tiers } else { create.tiers };
+    let of_preset = create.preset.filter(|preset| preset.mandate().tiers == to.tiers);
+    to.check().map_err(|error| Failure::Usage {
         message: error.to_string(),
-        hint: "`pettycash agent create --help` has examples".to_owned(),
+        hint: of_preset
+            .and_then(|preset| preset.hint(&error))
+            .unwrap_or_else(|| "`pettycash agent create --help` has examples".to_owned()),
     })?;
-    Ok((new, create.proving))
+    Ok((NewAgent::of(create.handle, to), create.proving))
 }
 
 pub(super) fn created(view: &AgentView) -> String {

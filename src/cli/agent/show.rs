@@ -3,9 +3,17 @@
 use crate::{
     cli::{
         output::table,
-        words::{amount, bounds, stops, time, when},
+        words::{amount, bounds, cap_of, pinned, stops, time, when},
     },
-    policy::{answer::CapView, hours, names::ServiceId, terms::AgentView, window::Period},
+    policy::{
+        answer::CapView,
+        hours,
+        money::Usd,
+        names::ServiceId,
+        terms::{AgentView, ShadowView, Sum},
+        tier::NextTier,
+        window::Period,
+    },
 };
 
 pub(super) fn list(agents: &[AgentView]) -> String {
@@ -42,7 +50,10 @@ pub(super) fn show(view: &AgentView) -> String {
     if let Some(limit) = view.balance.per_call_limit_usd {
         lines.push(("per call", format!("at most {limit}")));
     }
+    lines.extend(view.tiers.iter().map(|tier| ("tier", tier.in_words())));
+    lines.extend(view.balance.next_tier.map(|next| ("next tier", next_tier(next))));
     lines.extend(view.balance.caps.iter().flatten().map(|view| ("cap", cap(view))));
+    lines.extend(view.shadow_caps.iter().map(|view| ("shadow cap", shadow(view))));
     lines.extend(stops(&view.rates, view.burst, view.denials));
     let hours = hours::words(view.hours.as_ref(), view.days).map(|hours| {
         let until = view.balance.opens_at.map(|at| format!(", opens {}", time(at)));
@@ -52,14 +63,25 @@ pub(super) fn show(view: &AgentView) -> String {
     lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
+    lines.extend(pinned(&view.pinned, view.first_payee));
+    let first = view.first_paid.iter().map(|(service, payee)| format!("{service} pays {payee}"));
+    lines.extend(first.map(|words| ("paid first", words)));
     if let Some(at) = view.balance.expires_at {
         lines.push(("expires", time(at)));
     }
     if !view.local.is_allowed() {
         lines.push(("local clients", view.local.to_string()));
     }
+    lines.extend(tasks(view).map(|tasks| ("tasks", tasks)));
     lines.push(("created", time(view.created_at)));
     table(&[], lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
+}
+
+/// What the next tier gives, and what it still takes.
+fn next_tier(NextTier { per_call_limit_usd, payments, not_before }: NextTier) -> String {
+    let more = (payments > 0).then(|| format!(" after {payments} more payments"));
+    let from = not_before.map(|at| format!(", not before {}", time(at)));
+    [Some(per_call_limit_usd.to_string()), more, from].into_iter().flatten().collect()
 }
 
 fn standing(view: &AgentView) -> String {
@@ -72,24 +94,65 @@ fn standing(view: &AgentView) -> String {
 
 /// A cap in words, with what counts under it.
 pub(in crate::cli) fn cap(cap: &CapView) -> String {
-    let count = |number: Option<u64>| number.unwrap_or_default().to_string();
-    let (used, held) = if cap.cap_count.is_some() {
-        (count(cap.used_count), count(cap.held_count))
-    } else {
-        (amount(cap.used_usd), amount(cap.held_usd))
-    };
+    if let Some(each) = cap.cap().filter(|cap| cap.period == Period::Task) {
+        // Each task has sums of its own: `task list` has them.
+        return format!("{}, each", each.in_words());
+    }
+    let Sums { used, held, left } = sums(cap);
     let until = cap.resets_at.map(|at| match cap.period {
         Period::Rolling(_) => format!(", some of it until {}", time(at)),
         // Named runs have sums of their own, which are nobody's who asks without a name.
         Period::Run => " today outside of named runs".to_owned(),
-        Period::Hour | Period::Day | Period::Week | Period::Month | Period::Lifetime => {
+        Period::Task
+        | Period::Hour
+        | Period::Day
+        | Period::Week
+        | Period::Month
+        | Period::Lifetime => {
             format!(", resets {}", time(at))
         }
     });
     let until = until.unwrap_or_default();
-    let bound = cap.cap().map(|cap| cap.in_words()).unwrap_or_default();
-    let of = if cap.scope == "agent" { String::new() } else { format!(" of {}", cap.scope) };
-    format!("{bound}{of}: {used} used, {held} held{until}")
+    format!("{}: {used} used, {held} held, {left} left{until}", cap_of(cap))
+}
+
+/// What counts under a cap and what is left of it, as dollars or how many payments.
+pub(in crate::cli) struct Sums {
+    pub(in crate::cli) used: String,
+    pub(in crate::cli) held: String,
+    pub(in crate::cli) left: String,
+}
+
+pub(in crate::cli) fn sums(cap: &CapView) -> Sums {
+    if let Some(most) = cap.cap_count {
+        let (used, held) = (cap.used_count.unwrap_or_default(), cap.held_count.unwrap_or_default());
+        let left = u64::from(most).saturating_sub(used.saturating_add(held));
+        return Sums { used: used.to_string(), held: held.to_string(), left: left.to_string() };
+    }
+    let (used, held) = (cap.used_usd.unwrap_or(Usd::ZERO), cap.held_usd.unwrap_or(Usd::ZERO));
+    // A cap may have been lowered below what counts under it already.
+    let left = cap.cap_usd.unwrap_or(Usd::ZERO).less(used).less(held);
+    Sums { used: used.to_string(), held: held.to_string(), left: left.to_string() }
+}
+
+/// A shadow cap in words, with what it would have denied.
+fn shadow(view: &ShadowView) -> String {
+    let Sum { count, sum_usd } = view.would_deny;
+    let told = match count {
+        0 => "would have denied nothing".to_owned(),
+        1 => format!("would have denied 1 payment, {sum_usd}"),
+        many => format!("would have denied {many} payments, {sum_usd}"),
+    };
+    format!("{}; {told}", cap(&view.cap))
+}
+
+/// Who opens its tasks, and how many there are, where there is something to say.
+fn tasks(view: &AgentView) -> Option<String> {
+    let by = (!view.tasks.is_operator()).then(|| format!("opened by the {} too", view.tasks));
+    let open = (view.open_tasks > 0).then(|| format!("{} open", view.open_tasks));
+    let failed = (view.failed_tasks > 0).then(|| format!("{} failed", view.failed_tasks));
+    let told: Vec<String> = [open, failed, by].into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn services(view: &AgentView) -> String {

@@ -12,6 +12,7 @@ use crate::{
     policy::{
         names::{Handle, Label, RunId, TokenId},
         terms::{NewToken, Rotation, TokenGiven, TokenView},
+        token::Power,
     },
 };
 
@@ -19,6 +20,7 @@ pub(super) const HELP: &str = "\
 Examples:
   pettycash agent token scout --expires 30d --label laptop > scout.token
   pettycash agent token scout --run nightly-7        all it pays counts in that run
+  pettycash agent token scout --may open-tasks       for what hands out its tasks
   pettycash agent tokens scout
   pettycash agent token-rotate tok_0123456789ab --overlap 24h
   pettycash agent token-revoke tok_0123456789ab
@@ -35,6 +37,9 @@ pub(super) struct Give {
     /// The run that all it does belongs to, for caps per run
     #[arg(long, value_name = "ID")]
     run: Option<RunId>,
+    /// What it lets its agent do beyond the rest: open-tasks, which is for an orchestrator
+    #[arg(long, value_name = "WHAT")]
+    may: Vec<Power>,
     /// What you call it, to know it again
     #[arg(long)]
     label: Option<Label>,
@@ -58,9 +63,9 @@ pub(super) struct Rotate {
 }
 
 pub(super) async fn give(asked: Give, operator: &Operator, output: Output) -> anyhow::Result<()> {
-    let Give { handle, expires, run, label, proving } = asked;
+    let Give { handle, expires, run, may, label, proving } = asked;
     let expires_at = expires.map(|expiry| expiry.at(&Clock::System, "token")).transpose()?;
-    let new = NewToken { run, label, expires_at };
+    let new = NewToken { run, label, expires_at, may: may.into_iter().collect() };
     let terms = words::token(&new);
     let what = async || Ok(format!("This makes a token that lets {handle} in, {terms}."));
     let act = async |operator: &Operator| operator.issue_token(&handle, &new).await;
@@ -95,6 +100,9 @@ pub(in crate::cli) fn given(given: &TokenGiven, output: Output) -> anyhow::Resul
         if let Some(old) = &given.replaces {
             note(&format!("{} goes on until {}.", old.token_id, time(old.ends_at)));
         }
+        for remark in &given.remarks {
+            note(&format!("note: {remark}"));
+        }
     }
     Ok(())
 }
@@ -116,12 +124,13 @@ pub(in crate::cli) fn rows(tokens: &[TokenView]) -> String {
             view.token_id.to_string(),
             or(view.label.as_ref().map(ToString::to_string), "-"),
             or(view.run.as_ref().map(ToString::to_string), "-"),
+            or(view.may.first().map(ToString::to_string), "-"),
             time(view.created_at),
             or(view.last_used_at.map(time), "never"),
             or(ends, "never"),
         ]
     });
-    table(&["TOKEN", "LABEL", "RUN", "CREATED", "LAST USED", "EXPIRES"], rows)
+    table(&["TOKEN", "LABEL", "RUN", "MAY", "CREATED", "LAST USED", "EXPIRES"], rows)
 }
 
 pub(in crate::cli) fn revoked(view: &TokenView) -> String {

@@ -1,5 +1,7 @@
 //! What the operator has set up: agents, what they may spend, and for what.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Check;
@@ -8,9 +10,10 @@ use crate::{
     client::{ClientError, Operator},
     clock::Clock,
     policy::{
+        mandate::Service,
         money::Usd,
-        names::Handle,
-        terms::{AgentView, LedgerPage, Services},
+        names::{Handle, ServiceId},
+        terms::{AgentView, LedgerAsked, LedgerPage, ServiceEntry, Services},
     },
 };
 
@@ -19,12 +22,18 @@ const AHEAD: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) async fn checks(operator: &Operator) -> Vec<Check> {
     let now = Clock::System.now();
+    let catalogue = operator.services().await;
+    let known = catalogue.as_ref().map(in_catalogue).unwrap_or_default();
+    let newest = operator.ledger(&LedgerAsked::page(None, None, Some(1))).await;
     let mut checks = vec![
-        or_failed("clock", operator.ledger(None, None, Some(1)).await, |page| clock(&page, now)),
-        or_failed("services", operator.services().await, |catalogue| services(&catalogue)),
+        or_failed("clock", newest, |page| clock(&page, now)),
+        or_failed("services", catalogue, |catalogue| services(&catalogue)),
     ];
     match operator.agents().await {
-        Ok(agents) => checks.extend(of_agents(&agents.agents, now)),
+        Ok(agents) => {
+            checks.extend(of_agents(&agents.agents, now));
+            checks.extend(number(&agents.agents, &known));
+        }
         Err(error) => checks.push(Check::failed("agents", error, "see `pettycash agent list`")),
     }
     checks
@@ -60,6 +69,27 @@ fn services(catalogue: &Services) -> Check {
         1 => Check::ok("services", "1 in the catalogue"),
         some => Check::ok("services", format!("{some} in the catalogue")),
     }
+}
+
+fn in_catalogue(catalogue: &Services) -> BTreeMap<ServiceId, Service> {
+    let services = catalogue.services.iter().filter_map(ServiceEntry::service);
+    services.map(|service| (service.id.clone(), service)).collect()
+}
+
+/// Agents that may pay next to nothing as often as they like.
+fn number(agents: &[AgentView], services: &BTreeMap<ServiceId, Service>) -> Option<Check> {
+    let active = |agent: &&AgentView| agent.balance.standing.as_deref() == Some("active");
+    let endless = agents.iter().filter(active).filter_map(|agent| {
+        Some((agent.handle().parse::<Handle>().ok()?, agent.endless(services)?))
+    });
+    let (who, what): (Vec<Handle>, Vec<&Service>) = endless.unzip();
+    let (first, service) = who.first().zip(what.first())?;
+    let found = format!(
+        "`{}` has no price, and nothing bounds how many payments are made: {}",
+        service.id,
+        names(&who)
+    );
+    Some(Check::warn("number", found, format!("pettycash mandate set {first} --rate 20/min")))
 }
 
 /// What is wrong with agents, of all of one kind in one line.

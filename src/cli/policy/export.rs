@@ -50,17 +50,39 @@ fn object(terms: &impl serde::Serialize) -> Map<String, Value> {
 
 fn table(text: &mut String, name: &str, fields: &Map<String, Value>) {
     let _ = writeln!(text, "\n[{name}]");
+    let tables = |value: &Value| {
+        value.as_array().filter(|list| list.first().is_some_and(Value::is_object)).cloned()
+    };
+    for (key, value) in fields.iter().filter(|(_, value)| tables(value).is_none()) {
+        let _ = writeln!(text, "{} = {}", quoted(key), written(value));
+    }
+    // What stands in tables of its own ends the one that it is part of.
     for (key, value) in fields {
-        let _ = writeln!(text, "{key} = {}", written(value));
+        for one in tables(value).into_iter().flatten() {
+            let _ = writeln!(text, "\n[[{name}.{key}]]");
+            for (key, value) in one.as_object().into_iter().flatten() {
+                let _ = writeln!(text, "{} = {}", quoted(key), written(value));
+            }
+        }
     }
 }
 
-/// A value as TOML has it. What a policy has is texts and lists of them.
+/// A key as TOML has it: in quotes where it is more than a word.
+fn quoted(key: &str) -> String {
+    toml_edit::Key::new(key).display_repr().into_owned()
+}
+
+/// A value as TOML has it. What a policy has is texts, lists of them, and texts by name.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => toml_edit::Value::from(text.as_str()).to_string(),
         Value::Array(list) => {
             format!("[{}]", list.iter().map(written).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(fields) => {
+            let field =
+                |(key, value): (&String, &Value)| format!("{} = {}", quoted(key), written(value));
+            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }

@@ -4,9 +4,9 @@ use std::{borrow::Cow, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::MAX_FILE;
+use super::{MAX_FILE, mask::masked};
 use crate::{
     cli::output::{Failure, plain},
     policy::{
@@ -189,7 +189,7 @@ impl Source {
         Failure::Policy {
             message: format!("{how_many} in `{}`: nothing was changed", plain(&self.name)),
             rendered: self.render(mistakes),
-            mistakes: mistakes.told.iter().map(|mistake| self.json(mistake)).collect(),
+            faults: mistakes.told.iter().map(|mistake| self.json(mistake)).collect(),
         }
     }
 
@@ -250,7 +250,7 @@ impl Source {
             let annotation = kind.span(range.start - from..range.end - from);
             if label.is_empty() { annotation } else { annotation.label(&**label) }
         });
-        Snippet::source(as_wide(&self.text[from..to]))
+        Snippet::source(masked(&as_wide(&self.text[from..to])))
             .path(plain(&self.name))
             .line_start(self.place(from).0)
             .annotations(annotations)
@@ -280,11 +280,27 @@ impl Source {
     fn json(&self, mistake: &Mistake) -> Value {
         let Mistake { severity, code, message, hint, at } = mistake;
         let places = at.iter().map(|(range, label)| {
-            let (line, column) = self.place(range.start);
-            json!({"line": line, "column": column, "label": label})
+            let mut place = Map::new();
+            if !label.is_empty() {
+                place.insert("label".to_owned(), json!(label));
+            }
+            self.locate(&mut place, range);
+            Value::Object(place)
         });
         let places: Vec<Value> = places.collect();
-        json!({"severity": severity, "code": code, "message": message, "hint": hint, "at": places})
+        let mut fault = json!({"severity": severity, "code": code, "message": message});
+        if let Some(hint) = hint {
+            fault["hint"] = json!(hint);
+        }
+        fault["at"] = places.into();
+        fault
+    }
+
+    /// Adds to a place for programs where in the text it is.
+    pub(super) fn locate(&self, place: &mut Map<String, Value>, range: &Range<usize>) {
+        let (line, column) = self.place(range.start);
+        place.insert("line".to_owned(), json!(line));
+        place.insert("column".to_owned(), json!(column));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reading a policy's text, key by key: each value is tried alone, so that each mistake has its
 //! place and one does not hide another.
 
+mod tables;
+
 use std::{collections::BTreeMap, ops::Range, str::FromStr};
 
 use schemars::{JsonSchema, schema_for};
@@ -8,7 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use toml_edit::{Document, Item, Key, TableLike, Value as Toml};
 
-use super::mistake::{Code, Mistake, Mistakes};
+use super::{
+    mistake::{Code, Mistake, Mistakes},
+    twice,
+};
 use crate::policy::{
     mandate::bounded,
     names::{GroupId, Handle, NameError, ServiceId},
@@ -22,13 +27,21 @@ const LONGEST: usize = 64;
 /// How much of a reason is told.
 const REASON: usize = 400;
 
+/// The keys that take a number.
+const NUMBERS: [&str; 3] = ["schema", "timeout", "max_response_bytes"];
+/// The keys that take a table, besides the list of operations.
+const TABLES: [&str; 4] = ["secret", "headers", "query", "price_from"];
+/// Those of them that take texts by any name.
+const NAMED: [&str; 2] = ["headers", "query"];
+
 /// What a key takes, where its name does not say.
-const HINTS: [(&str, &str); 16] = [
+const HINTS: [(&str, &str); 36] = [
     ("schema", "write `schema = 1`"),
     ("funding", "write \"prepaid\" or \"allowance\""),
     ("per_call", "write dollars in quotes, such as \"0.25\""),
     ("price", "write dollars in quotes, such as \"0.02\""),
     ("caps", "write a list such as [\"5.00/day\", \"20.00/month\"]"),
+    ("shadow_caps", "write a list such as [\"5.00/day\", \"20.00/month\"]"),
     ("timezone", "write a zone such as \"Europe/Paris\""),
     ("allow", "write a list of services such as [\"search\"]"),
     ("deny", "write a list of services such as [\"search\"]"),
@@ -37,9 +50,31 @@ const HINTS: [(&str, &str); 16] = [
     ("rates", "write a list such as [\"20/min\", \"100/hour\"]"),
     ("burst", "write a rate and what is done, such as \"5/min:freeze\""),
     ("denials", "write a number from 2 on and what is done, such as \"10:freeze\""),
-    ("hours", "write times of the day, such as \"09:00-18:00\""),
-    ("days", "write a list of days such as [\"mon\", \"fri\"]"),
+    ("hours", "write times of the day, such as \"09:00-18:00\" or \"09:00-12:00,13:00-17:00\""),
+    ("days", "write days such as \"mon-fri\", or a list such as [\"mon\", \"fri\"]"),
     ("cooldown", "write a time such as \"30s\" or \"5min\""),
+    ("tasks", "write \"operator\" or \"agent\""),
+    (
+        "tiers",
+        "write a list such as [\"50x/7d:0.50\"]: after 50 payments over 7 days, 0.50 a payment",
+    ),
+    ("first_payee", "write \"free\" or \"locked\""),
+    ("base_url", "write a URL such as \"https://api.example.com/v1\""),
+    ("secret", "write where it is found, such as { env = \"EXAMPLE_KEY\" }"),
+    ("headers", "write { authorization = \"Bearer {secret}\" }, or as the API asks for it"),
+    ("query", "write parameters such as { format = \"json\" }"),
+    ("allow_headers", "write a list such as [\"anthropic-beta\"]"),
+    ("operations", "write [[services.NAME.operations]], and name, method and path below"),
+    ("method", "write \"GET\" or \"POST\""),
+    ("path", "write a path such as \"/things/{id}\""),
+    ("metered", "write \"anthropic_messages\", \"openai_chat\" or \"openai_responses\""),
+    ("price_from", "write { header = \"x-price-usd\", at_most = \"0.10\" }"),
+    ("charge_on", "write statuses such as [\"2xx\"]"),
+    ("free_on", "write statuses such as [\"4xx\", \"503\"]"),
+    ("on_unknown", "write \"hold\" or \"capture\""),
+    ("timeout", "write seconds, or a time such as \"30s\" or \"2min\""),
+    ("max_response_bytes", "write a number of bytes such as 1048576"),
+    ("pinned", "write payees by service, such as { search = \"Acme Search\" }"),
 ];
 
 /// Where in the text the parts of a document stand, by JSON pointer.
@@ -79,6 +114,10 @@ impl Reader<'_> {
             Ok(document) => document,
             Err(error) => {
                 let at = error.span().unwrap_or(self.text.len()..self.text.len());
+                if let Some(mistake) = twice::find(self.text, &error) {
+                    self.mistakes.push(mistake);
+                    return None;
+                }
                 let message = format!("this is no TOML: {}", error.message().replace('\n', ", "));
                 let hint = "nothing else is looked at before this is right";
                 self.mistakes.push(Mistake::new(Code::TomlSyntax, message, hint, at));
@@ -149,6 +188,18 @@ impl Reader<'_> {
         pointer: &str,
         shape: &Shape,
     ) -> Option<T> {
+        self.table_at(key, at(key), item, pointer, shape)
+    }
+
+    /// The same, where what is missing in it is told at that place.
+    fn table_at<T: DeserializeOwned>(
+        &mut self,
+        key: &Key,
+        place: Range<usize>,
+        item: &Item,
+        pointer: &str,
+        shape: &Shape,
+    ) -> Option<T> {
         let table = self.table_of(key, item)?;
         let mut whole = Map::new();
         let mut sound = true;
@@ -156,6 +207,13 @@ impl Reader<'_> {
             self.keep(key, &format!("{pointer}/{}", key.get()), item);
             if !shape.keys.iter().any(|name| name == key.get()) {
                 self.unknown(key, shape, pointer);
+                continue;
+            }
+            if key.get() == "operations" {
+                match self.operations(key, item, pointer) {
+                    Some(value) => drop(whole.insert(key.get().to_owned(), value)),
+                    None => sound = false,
+                }
                 continue;
             }
             match self.value::<T>(key, item, &shape.needed) {
@@ -168,8 +226,7 @@ impl Reader<'_> {
         for needed in &missing {
             let message = format!("`{needed}` is missing");
             let hint = format!("write `{needed} = \"…\"`");
-            let at = at(key);
-            self.mistakes.push(Mistake::new(Code::KeyMissing, message, &hint, at));
+            self.mistakes.push(Mistake::new(Code::KeyMissing, message, &hint, place.clone()));
         }
         let whole = Value::Object(whole);
         (sound && missing.is_empty()).then(|| serde_json::from_value(whole).ok()).flatten()
@@ -198,12 +255,17 @@ impl Reader<'_> {
             alone.insert(key.get().to_owned(), value.clone());
             serde_json::from_value::<T>(Value::Object(alone)).map(drop)
         };
-        let Some(whole) = item.as_value() else {
+        let inline = item.clone().into_value().ok();
+        let nested = inline.as_ref().filter(|_| TABLES.contains(&key.get()));
+        let Some(whole) = item.as_value().or(nested) else {
             self.invalid(key, at(key), &"a value is expected, and this is a table");
             return None;
         };
         let value = json_of(whole);
         let Err(error) = takes(&value) else { return Some(value) };
+        if let Some(table) = item.as_table_like().filter(|_| NAMED.contains(&key.get())) {
+            return self.wrong_in(key, table, takes);
+        }
         let list = whole.as_array().filter(|list| !list.is_empty());
         // A list that is wrong as a whole is so for one of its items, if for any reason.
         let Some(list) = list.filter(|_| takes(&json!([])).is_ok()) else {
@@ -228,7 +290,7 @@ impl Reader<'_> {
     ) {
         let at = value.span().unwrap_or_else(|| at(key));
         let written = self.text.get(at.clone()).unwrap_or_default();
-        if matches!(value, Toml::Integer(_) | Toml::Float(_)) && key.get() != "schema" {
+        if matches!(value, Toml::Integer(_) | Toml::Float(_)) && !NUMBERS.contains(&key.get()) {
             let quoted = takes(Value::from(written));
             let hint = if quoted {
                 format!("write \"{}\", in quotes: so money stays exact", bounded(written))
@@ -238,7 +300,12 @@ impl Reader<'_> {
             let message = format!("`{}` is a number without quotes", key.get());
             return self.mistakes.push(Mistake::new(Code::Unquoted, message, &hint, at));
         }
-        let mut why = error.to_string();
+        if key.get() == "expires" {
+            let message = format!("`expires`: `{}` is no time with its offset", bounded(written));
+            let mistake = Mistake::new(Code::ValueInvalid, message, &ending(value), at);
+            return self.mistakes.push(mistake);
+        }
+        let mut why = reason(value, written, error);
         // A reason may repeat what stands there.
         if let Some(text) = value.as_str().filter(|text| text.len() > REASON) {
             why = why.replace(text, &bounded(text));
@@ -287,6 +354,47 @@ impl Reader<'_> {
             }
         }
         self.places.0.insert(format!("/{pointer}"), at);
+        let inline = item.as_value().and_then(Toml::as_inline_table);
+        for (name, one) in inline.into_iter().flatten() {
+            if let Some(at) = one.span() {
+                self.places.0.insert(format!("/{pointer}/{name}"), at);
+            }
+        }
+    }
+}
+
+/// Why a key does not take a value, without the words of the library that reads it.
+fn reason(value: &Toml, written: &str, error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let unknown = told.strip_prefix("unknown variant ");
+    if let Some((got, known)) = unknown.and_then(|words| words.split_once(", expected ")) {
+        return format!("{got} is not known: there is {known}");
+    }
+    if !told.starts_with("invalid type: ") {
+        return told;
+    }
+    let what = match value {
+        Toml::String(_) => "a text",
+        Toml::Array(_) if told.starts_with("invalid type: sequence") => "a list",
+        Toml::Array(_) => "a value in the list",
+        Toml::InlineTable(_) if told.starts_with("invalid type: map") => "a table",
+        Toml::InlineTable(_) => "a value in the table",
+        Toml::Integer(_) | Toml::Float(_) | Toml::Boolean(_) | Toml::Datetime(_) => {
+            &format!("`{}`", bounded(written))
+        }
+    };
+    format!("{what} is not what it takes")
+}
+
+/// What to write in place of a value that is no time.
+fn ending(value: &Toml) -> String {
+    let time = value.as_datetime();
+    match time.and_then(|time| Some((time.date?, time.time))) {
+        Some((date, None)) => format!("write the time of that day, such as {date}T00:00:00Z"),
+        Some((date, Some(time))) => {
+            format!("write the offset too: {date}T{time}Z is so in UTC")
+        }
+        None => hint("expires").to_owned(),
     }
 }
 

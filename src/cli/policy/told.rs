@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{
+        endpoint,
         output::{plain, table},
         words::amount,
     },
@@ -18,8 +19,9 @@ const TOLD: usize = 50;
 /// What changes, and what became of it.
 pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
     let mut told: Vec<String> = Vec::new();
-    // What gives more comes first and is never left out, so that nothing hides it.
-    let (more, others): (Vec<_>, Vec<_>) = plan.agents.iter().partition(|one| one.gives_more());
+    // What lets more be spent comes first and is never left out, so that nothing hides it.
+    let spends = |one: &&AgentChange| one.gives_more() && !one.starts_at_zero();
+    let (more, others): (Vec<_>, Vec<_>) = plan.agents.iter().partition(spends);
     told.extend(plan.services.iter().map(service));
     told.extend(plan.groups.iter().map(group));
     told.extend(more.iter().map(|one| agent(one)));
@@ -29,10 +31,10 @@ pub(in crate::cli) fn words(plan: &PolicyPlan) -> String {
     told.extend(left(plan.services_left, "service"));
     told.extend(left(plan.groups_left, "group"));
     told.push(match (plan.applied, plan.is_nothing()) {
-        (true, _) => format!("Applied: {}.{}", sum(plan), giving(more.len(), plan)),
+        (true, _) => format!("Applied: {}.{}", sum(plan), giving(plan)),
         (false, true) => "Everything is so already: nothing to do.".to_owned(),
         (false, false) => {
-            let giving = giving(more.len(), plan);
+            let giving = giving(plan);
             format!("Nothing is applied yet; it would be {}.{giving}", sum(plan))
         }
     });
@@ -47,17 +49,25 @@ fn sum(policy: &PolicyPlan) -> String {
 
 fn untold(count: usize) -> Option<String> {
     let untold = count.saturating_sub(TOLD);
-    let agents = if untold == 1 { "agent that gets" } else { "agents that get" };
+    let agents = if untold == 1 { "agent that spends" } else { "agents that spend" };
     (untold > 0).then(|| format!("… and {untold} other {agents} no more: --json tells all"))
 }
 
-/// How many of all that changes give more: services that are set do.
-fn giving(agents: usize, plan: &PolicyPlan) -> String {
+/// How many of all that changes give more: services that are set do, but for their price alone.
+fn giving(plan: &PolicyPlan) -> String {
+    let agents = plan.agents.iter().filter(|agent| agent.gives_more()).count();
     let groups = plan.groups.iter().filter(|group| group.loosens()).count();
-    match agents + groups + plan.services.len() {
+    let prices = plan.services.iter().filter(|service| service.is_of_price()).count();
+    let more = match agents + groups + plan.services.len() - prices {
+        0 if prices > 0 => String::new(),
         0 => " None of it gives more.".to_owned(),
         1 => " 1 of them gives more.".to_owned(),
         count => format!(" {count} of them give more."),
+    };
+    match prices {
+        0 => more,
+        1 => format!("{more} 1 of them changes a price."),
+        count => format!("{more} {count} of them change prices."),
     }
 }
 
@@ -74,14 +84,29 @@ fn left(count: u32, what: &str) -> Option<String> {
 fn service(change: &ServiceChange) -> String {
     let ServiceChange { service_id, from, to } = change;
     match from {
-        None => format!("+ service {service_id}: {}", paid(to)),
-        Some(from) => format!("~ service {service_id}: {} → {}   gives more", paid(from), paid(to)),
+        None => {
+            let rows = endpoint::rows(&to.endpoint);
+            let rows = rows.into_iter().map(|(what, told)| format!("{what}: {told}"));
+            below(format!("+ service {service_id}: {}", paid(to)), rows)
+        }
+        Some(from) => {
+            let way = if change.is_of_price() { "changes the price" } else { "gives more" };
+            let first = format!("~ service {service_id}: {} → {}   {way}", paid(from), paid(to));
+            below(first, endpoint::differences(&from.endpoint, &to.endpoint))
+        }
     }
 }
 
+/// A line, and what is told below it.
+fn below(first: String, lines: impl IntoIterator<Item = String>) -> String {
+    let lines = lines.into_iter().map(|line| format!("    {}", plain(&line)));
+    std::iter::once(first).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
 fn paid(terms: &ServiceTerms) -> String {
-    let ServiceTerms { payee, price, rail, category } = terms;
+    let ServiceTerms { payee, price, rail, category, endpoint } = terms;
     let price = match price {
+        None if !endpoint.operations.is_empty() => "priced by operation".to_owned(),
         Some(price) => format!("{} a call", amount(Some(price.0))),
         None => "at the price the caller names".to_owned(),
     };
@@ -116,8 +141,18 @@ fn row(change: &Change, created: bool) -> Vec<String> {
     }
     let way = match (change.loosens, change.what.as_str()) {
         (true, "time zone") => "may give more",
+        // Another span begins to count anew.
+        (true, "equal payments") if spans_differ(change) => "may give more",
         (true, _) => "gives more",
         (false, _) => "",
     };
     vec![change.what.clone(), side(&change.from), "→".to_owned(), side(&change.to), way.into()]
+}
+
+fn spans_differ(Change { from, to, .. }: &Change) -> bool {
+    let span = |side: &Option<String>| {
+        let text = side.as_ref()?;
+        text.split(['/', ':']).nth(1).map(str::to_owned)
+    };
+    matches!((span(from), span(to)), (Some(from), Some(to)) if from != to)
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    DEFAULT_PAGE, Field, Given, PageRequest, amount, bad, missing_service, page, service_id,
+    DEFAULT_PAGE, EXAMPLE_TASK, Field, Given, PageRequest, amount, bad, missing_service, page,
+    service_id,
 };
 use crate::policy::{
     denial::BadField,
@@ -11,6 +12,7 @@ use crate::policy::{
     money::Usd,
     names::{RunId, ServiceId},
     quote::MAX_CALLS,
+    task::TaskId,
 };
 
 const LEDGER: &[Field] = &[
@@ -22,6 +24,7 @@ const LEDGER: &[Field] = &[
     ("outcome", &["status"]),
     ("run", &["run_id", "runId"]),
     ("format", &[]),
+    ("task_id", &["taskId", "task"]),
 ];
 
 const QUOTE: &[Field] = &[
@@ -29,6 +32,7 @@ const QUOTE: &[Field] = &[
     ("amount_usd", &["amountUSD", "amountUsd", "amount"]),
     ("calls", &["count"]),
     ("by", &["until"]),
+    ("task_id", &["taskId"]),
 ];
 
 /// A moment that would do.
@@ -45,6 +49,7 @@ pub(in crate::engine) struct LedgerRequest {
     pub(in crate::engine) run: Option<RunId>,
     /// Whether each name is to be told once, before rows of values.
     pub(in crate::engine) columns: bool,
+    pub(in crate::engine) task: Option<TaskId>,
 }
 
 impl LedgerRequest {
@@ -71,6 +76,7 @@ impl LedgerRequest {
             outcome,
             run: given.parsed("run", "nightly-1")?,
             columns,
+            task: given.parsed("task_id", EXAMPLE_TASK)?,
         })
     }
 }
@@ -96,26 +102,35 @@ pub(in crate::engine) struct QuoteRequest {
 }
 
 impl QuoteRequest {
+    /// Reads which task `get_balance` is asked of.
+    pub(in crate::engine) fn read_task(arguments: &Value) -> Result<Option<TaskId>, BadField> {
+        Given::read(arguments, QUOTE, "{}")?.parsed("task_id", EXAMPLE_TASK)
+    }
+
     /// Reads the arguments of `get_balance`, which may have none.
     pub(in crate::engine) fn read(arguments: &Value) -> Result<Option<Self>, BadField> {
         let given = Given::read(arguments, QUOTE, "{}")?;
-        if given.0.is_empty() {
+        if given.0.iter().all(|(name, _)| *name == "task_id") {
             return Ok(None);
         }
         let service = given.get("service_id").ok_or_else(|| missing_service(&given))?;
         let calls = "a whole number from 1 to 1000000: how many you want to make";
         Ok(Some(Self {
             service: service_id(service)?,
-            amount: given.get("amount_usd").map(amount).transpose()?,
+            amount: given.get("amount_usd").map(|value| amount("amount_usd", value)).transpose()?,
             calls: given.number("calls", MAX_CALLS, calls, "200")?,
-            by: given.parsed("by", "18:00")?,
+            by: given
+                .parsed("by", "18:00")
+                .map_err(|wrong| BadField { expected: BY.to_owned(), ..wrong })?,
         }))
     }
 }
 
+/// What `by` takes.
+const BY: &str = "a time to come within 31 days: a time of day such as 18:00, a span such as 2h, \
+                  or a time such as 2026-11-21T18:00:00Z";
+
 /// A time until which nothing can be counted.
 pub(in crate::engine) fn bad_by(got: Moment) -> BadField {
-    let expected = "a time to come within 31 days: a time of day, a span such as 2h, or a time \
-                    such as 2026-11-21T18:00:00Z";
-    bad("by", &Value::String(got.to_string()), expected, "18:00")
+    bad("by", &Value::String(got.to_string()), BY, "18:00")
 }

@@ -6,7 +6,7 @@ use super::LedgerLine;
 type Column = (&'static str, fn(&LedgerLine) -> Option<String>);
 
 /// Every column there may be.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     ("at", |line| Some(line.at.to_string())),
     ("outcome", |line| Some(line.outcome.clone())),
     ("service_id", |line| line.service_id.as_ref().map(|service| service.0.to_string())),
@@ -15,6 +15,7 @@ const COLUMNS: [Column; 8] = [
     ("code", |line| line.code.clone()),
     ("times", |line| line.times.map(|times| times.to_string())),
     ("run", |line| line.run.clone()),
+    ("task_id", |line| line.task_id.clone()),
 ];
 
 /// The names and the rows of what these lines say. A column in which none of them says anything is

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Refused, ServiceName};
+use super::{ApiResponse, Outcome, Refused, ServiceName};
 use crate::policy::{
     cap::Bound,
     denial::{Advice, Code, Denial, Refusal},
     entry::{Fact, Hold, VoidCause},
     money::{Usd, decimal},
-    names::{Category, Payee, PaymentId, ServiceId},
+    names::{Category, Payee, PaymentId, ServiceId, TaskType},
     pace::Rate,
     stop,
     warning::Warning,
@@ -59,8 +59,8 @@ pub struct Breach {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub asked_usd: Option<Usd>,
-    /// What was counted: `payments`, `equal_payments`, `denials` in a row, or the `cooldown` after
-    /// one payment.
+    /// What was counted: `payments`, `equal_payments`, `denials` in a row, the `cooldown` after
+    /// one payment, or `tasks_opened`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub of: Option<String>,
@@ -96,6 +96,10 @@ pub struct Breach {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub payee: Option<Payee>,
+    /// The type of task the cap is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub task_type: Option<TaskType>,
 }
 
 /// A service that could be paid instead.
@@ -143,7 +147,7 @@ pub struct PayAnswer {
     /// Every breach, the widest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breached: Vec<Breach>,
-    /// Cheaper services of the same kind that could be paid now.
+    /// Services of the same kind that cost no more and could be paid now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
     /// The names nearest to an unknown one.
@@ -169,6 +173,10 @@ pub struct PayAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub dry_run: Option<bool>,
+    /// What the API answered that was paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ApiResponse")]
+    pub response: Option<ApiResponse>,
 }
 
 impl PayAnswer {
@@ -271,6 +279,13 @@ impl PayAnswer {
         }
     }
 
+    /// A payment of a service that was changed between what was read of it and the decision.
+    pub fn of_changed_service() -> Self {
+        let message = "This service was changed while you called. Nothing was charged: call again.";
+        let refused = Refused::plain(Code::EngineUnavailable, message, Advice::Wait);
+        Self { refused: Refused { retry_after_s: Some(1), ..refused }, ..Self::default() }
+    }
+
     /// A call whose outcome is not known yet.
     pub fn in_progress(payment: Option<PaymentId>, key: Option<String>) -> Self {
         let how = match (&payment, &key) {
@@ -314,6 +329,7 @@ impl Breach {
             service_id: None,
             category: None,
             payee: None,
+            task_type: None,
         }
     }
 }
@@ -328,7 +344,7 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         }
         Denial::CapExceeded { cap, used, held, count, group, .. } => {
             let scope = group.as_ref().map(ToString::to_string).or(scope);
-            let (service_id, category, payee) = cap.on.fields();
+            let (service_id, category, payee, task_type) = cap.on.fields();
             let of_money = cap.amount().is_some();
             let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };
             Some(Breach {
@@ -344,6 +360,7 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
                 service_id,
                 category,
                 payee,
+                task_type,
                 ..none
             })
         }
@@ -360,6 +377,7 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
                 stop::Bound::EqualPayments(rate) => ("equal_payments", Some(*rate)),
                 stop::Bound::Denials(_) => ("denials", None),
                 stop::Bound::Cooldown(span) => ("cooldown", Some(Rate { count: 1, span: *span })),
+                stop::Bound::TasksOpened(rate) => ("tasks_opened", Some(*rate)),
             };
             Some(Breach { scope, of: Some(of.to_owned()), rate, count: Some(*count), ..none })
         }
@@ -373,6 +391,12 @@ pub(super) fn breach(denial: &Denial, refusal: &Refusal) -> Option<Breach> {
         | Denial::MandateExpired { .. }
         | Denial::OutsideActiveHours { .. }
         | Denial::ServiceUnknown { .. }
-        | Denial::ServiceNotAllowed { .. } => (refusal.denials.len() > 1).then_some(none),
+        | Denial::ServiceNotAllowed { .. }
+        | Denial::PayeeChanged { .. }
+        | Denial::TaskUnknown { .. }
+        | Denial::TaskFailed { .. }
+        | Denial::TaskRanOut { .. }
+        | Denial::TaskNotAllowed
+        | Denial::TooManyTasks { .. } => (refusal.denials.len() > 1).then_some(none),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Breach, ServiceName, pay};
 use crate::policy::{
     authorize::Payment,
-    denial::Refusal,
+    denial::{Denial, Refusal},
     money::{Usd, decimal},
     quote::Quote,
 };
@@ -18,10 +18,10 @@ use crate::policy::{
 pub struct QuoteView {
     /// What would be paid for.
     pub service_id: ServiceName,
-    /// What each would cost.
-    #[serde(with = "decimal")]
+    /// What each would cost; left out where there is no such service, or it may not be paid.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
-    pub price_usd: Usd,
+    pub price_usd: Option<Usd>,
     /// How many fit now, of those that are wanted.
     pub fits: u32,
     /// What would refuse one more, with its numbers as they are now; left out where all fit.
@@ -32,7 +32,7 @@ pub struct QuoteView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub frees_at: Option<Timestamp>,
-    /// Until when `fits_by` counts.
+    /// Until when `fits_by` counts: sooner than asked where there would be room again too often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub by: Option<Timestamp>,
@@ -51,7 +51,7 @@ impl QuoteView {
         };
         Self {
             service_id: ServiceName(payment.service().clone()),
-            price_usd: payment.cost(),
+            price_usd: payable(quote).then(|| payment.cost()),
             fits: quote.fits,
             limit: quote.limit.as_ref().and_then(first),
             frees_at: quote.frees_at,
@@ -59,4 +59,12 @@ impl QuoteView {
             fits_by: quote.later.map(|later| later.fits),
         }
     }
+}
+
+/// Whether what it is for may be paid at all: the price of anything else is nobody's business.
+fn payable(quote: &Quote) -> bool {
+    let bars = |denial: &Denial| {
+        matches!(denial, Denial::ServiceUnknown { .. } | Denial::ServiceNotAllowed { .. })
+    };
+    !quote.limit.iter().flat_map(|limit| &limit.denials).any(bars)
 }

@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{QuoteView, Refused, ServiceName};
+use super::{OperationView, QuoteView, Refused, ServiceName};
 use crate::policy::{
     book::Standing,
     cap::{Bound, Cap, Dimension, one_bound},
     mandate::Service,
     money::{Usd, decimal},
-    names::{Category, Payee, PaymentId, RunId, ServiceId},
+    names::{Category, Payee, PaymentId, RunId, ServiceId, TaskType},
     rooms::{Bearing, Spender},
+    tier::NextTier,
     window::Period,
 };
 
@@ -63,13 +64,17 @@ pub struct CapView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub payee: Option<Payee>,
+    /// The type of task it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub task_type: Option<TaskType>,
 }
 
 impl CapView {
     /// A cap with the room it leaves.
     pub fn of(bearing: &Bearing<'_>) -> Self {
         let (cap, room) = (bearing.cap, &bearing.room);
-        let (service_id, category, payee) = cap.on.fields();
+        let (service_id, category, payee, task_type) = cap.on.fields();
         let of_money = |amount| cap.amount().map(|_| amount);
         let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };
         Self {
@@ -85,13 +90,14 @@ impl CapView {
             service_id,
             category,
             payee,
+            task_type,
         }
     }
 
     /// The cap itself; nothing where it says neither how much nor how many.
     pub fn cap(&self) -> Option<Cap> {
-        let Self { service_id, category, payee, .. } = self.clone();
-        let on = Dimension::of_fields(service_id, category, payee).ok()?;
+        let Self { service_id, category, payee, task_type, .. } = self.clone();
+        let on = Dimension::of_fields((service_id, category, payee, task_type)).ok()?;
         let bound = one_bound(self.cap_usd, self.cap_count).ok()?;
         Some(Cap { period: self.period, bound, on })
     }
@@ -147,6 +153,10 @@ pub struct BalanceAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub opens_at: Option<Timestamp>,
+    /// The higher limit per payment that comes next, and what it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NextTier")]
+    pub next_tier: Option<NextTier>,
 }
 
 impl BalanceAnswer {
@@ -168,11 +178,12 @@ impl BalanceAnswer {
             available_usd: Some(spender.available(run, now)),
             balance_usd: book.balance(),
             held_usd: Some(book.held),
-            per_call_limit_usd: mandate.per_call_limit,
+            per_call_limit_usd: book.limit(now),
             caps: Some(caps),
             expires_at: mandate.expires_at,
             quote: None,
             opens_at: mandate.opens(now).filter(|opens| *opens > now),
+            next_tier: book.next_tier(now),
         }
     }
 }
@@ -210,6 +221,10 @@ pub struct LedgerLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub run: Option<String>,
+    /// The task it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub task_id: Option<String>,
 }
 
 /// The answer of `ledger`.
@@ -264,6 +279,9 @@ pub struct ServiceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub category: Option<Category>,
+    /// What of it can be called, where that is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationView>,
 }
 
 impl From<&Service> for ServiceView {
@@ -273,6 +291,7 @@ impl From<&Service> for ServiceView {
             payee: service.payee.to_string(),
             price_usd: service.price,
             category: service.category.clone(),
+            operations: OperationView::all(service),
         }
     }
 }

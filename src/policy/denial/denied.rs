@@ -6,6 +6,7 @@ use super::{Denial, Refusal};
 use crate::policy::{
     money::Usd,
     names::{GroupId, IdempotencyKey, PaymentId, RunId, ServiceId},
+    task::TaskId,
     via::Via,
 };
 
@@ -31,6 +32,9 @@ pub struct Denied {
     /// The call that it is the answer to, where its transport named it: sent again it is no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<IdempotencyKey>,
+    /// The task that was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
 }
 
 impl Denied {
@@ -57,6 +61,9 @@ impl Denied {
         let asked = self.asked.map_or("-".to_owned(), Usd::decimal);
         let run = self.run.as_ref().map_or("-", RunId::as_str);
         let mut told = format!("{service} {asked} {run}");
+        if let Some(task) = self.task {
+            told.extend([" ", &task.to_string()]);
+        }
         for denial in denials {
             told.push(' ');
             told.push_str(denial.code().word());
@@ -69,6 +76,8 @@ impl Denied {
                     told.extend(group.into_iter().flat_map(|group| ["@", group]));
                 }
                 Denial::RateLimited { bound, .. } => told.push_str(&bound.word()),
+                // A service that was changed meanwhile pays somebody else again.
+                Denial::PayeeChanged { payee, .. } => told.extend([" ", payee.found.as_str()]),
                 Denial::LoopDetected
                 | Denial::IdempotencyKeyReused { .. }
                 | Denial::PossibleDuplicate { .. }
@@ -81,7 +90,12 @@ impl Denied {
                 | Denial::ServiceUnknown { .. }
                 | Denial::ServiceNotAllowed { .. }
                 | Denial::PerCallLimitExceeded { .. }
-                | Denial::InsufficientBalance { .. } => {}
+                | Denial::InsufficientBalance { .. }
+                | Denial::TaskUnknown { .. }
+                | Denial::TaskFailed { .. }
+                | Denial::TaskRanOut { .. }
+                | Denial::TaskNotAllowed
+                | Denial::TooManyTasks { .. } => {}
             }
         }
         told

@@ -4,20 +4,31 @@
 //! be applied.
 
 mod caps;
+mod endpoints;
 mod groups;
+mod numbers;
+mod payees;
+mod services;
+mod shadows;
+mod tiers;
 
 use std::collections::BTreeSet;
 
+use caps::Holder;
+pub(super) use numbers::may_bound_less;
+
 use jiff::Timestamp;
 
-use super::{Around, settled};
+use super::{Around, after::After, settled};
 use crate::policy::{
     book::Book,
     mandate::{Cap, CapKey, MAX_CAPS, MAX_RATES, MAX_ROLLING, MAX_SERVICES, Mandate, MandateError},
     names::{Handle, ServiceId},
     pace::Rate,
+    payee::MAX_PINNED,
     state::State,
     terms::{AgentTerms, CapText, Fault, FaultCode, Place, PolicyTerms, ServiceTerms, Severity},
+    tier::tightest,
 };
 
 /// How many errors, and how many warnings, are told.
@@ -78,6 +89,11 @@ impl<'a> Review<'a> {
         }
     }
 
+    /// What there is once the policy is applied.
+    fn after(&self) -> After<'a> {
+        After { state: self.state, policy: self.policy }
+    }
+
     /// What was found, errors first, and how much more there is.
     pub(super) fn faults(self) -> (Vec<Fault>, Untold) {
         let faults = self.errors.into_iter().chain(self.warnings).collect();
@@ -125,6 +141,7 @@ impl<'a> Review<'a> {
                 (format!("the price of `{id}` must be above zero"), hint)
             });
         }
+        self.endpoint(id, terms);
         if !self.around.rails.contains(&terms.rail) {
             self.tell(Severity::Error, FaultCode::RailUnknown, at("rail"), |review| {
                 let known = review.around.rails.iter().map(|rail| format!("`{rail}`"));
@@ -173,11 +190,16 @@ impl<'a> Review<'a> {
             self.tell(Severity::Error, code, at, words);
         }
         self.limits(&agent);
+        self.tiers(&agent);
+        self.shadows(&agent);
         self.burst(&agent);
-        self.caps(&agent);
+        let (name, caps) = (handle.as_str(), mandate.caps.iter().collect());
+        self.caps(&Holder { name, caps, place: &|cap, label| agent.cap(cap, label) });
+        self.caps_on_what_is_not_paid(&agent);
         self.hours(&agent);
         self.group_of(&agent);
         self.services(&agent);
+        self.payees(&agent);
         if mandate.expires_at.is_some_and(|at| at <= self.now) {
             let at = vec![agent.place("expires", None)];
             self.tell(Severity::Warning, FaultCode::Expired, at, |_| {
@@ -187,21 +209,30 @@ impl<'a> Review<'a> {
         }
     }
 
-    /// A limit that no payment gets to, for a cap stands before it.
+    /// A limit that no payment gets to, for a cap stands before it, its own or a group's.
     fn limits(&mut self, agent: &Agent<'_>) {
         let Some(limit) = agent.mandate.per_call_limit else { return };
-        let caps = agent.mandate.caps.iter().filter(|cap| cap.on.is_all());
-        let caps = caps.filter_map(|cap| Some((cap.amount()?, cap)));
-        let tightest = caps.min_by_key(|(amount, _)| *amount);
-        let Some((most, cap)) = tightest.filter(|(amount, _)| *amount < limit) else { return };
+        let after = self.after();
+        let shared = after.caps_of(&after.chain(agent.mandate.group.as_ref()));
+        let own = agent.mandate.caps.iter().map(|cap| (None, cap));
+        let caps = own.chain(shared.into_iter().map(|(group, cap)| (Some(group), cap)));
+        let Some((most, group, cap)) = tightest(caps).filter(|(amount, ..)| *amount < limit) else {
+            return;
+        };
         let least = format!("no payment above {most} is ever made");
-        let at = vec![agent.place("per_call", Some(least)), agent.cap(cap, "the cap")];
+        let first = match group {
+            None => agent.cap(cap, "the cap"),
+            Some(group) => self.shared_cap(agent, group, cap, "the cap"),
+        };
+        let at = vec![agent.place("per_call", Some(least)), first];
         self.tell(Severity::Warning, FaultCode::LimitAboveCap, at, |_| {
             let (handle, during) = (agent.handle, cap.period.during());
-            let message = format!(
-                "the limit of {limit} for one payment of `{handle}` is above its cap of {most} \
-                 {during}"
-            );
+            let whose = match group {
+                None => format!("its cap of {most} {during}"),
+                Some(group) => format!("the cap of {most} {during} of `{group}`"),
+            };
+            let message =
+                format!("the limit of {limit} for one payment of `{handle}` is above {whose}");
             (message, format!("lower `per_call` to \"{}\", or raise the cap", most.decimal()))
         });
     }
@@ -242,66 +273,6 @@ impl<'a> Review<'a> {
             (message, "let it end later, or open on another day")
         });
     }
-
-    fn services(&mut self, agent: &Agent<'_>) {
-        let Mandate { allow, deny, .. } = agent.mandate;
-        if !allow.is_empty() && allow.is_subset(deny) {
-            let at = vec![agent.place("allow", None), agent.place("deny", None)];
-            let severity = severity_of(agent.so_already);
-            self.tell(severity, FaultCode::NothingAllowed, at, |_| {
-                let handle = agent.handle;
-                let message = format!("`{handle}` may pay nothing: all it may pay is denied too");
-                let hint = "take something out of `deny`; to stop an agent, freeze or revoke it";
-                (message, hint)
-            });
-        } else {
-            for id in allow.intersection(deny) {
-                let at = vec![
-                    agent.service("allow", id, "this can never match"),
-                    agent.service("deny", id, "what is denied stays unpaid"),
-                ];
-                self.tell(Severity::Warning, FaultCode::DeniedToo, at, |_| {
-                    let message = format!("`{id}` is allowed and denied, and so never paid");
-                    (message, "name it in one of the two lists")
-                });
-            }
-        }
-        for id in self.unknown(allow) {
-            let had = agent.present.is_some_and(|present| present.allow.contains(id));
-            let severity = if had { Severity::Warning } else { Severity::Error };
-            let at = vec![agent.service("allow", id, "not known")];
-            self.tell(severity, FaultCode::ServiceUnknown, at, |review| {
-                let hint = review.nearest(id);
-                (format!("there is no service `{id}`, neither here nor in the catalogue"), hint)
-            });
-        }
-        for id in self.unknown(deny) {
-            let at = vec![agent.service("deny", id, "not known")];
-            self.tell(Severity::Warning, FaultCode::ServiceUnknown, at, |review| {
-                (format!("there is no service `{id}` that could be denied"), review.nearest(id))
-            });
-        }
-    }
-
-    fn unknown<'i>(&self, ids: &'i BTreeSet<ServiceId>) -> Vec<&'i ServiceId> {
-        let is_known = |id: &&ServiceId| {
-            self.policy.services.contains_key(*id) || self.state.service(id).is_some()
-        };
-        ids.iter().filter(|id| !is_known(id)).collect()
-    }
-
-    /// What to do about a service that is not known.
-    fn nearest(&self, id: &ServiceId) -> String {
-        let there = self.state.services().map(|service| &service.id);
-        let known = self.policy.services.keys().chain(there).take(SEARCHED);
-        let far = |known: &&ServiceId| (self.around.distance)(known.as_str(), id.as_str());
-        // Of a short name everything is near.
-        let most = NEAR.min(id.as_str().len() / 2);
-        match known.min_by_key(far).filter(|near| far(near) <= most) {
-            Some(near) => format!("there is `{near}`"),
-            None => format!("add it, as [services.{id}], or take it out"),
-        }
-    }
 }
 
 impl Agent<'_> {
@@ -319,6 +290,9 @@ impl Agent<'_> {
             "hours" => terms.hours.is_some(),
             "days" => terms.days.is_some(),
             "group" => terms.group.is_some(),
+            "pinned" => terms.pinned.is_some(),
+            "tiers" => terms.tiers.is_some(),
+            "shadow_caps" => terms.shadow_caps.is_some(),
             _ => false,
         };
         let handle = self.handle;
@@ -402,13 +376,32 @@ impl Agent<'_> {
             ),
             MandateError::TooManyRolling => (
                 FaultCode::TooManyRolling,
-                format!("keep {MAX_ROLLING} of those that count any hours in a row"),
-                vec![self.place("caps", None)],
+                format!(
+                    "keep {MAX_ROLLING} of those that count any hours in a row{}",
+                    self.with_shadows()
+                ),
+                self.all_caps(),
             ),
-            MandateError::TooManyCaps | MandateError::RunOfGroup => (
+            MandateError::CapOnPartOfTask(key) => (
+                FaultCode::CapOnPartOfTask,
+                "leave out what it is on, or cap that over another period".to_owned(),
+                of(key).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
+            ),
+            MandateError::TierBelow(_)
+            | MandateError::TierWithoutLimit
+            | MandateError::TooManyTiers => self.contradicts_by_tiers(&wrong),
+            MandateError::ShadowTwice(_)
+            | MandateError::ShadowZero
+            | MandateError::ShadowOnPartOfTask(_) => self.contradicts_by_shadows(&wrong),
+            MandateError::TooManyPinned => (
+                FaultCode::TooManyPinned,
+                format!("keep {MAX_PINNED} of them"),
+                vec![self.place("pinned", None)],
+            ),
+            MandateError::TooManyCaps | MandateError::RunOfGroup | MandateError::TaskOfGroup => (
                 FaultCode::TooManyCaps,
-                format!("keep {MAX_CAPS} of them"),
-                vec![self.place("caps", None)],
+                format!("keep {MAX_CAPS} of them{}", self.with_shadows()),
+                self.all_caps(),
             ),
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::{
     cap::{Bound, Cap, Dimension, one_bound},
     money::{Usd, decimal},
-    names::{Category, Payee, ServiceId},
+    names::{Category, Payee, ServiceId, TaskType},
     window::Period,
 };
 
@@ -32,13 +32,16 @@ struct Fields {
     category: Option<Category>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payee: Option<Payee>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task_type: Option<TaskType>,
 }
 
 impl From<CapTerms> for Fields {
     fn from(CapTerms(cap): CapTerms) -> Self {
-        let (service_id, category, payee) = cap.on.fields();
+        let (service_id, category, payee, task_type) = cap.on.fields();
         let cap_count = if let Bound::Count(most) = cap.bound { Some(most) } else { None };
-        Self { period: cap.period, cap_usd: cap.amount(), cap_count, service_id, category, payee }
+        let (period, cap_usd) = (cap.period, cap.amount());
+        Self { period, cap_usd, cap_count, service_id, category, payee, task_type }
     }
 }
 
@@ -46,9 +49,9 @@ impl TryFrom<Fields> for CapTerms {
     type Error = &'static str;
 
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
-        let Fields { period, cap_usd, cap_count, service_id, category, payee } = fields;
+        let Fields { period, cap_usd, cap_count, service_id, category, payee, task_type } = fields;
         let bound = one_bound(cap_usd, cap_count)?;
-        let on = Dimension::of_fields(service_id, category, payee)?;
+        let on = Dimension::of_fields((service_id, category, payee, task_type))?;
         Ok(Self(Cap { period, bound, on }))
     }
 }
@@ -64,7 +67,7 @@ impl JsonSchema for CapTerms {
             "type": "object",
             "description": "a bound on the payments in each window: how much (cap_usd) or how many \
                             (cap_count), one of the two; on all of them, or on those of one \
-                            service_id, category or payee",
+                            service_id, category, payee or task_type",
             "properties": {
                 "period": generator.subschema_for::<Period>(),
                 "cap_usd": generator.subschema_for::<Usd>(),
@@ -72,6 +75,7 @@ impl JsonSchema for CapTerms {
                 "service_id": generator.subschema_for::<ServiceId>(),
                 "category": generator.subschema_for::<Category>(),
                 "payee": generator.subschema_for::<Payee>(),
+                "task_type": generator.subschema_for::<TaskType>(),
             },
             "required": ["period"],
             "additionalProperties": false,
@@ -107,13 +111,14 @@ impl JsonSchema for CapText {
         json_schema!({
             "type": "string",
             "pattern": "^([0-9]+(\\.[0-9]{1,9})?|(0|[1-9][0-9]{0,9})x)/\
-                        (hour|day|week|month|lifetime|run|\
+                        (hour|day|week|month|lifetime|run|task|\
                         (rolling_)?([1-9][0-9]?|[1-6][0-9]{2}|7[0-3][0-9]|74[0-4])h)\
-                        ( (service=|category=)[a-z0-9][a-z0-9_-]{0,62}| payee=.{1,120})?$",
+                        ( (service=|category=|type=)[a-z0-9][a-z0-9_-]{0,62}| payee=.{1,120})?$",
             "description": "the most for one window, such as 5.00/day, 20.00/month, 5.00/24h (any \
-                            24 hours in a row), 1.00/run or 100x/day (so many payments), on all \
-                            payments or on some: 1.00/day service=search, 20x/hour category=llm, \
-                            50.00/month payee=Acme Inc"
+                            24 hours in a row), 1.00/run, 0.50/task or 100x/day (so many \
+                            payments), on all payments or on some: 1.00/day service=search, \
+                            20x/hour category=llm, 50.00/month payee=Acme Inc, 0.50/task \
+                            type=research"
         })
     }
 }

@@ -1,12 +1,15 @@
 //! Groups as operators write and read them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CapText;
+use super::{AgentTerms, CapText};
 use crate::policy::{
     answer::CapView,
+    book::Book,
     change::Change,
     group::{Group, GroupRules},
     names::{GroupId, Handle},
@@ -25,7 +28,8 @@ pub struct GroupTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GroupId")]
     pub parent: Option<GroupId>,
-    /// The zone whose hours, days, weeks and months the caps mean; UTC unless said.
+    /// The zone whose hours, days, weeks and months the caps mean; that of the defaults, or UTC,
+    /// unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Zone")]
     pub timezone: Option<Zone>,
@@ -41,13 +45,21 @@ impl GroupTerms {
         }
     }
 
-    /// The rules, not yet checked.
-    pub fn rules(&self) -> GroupRules {
+    /// The rules, in the zone that `defaults` say where this says none; not yet checked.
+    pub fn rules(&self, defaults: &AgentTerms) -> GroupRules {
         GroupRules {
             caps: self.caps.iter().map(|CapText(cap)| cap.clone()).collect(),
             parent: self.parent.clone(),
-            zone: self.timezone.clone().unwrap_or_else(Zone::utc),
+            zone: self.zone(defaults),
         }
+    }
+}
+
+impl GroupTerms {
+    /// The zone of its caps, which is that of the agents' unless said.
+    pub fn zone(&self, defaults: &AgentTerms) -> Zone {
+        let zone = self.timezone.as_ref().or(defaults.timezone.as_ref());
+        zone.cloned().unwrap_or_else(Zone::utc)
     }
 }
 
@@ -65,7 +77,7 @@ pub struct GroupChange {
 }
 
 impl GroupChange {
-    /// Whether those below it may do more than before.
+    /// Whether those below it may do more than before; nobody is below a new one yet.
     pub fn loosens(&self) -> bool {
         !self.created && self.changes.iter().any(|change| change.loosens)
     }
@@ -96,14 +108,59 @@ impl GroupView {
         let below = state.groups().filter(|one| one.rules.parent.as_ref() == Some(name));
         let agents = state.books().filter(|book| book.mandate.group.as_ref() == Some(name));
         let agents = agents.filter(|book| !book.is_revoked());
+        let agents = agents.map(|book| book.handle.clone()).collect();
+        Self::with(group, agents, below.map(|group| group.name.clone()).collect(), now)
+    }
+
+    fn with(group: &Group, agents: Vec<Handle>, groups: Vec<GroupId>, now: Timestamp) -> Self {
         Self {
-            group: name.clone(),
+            group: group.name.clone(),
             parent: group.rules.parent.clone(),
             timezone: group.rules.zone.clone(),
             caps: group.bearing(now).iter().map(CapView::of).collect(),
-            agents: agents.map(|book| book.handle.clone()).collect(),
-            groups: below.map(|group| group.name.clone()).collect(),
+            agents,
+            groups,
         }
+    }
+}
+
+/// Every group as it is, and who is in which: what it takes to say what they say, so that nobody
+/// who pays waits for that.
+#[derive(Debug)]
+pub struct GroupRoll {
+    groups: Vec<Group>,
+    members: Vec<(GroupId, Handle)>,
+    now: Timestamp,
+}
+
+impl GroupRoll {
+    /// Takes it out of `state`.
+    pub fn of(state: &State, now: Timestamp) -> Self {
+        let books = state.books().filter(|book| !book.is_revoked());
+        let member = |book: &Book| Some((book.mandate.group.clone()?, book.handle.clone()));
+        let members = books.filter_map(member).collect();
+        Self { groups: state.groups().cloned().collect(), members, now }
+    }
+
+    /// What they say.
+    pub fn views(self) -> Groups {
+        let Self { groups, members, now } = self;
+        let mut agents: BTreeMap<GroupId, Vec<Handle>> = BTreeMap::new();
+        for (group, handle) in members {
+            agents.entry(group).or_default().push(handle);
+        }
+        let mut below: BTreeMap<&GroupId, Vec<GroupId>> = BTreeMap::new();
+        for group in &groups {
+            if let Some(parent) = &group.rules.parent {
+                below.entry(parent).or_default().push(group.name.clone());
+            }
+        }
+        let view = |group: &Group| {
+            let agents = agents.remove(&group.name).unwrap_or_default();
+            let below = below.remove(&group.name).unwrap_or_default();
+            GroupView::with(group, agents, below, now)
+        };
+        Groups { groups: groups.iter().map(view).collect() }
     }
 }
 

@@ -1,22 +1,25 @@
 //! Mandates as operators read them, and what they ask to be changed in one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AgentView, CapTerms};
+use super::{AgentView, CapTerms, NewAgent, once::once};
 use crate::policy::{
     cap::Aim,
     change::Change,
     hours::{ActiveDays, ActiveHours},
     mandate::{Cap, CapKey, Dimension, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
-    names::{GroupId, Handle, ServiceId},
+    names::{GroupId, Handle, Payee, ServiceId},
     pace::{Rate, Span},
+    payee::FirstPayee,
     state::State,
     stop::{Burst, Streak},
+    task::TasksBy,
+    tier::Tier,
     window::Zone,
 };
 
@@ -68,6 +71,21 @@ pub struct MandateView {
     /// The group whose caps bound it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
+    /// Who may open its tasks.
+    #[serde(default, skip_serializing_if = "TasksBy::is_operator")]
+    pub tasks: TasksBy,
+    /// The payees that may be paid through some services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<ServiceId, Payee>,
+    /// Whether a service may pay only who it paid first.
+    #[serde(default, skip_serializing_if = "FirstPayee::is_free")]
+    pub first_payee: FirstPayee,
+    /// Higher limits per payment for a track record, such as `50x/7d:0.50`, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// Caps that deny nothing, and of which it is told what they would have denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow_caps: Vec<CapTerms>,
 }
 
 impl MandateView {
@@ -91,6 +109,40 @@ impl MandateView {
             days: mandate.days,
             cooldown: mandate.cooldown,
             group: mandate.group.clone(),
+            tasks: mandate.tasks,
+            pinned: mandate.pinned.clone(),
+            first_payee: mandate.first_payee,
+            tiers: mandate.tiers.clone(),
+            shadow_caps: mandate.shadow_caps.iter().cloned().map(CapTerms).collect(),
+        }
+    }
+}
+
+impl NewAgent {
+    /// The terms that ask for this mandate.
+    pub fn of(handle: Handle, mandate: Mandate) -> Self {
+        Self {
+            handle,
+            funding: mandate.funding,
+            per_call_limit_usd: mandate.per_call_limit,
+            caps: mandate.caps.into_iter().map(CapTerms).collect(),
+            timezone: mandate.zone,
+            allow: mandate.allow,
+            deny: mandate.deny,
+            expires_at: mandate.expires_at,
+            local: mandate.local,
+            rates: mandate.rates,
+            burst: mandate.burst,
+            denials: mandate.denials,
+            hours: mandate.hours,
+            days: mandate.days,
+            cooldown: mandate.cooldown,
+            group: mandate.group,
+            tasks: mandate.tasks,
+            pinned: mandate.pinned,
+            first_payee: mandate.first_payee,
+            tiers: mandate.tiers,
+            shadow_caps: mandate.shadow_caps.into_iter().map(CapTerms).collect(),
         }
     }
 }
@@ -222,6 +274,21 @@ pub struct MandatePatch {
     #[serde(skip_serializing_if = "Edit::keeps")]
     #[schemars(with = "Option<GroupId>")]
     pub group: Edit<GroupId>,
+    /// Who may open its tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TasksBy>,
+    /// Payees to pin, each in place of the one of its service.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "once")]
+    pub pinned: BTreeMap<ServiceId, Payee>,
+    /// Services that shall have no payee pinned.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub no_pinned: BTreeSet<ServiceId>,
+    /// Whether a service may pay only who it paid first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_payee: Option<FirstPayee>,
+    /// All the higher limits for a track record; an empty list is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<Tier>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -294,6 +361,11 @@ impl MandatePatch {
             days: self.days.of(present.days),
             cooldown: self.cooldown.of(present.cooldown),
             group: self.group.clone().of(present.group.clone()),
+            tasks: self.tasks.unwrap_or(present.tasks),
+            pinned: self.pins_of(&present.pinned)?,
+            first_payee: self.first_payee.unwrap_or(present.first_payee),
+            tiers: self.tiers.clone().unwrap_or_else(|| present.tiers.clone()),
+            shadow_caps: present.shadow_caps.clone(),
         };
         mandate.check()?;
         Ok(mandate)
@@ -316,6 +388,19 @@ impl MandatePatch {
         }
         caps.retain(|cap| !self.no_caps.contains(&cap.key()));
         Ok(caps)
+    }
+
+    fn pins_of(
+        &self,
+        present: &BTreeMap<ServiceId, Payee>,
+    ) -> Result<BTreeMap<ServiceId, Payee>, PatchError> {
+        if let Some(both) = self.no_pinned.iter().find(|id| self.pinned.contains_key(*id)) {
+            return Err(PatchError::ServiceBothWays(both.clone()));
+        }
+        let mut pins = present.clone();
+        pins.extend(self.pinned.clone());
+        pins.retain(|id, _| !self.no_pinned.contains(id));
+        Ok(pins)
     }
 
     fn rates_of(&self, present: &[Rate]) -> Result<Vec<Rate>, PatchError> {
@@ -346,9 +431,23 @@ impl MandatePatch {
         let unknown = unknown.map(|id| format!("the catalogue has no service `{id}`"));
         let nowhere = |on: &Dimension| !state.services().any(|one| on.covers(&Aim::from(one)));
         let set = self.caps.iter().map(|CapTerms(cap)| &cap.on).collect::<BTreeSet<_>>();
-        let idle = set.into_iter().filter(|on| !on.is_all() && nowhere(on));
+        // A type is what tasks have, whatever is paid in them.
+        let of_services = |on: &&Dimension| !on.is_all() && !matches!(on, Dimension::TaskType(_));
+        let idle = set.into_iter().filter(of_services).filter(|on| nowhere(on));
         let idle = idle.map(|on| format!("the catalogue has nothing that is `{on}`"));
-        still_denied.chain(unknown).chain(idle).collect()
+        let pinned = self.pinned.iter().filter_map(|(id, payee)| {
+            let found = state.service(id).map(|service| &service.payee);
+            match found {
+                None => Some(format!("the catalogue has no service `{id}`")),
+                Some(found) if found != payee => {
+                    Some(format!("`{id}` pays {found}: nothing is paid for it as it is"))
+                }
+                Some(_) => None,
+            }
+        });
+        let bounds = self.tiers.is_some() || !self.caps.is_empty() || !self.group.keeps();
+        let tiers = bounds.then(|| state.remark_on_tiers(to)).flatten();
+        still_denied.chain(unknown).chain(idle).chain(pinned).chain(tiers).collect()
     }
 }
 

@@ -10,14 +10,17 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, CapText, GroupChange, GroupTerms};
+use super::{Amount, CapText, GroupChange, GroupTerms, ServiceTerms, once::once};
 use crate::policy::{
     change::Change,
     hours::{ActiveDays, ActiveHours},
-    mandate::{Funding, LocalUse, Mandate, Service},
-    names::{Category, GroupId, Handle, Note, Payee, RailName, ServiceId},
+    mandate::{Funding, LocalUse, Mandate},
+    names::{GroupId, Handle, Note, ServiceId},
     pace::{Rate, Span},
+    payee::{FirstPayee, Pins},
     stop::{Burst, Streak},
+    task::TasksBy,
+    tier::Tier,
     window::Zone,
 };
 
@@ -34,13 +37,13 @@ pub struct PolicyTerms {
     #[serde(default, skip_serializing_if = "AgentTerms::is_empty")]
     pub defaults: AgentTerms,
     /// Services of the catalogue, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "once")]
     pub services: BTreeMap<ServiceId, ServiceTerms>,
     /// Agents, by handle. Those that are not named are left as they are.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "once")]
     pub agents: BTreeMap<Handle, AgentTerms>,
     /// Groups of agents, by name. Those that are not named are left as they are.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "once")]
     pub groups: BTreeMap<GroupId, GroupTerms>,
 }
 
@@ -135,13 +138,35 @@ pub struct AgentTerms {
     #[schemars(with = "ActiveDays")]
     pub days: Option<ActiveDays>,
     /// How long after a payment the next one may be, at least; at once unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "Span::documented")]
     #[schemars(with = "Span")]
     pub cooldown: Option<Span>,
     /// The group whose caps bound it too; none unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GroupId")]
     pub group: Option<GroupId>,
+    /// Who may open its tasks: `operator`, and whoever has a token that may, or `agent`, which is
+    /// every caller in its name too; `operator` unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TasksBy")]
+    pub tasks: Option<TasksBy>,
+    /// The payees that may be paid through some services; whoever the catalogue has unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Pins")]
+    pub pinned: Option<Pins>,
+    /// Whether a service may pay only who it paid first; free unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "FirstPayee")]
+    pub first_payee: Option<FirstPayee>,
+    /// Higher limits per payment for a track record, the lowest first; none unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Tier>")]
+    pub tiers: Option<Vec<Tier>>,
+    /// Caps that deny nothing, and of which it is told what they would have denied; none unless
+    /// said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<CapText>")]
+    pub shadow_caps: Option<Vec<CapText>>,
 }
 
 impl AgentTerms {
@@ -156,6 +181,7 @@ impl AgentTerms {
             (!ids.is_empty()).then(|| ids.iter().cloned().collect())
         };
         let caps = mandate.caps.iter().cloned().map(CapText).collect::<Vec<_>>();
+        let shadows: Vec<_> = mandate.shadow_caps.iter().cloned().map(CapText).collect();
         Self {
             funding: Some(mandate.funding),
             per_call: mandate.per_call_limit.map(Amount),
@@ -172,12 +198,18 @@ impl AgentTerms {
             days: mandate.days,
             cooldown: mandate.cooldown,
             group: mandate.group.clone(),
+            tasks: (!mandate.tasks.is_operator()).then_some(mandate.tasks),
+            pinned: Some(Pins(mandate.pinned.clone())).filter(|pins| !pins.0.is_empty()),
+            first_payee: Some(mandate.first_payee).filter(|first| !first.is_free()),
+            tiers: (!mandate.tiers.is_empty()).then(|| mandate.tiers.clone()),
+            shadow_caps: (!shadows.is_empty()).then_some(shadows),
         }
     }
 
     /// The whole mandate, with what `defaults` say where this says nothing; not yet checked.
     pub fn mandate(&self, defaults: &Self) -> Mandate {
         let caps = self.caps.as_ref().or(defaults.caps.as_ref());
+        let shadows = self.shadow_caps.as_ref().or(defaults.shadow_caps.as_ref());
         let list = |own: &Option<Vec<_>>, default: &Option<Vec<_>>| {
             own.iter().chain(default).take(1).flatten().cloned().collect()
         };
@@ -199,41 +231,12 @@ impl AgentTerms {
             days: self.days.or(defaults.days),
             cooldown: self.cooldown.or(defaults.cooldown),
             group: self.group.as_ref().or(defaults.group.as_ref()).cloned(),
+            tasks: self.tasks.or(defaults.tasks).unwrap_or_default(),
+            pinned: self.pinned.clone().or(defaults.pinned.clone()).unwrap_or_default().0,
+            first_payee: self.first_payee.or(defaults.first_payee).unwrap_or_default(),
+            tiers: self.tiers.as_ref().or(defaults.tiers.as_ref()).cloned().unwrap_or_default(),
+            shadow_caps: shadows.into_iter().flatten().map(|cap| cap.0.clone()).collect(),
         }
-    }
-}
-
-/// What a document says of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceTerms {
-    /// Who gets the money.
-    pub payee: Payee,
-    /// The price of one call; what the caller asks unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Amount")]
-    pub price: Option<Amount>,
-    /// How the money reaches the payee; as a debt that is written down unless said.
-    #[serde(default = "RailName::iou", skip_serializing_if = "RailName::is_iou")]
-    pub rail: RailName,
-    /// What kind of service it is, for caps on such; none unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Category")]
-    pub category: Option<Category>,
-}
-
-impl ServiceTerms {
-    /// What a catalogue entry is.
-    pub fn of(service: &Service) -> Self {
-        let (payee, rail) = (service.payee.clone(), service.rail.clone());
-        Self { payee, price: service.price.map(Amount), rail, category: service.category.clone() }
-    }
-
-    /// The catalogue entry.
-    pub fn service(&self, id: &ServiceId) -> Service {
-        let (id, payee, rail) = (id.clone(), self.payee.clone(), self.rail.clone());
-        let category = self.category.clone();
-        Service { id, payee, price: self.price.map(|Amount(price)| price), rail, category }
     }
 }
 
@@ -282,7 +285,7 @@ pub struct PolicyPlan {
     pub agents_left: u32,
     /// How many services are not named, and left as they are.
     pub services_left: u32,
-    /// Whether an agent that is there may do more then, or one begins with an allowance.
+    /// Whether an agent may do more then, one is new, or a service is set: then it takes a proof.
     pub gives_more: bool,
     /// What is wrong with it, or should be known of it; with an error nothing is applied.
     pub faults: Vec<Fault>,
@@ -291,10 +294,8 @@ pub struct PolicyPlan {
     /// How many more there are that should be known.
     pub warnings_untold: u32,
     /// Groups that are made or get other rules.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupChange>,
     /// How many groups are not named, and left as they are.
-    #[serde(default)]
     pub groups_left: u32,
 }
 
@@ -302,14 +303,6 @@ impl PolicyPlan {
     /// Whether everything is so already.
     pub fn is_nothing(&self) -> bool {
         self.services.is_empty() && self.agents.is_empty() && self.groups.is_empty()
-    }
-
-    /// Whether nothing of it gives anybody anything.
-    pub fn only_tightens(&self) -> bool {
-        let tightens = |agent: &AgentChange| !agent.created && !agent.loosens();
-        let narrows = |group: &GroupChange| !group.created && !group.loosens();
-        let groups = self.groups.iter().all(narrows);
-        self.services.is_empty() && groups && self.agents.iter().all(tightens)
     }
 
     /// Whether it cannot be applied.
@@ -341,21 +334,6 @@ pub struct AgentChange {
     pub changes: Vec<Change>,
     /// What an operator should know of it.
     pub remarks: Vec<String>,
-}
-
-impl AgentChange {
-    /// Whether it may do more than before.
-    pub fn loosens(&self) -> bool {
-        self.changes.iter().any(|change| change.loosens)
-    }
-
-    /// Whether it may spend what nobody could before: it loosens, or begins with an allowance.
-    pub fn gives_more(&self) -> bool {
-        let allowance = Funding::Allowance.to_string();
-        let begins =
-            |change: &Change| change.what == "funding" && change.to.as_ref() == Some(&allowance);
-        self.loosens() || (self.created && self.changes.iter().any(begins))
-    }
 }
 
 /// Something that is wrong with a policy, or should be known of it.
@@ -417,8 +395,12 @@ macro_rules! codes {
 codes! {
     /// The agent was revoked, which is for good.
     AgentRevoked,
+    /// A shadow cap that the cap of the same kind keeps from ever being passed.
+    ShadowAboveCap,
     /// Nothing would bound what is spent.
     AllowanceWithoutCap,
+    /// A cap per task on some of what is paid in it.
+    CapOnPartOfTask,
     /// Two caps of one kind.
     CapTwice,
     /// A list of what is allowed that names nothing, which would allow everything.
@@ -449,7 +431,8 @@ codes! {
     Zero,
     /// A burst that a rate never lets come about.
     BurstUnreachable,
-    /// A cap on some payments is above the one on all of them.
+    /// A cap is above another that counts all that it counts: of any length that has its windows,
+    /// on the same or on all payments.
     CapNeverBinds,
     /// No service that is known is of the category.
     CategoryUnknown,
@@ -459,7 +442,7 @@ codes! {
     TooManyCaps,
     /// Hours that do not open before the mandate ends.
     NeverOpen,
-    /// A cap is above the one of its kind of the group above.
+    /// A cap is above one of a group above that counts all that it counts.
     CapAboveGroup,
     /// A group would be above itself.
     GroupCircle,
@@ -471,4 +454,34 @@ codes! {
     GroupUnknown,
     /// A group has no runs.
     RunOfGroup,
+    /// A group has no tasks.
+    TaskOfGroup,
+    /// A payee is pinned that the service does not pay.
+    PinnedElsewhere,
+    /// A payee is pinned for a service that the agent may not pay.
+    PinnedUnpaid,
+    /// More payees than a book can carry.
+    TooManyPinned,
+    /// The limit of a tier is above a cap: no payment gets there.
+    TierAboveCap,
+    /// A tier takes no more, or gives no more, than what is before it.
+    TierBelow,
+    /// Tiers without a limit that they raise.
+    TierWithoutLimit,
+    /// More tiers than anybody looks after.
+    TooManyTiers,
+    /// A service that is allowed costs more than one payment may.
+    PriceAboveLimit,
+    /// A service that is allowed costs more than a cap ever leaves.
+    PriceAboveCap,
+    /// Nothing bounds any more how many payments an agent makes that does not change in that.
+    NumberUnbounded,
+    /// A cap is on what the agent may not pay at all.
+    CapNeverMatches,
+    /// An API that cannot be called as it is written.
+    EndpointInvalid,
+    /// The rail calls an API, and none is said.
+    EndpointMissing,
+    /// An API is said that the rail does not call.
+    EndpointUnused,
 }

@@ -1,6 +1,6 @@
 //! Tokens as operators ask for them and read of them.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::policy::{
     names::{Handle, Label, RunId, TokenId},
-    token::Token,
+    token::{Power, Token},
 };
 
 /// A secret on its way to whoever it is for: it is written into an answer, and nowhere else.
@@ -66,6 +66,9 @@ pub struct NewToken {
     /// From when on it lets nobody in; without one, never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// What it lets its agent do beyond the rest; an operator's needs nothing of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may: BTreeSet<Power>,
 }
 
 /// The body that asks for a token in place of another, for the same run and under the same label.
@@ -92,6 +95,10 @@ pub struct TokenGiven {
     /// The one it takes the place of, and when that one ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaced>,
+    /// What an operator should know of it, such as that who shows it chooses under which caps on
+    /// types of tasks the agent pays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// A token that another one took the place of.
@@ -127,6 +134,9 @@ pub struct TokenView {
     /// When it last let somebody in, to the second; since `serve` started, or to the day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// What it lets its agent do beyond the rest.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may: BTreeSet<Power>,
 }
 
 impl TokenView {
@@ -142,6 +152,7 @@ impl TokenView {
             expires_at: token.expires_at,
             expired: !token.lives(now),
             last_used_at: token.used_at.max(seen),
+            may: token.may.clone(),
         }
     }
 }

@@ -1,17 +1,24 @@
 //! Groups, set by policy and by the reference.
 
+use pettycash::policy::plan::retimed;
+
 use super::{Pair, same, words};
 use crate::{differential::decide::grouped, reference::GroupTerms};
 
 impl Pair {
-    /// Makes a group or changes it, by a policy.
-    pub(super) fn group(&mut self, name: u8, terms: &GroupTerms) -> Result<(), String> {
-        let expected = self.model.set_group(name, terms);
+    /// Makes a group or changes it, by a policy that is written down some time after it is planned.
+    pub(super) fn group(&mut self, name: u8, terms: &GroupTerms, waits: i64) -> Result<(), String> {
         let policy = words::group_policy(name, terms);
-        let came = self.subject.commit(move |state, _, now| match grouped(state, &policy, now) {
+        let planned = self.subject.read(move |state, now| grouped(state, &policy, now));
+        if waits > 0 {
+            self.model.wall = self.model.now() + waits;
+            self.subject.set_clock(self.model.wall);
+        }
+        let expected = self.model.set_group(name, terms);
+        let came = self.subject.commit(move |state, _, now| match planned {
             Ok(drafts) => {
                 let changed = !drafts.is_empty();
-                (drafts, Ok(changed))
+                (retimed(state, drafts, now), Ok(changed))
             }
             Err(wrong) => (Vec::new(), Err(wrong)),
         });

@@ -1,12 +1,15 @@
 //! What is wrong with the groups of a policy.
 
-use super::{Agent, Review, place, severity_of};
+use super::{
+    super::after::{After, tighter},
+    Agent, Holder, Review, place, severity_of,
+};
 use crate::policy::{
     cap::Cap,
-    group::{Above, ChainError, GroupRules, MAX_DEPTH, RESERVED, check_chain},
+    group::{Above, ChainError, Group, GroupRules, MAX_DEPTH, RESERVED, check_chain},
     mandate::{MAX_CAPS, MAX_ROLLING, MandateError},
     names::GroupId,
-    terms::{CapText, FaultCode, GroupTerms, Place, Severity},
+    terms::{CapText, FaultCode, GroupTerms, Place, PolicyTerms, Severity},
     window::Period,
 };
 
@@ -28,8 +31,14 @@ impl<'a> Review<'a> {
             let (code, hint, at) = contradicts(name, terms, &wrong);
             self.tell(Severity::Error, code, at, |_| (format!("`{name}`: {wrong}"), hint));
         }
+        let caps = || terms.caps.iter().map(|CapText(cap)| cap);
+        let place = |cap: &Cap, label: &str| {
+            let index = caps().position(|one| one == cap).unwrap_or_default();
+            cap_place(name, index, label)
+        };
+        self.caps(&Holder { name: name.as_str(), caps: caps().collect(), place: &place });
         match check_chain(name, |one| self.above(one)) {
-            Ok(()) => self.wider_than_its_parent(name, terms),
+            Ok(()) => self.wider_than_those_above(name, terms),
             Err(ChainError::Unknown(unknown)) => {
                 // Told where it is named.
                 if terms.parent.as_ref() == Some(&unknown) {
@@ -69,10 +78,7 @@ impl<'a> Review<'a> {
 
     /// What stands above a group when the policy is applied.
     fn above(&self, name: &GroupId) -> Above<'a> {
-        let (policy, state) = (self.policy, self.state);
-        let ours = policy.groups.get(name).map(|terms| Above::of(terms.parent.as_ref()));
-        let there = || state.group(name).map(|group| Above::of(group.rules.parent.as_ref()));
-        ours.or_else(there).unwrap_or(Above::Unknown)
+        self.after().above(name)
     }
 
     fn unknown_group(&mut self, severity: Severity, unknown: &GroupId, at: Vec<Place>) {
@@ -89,54 +95,85 @@ impl<'a> Review<'a> {
         });
     }
 
-    /// A cap that the one of its kind above it leaves nothing to do.
-    fn wider_than_its_parent(&mut self, name: &GroupId, terms: &GroupTerms) {
-        let Some(parent) = terms.parent.as_ref() else { return };
-        let ours = self.policy.groups.get(parent).map(GroupTerms::rules);
-        let rules = ours.or_else(|| self.state.group(parent).map(|group| group.rules.clone()));
-        let Some(rules) = rules else { return };
+    /// Caps that those of the groups above leave nothing to do.
+    fn wider_than_those_above(&mut self, name: &GroupId, terms: &'a GroupTerms) {
+        let after = self.after();
+        let zone = terms.zone(&self.policy.defaults);
+        let above = after.caps_as_in(&zone, &after.chain(terms.parent.as_ref()));
         for (index, CapText(cap)) in terms.caps.iter().enumerate() {
-            let above = rules.caps.iter().enumerate();
-            let mut above =
-                above.filter(|(_, one)| one.key() == cap.key() && one.bound < cap.bound);
-            let Some((there, tighter)) = above.next() else { continue };
-            let first = format!("the group `{parent}` has spent it first");
-            let mut at = vec![cap_place(name, index, "this never comes to bear")];
-            if self.policy.groups.contains_key(parent) {
-                at.push(cap_place(parent, there, &first));
-            }
-            self.tell(Severity::Warning, FaultCode::CapAboveGroup, at, |_| {
-                let (own, theirs) = (cap.in_words(), tighter.in_words());
-                let message =
-                    format!("the cap of {own} of `{name}` is above that of {theirs} of `{parent}`");
-                (message, "lower it, or take it out")
-            });
+            let Some((group, theirs)) = tighter(cap, &above) else { continue };
+            let first = format!("the group `{group}` has spent it first");
+            let parent = || place(format!("/groups/{name}/parent"), None);
+            let there = self.group_cap(group, theirs, &first).unwrap_or_else(parent);
+            let at = vec![cap_place(name, index, "this never comes to bear"), there];
+            self.wider(name.as_str(), cap, (group, theirs), at);
         }
     }
 
-    /// The group of an agent, and what its caps leave of the agent's own.
+    /// Caps of groups that the document does not name, which those that it lowers leave nothing
+    /// to do.
+    pub(in crate::policy::plan) fn lowered(&mut self) {
+        let (after, nothing) = (self.after(), PolicyTerms::default());
+        let before = After { policy: &nothing, ..after };
+        let named = |group: &&Group| self.policy.groups.contains_key(&group.name);
+        let others: Vec<&Group> = self.state.groups().filter(|group| !named(group)).collect();
+        for Group { name, rules, .. } in others {
+            let parent = rules.parent.as_ref();
+            let above = after.caps_as_in(&rules.zone, &after.chain(parent));
+            let was = before.caps_as_in(&rules.zone, &before.chain(parent));
+            for cap in rules.caps.iter().filter(|cap| tighter(cap, &was).is_none()) {
+                let Some((group, theirs)) = tighter(cap, &above) else { continue };
+                let spent = format!("`{name}`, which is not in the file, has more");
+                let Some(there) = self.group_cap(group, theirs, &spent) else { continue };
+                self.wider(name.as_str(), cap, (group, theirs), vec![there]);
+            }
+        }
+    }
+
+    fn wider(&mut self, whose: &str, cap: &Cap, above: (&GroupId, &Cap), at: Vec<Place>) {
+        self.tell(Severity::Warning, FaultCode::CapAboveGroup, at, |_| {
+            let (own, group, theirs) = (cap.in_words(), above.0, above.1.in_words());
+            let message =
+                format!("the cap of {own} of `{whose}` is above that of {theirs} of `{group}`");
+            (message, "lower it, or take it out")
+        });
+    }
+
+    /// Where a group's cap stands, if the document has it.
+    fn group_cap(&self, group: &GroupId, cap: &Cap, label: &str) -> Option<Place> {
+        let caps = &self.policy.groups.get(group)?.caps;
+        let index = caps.iter().position(|CapText(one)| one == cap)?;
+        Some(cap_place(group, index, label))
+    }
+
+    /// The same, or else where the agent says that it is below the group.
+    pub(super) fn shared_cap(
+        &self,
+        agent: &Agent<'_>,
+        group: &GroupId,
+        cap: &Cap,
+        label: &str,
+    ) -> Place {
+        let below = || agent.place("group", Some(format!("{label}, of `{group}`")));
+        self.group_cap(group, cap, label).unwrap_or_else(below)
+    }
+
+    /// The group of an agent, and what its caps, and those above it, leave of the agent's own.
     pub(super) fn group_of(&mut self, agent: &Agent<'_>) {
         let Some(group) = agent.mandate.group.as_ref() else { return };
-        let at = || vec![agent.place("group", None)];
         if self.above(group) == Above::Unknown {
-            return self.unknown_group(severity_of(agent.so_already), group, at());
+            let at = vec![agent.place("group", None)];
+            return self.unknown_group(severity_of(agent.so_already), group, at);
         }
-        let ours = self.policy.groups.get(group).map(GroupTerms::rules);
-        let rules = ours.or_else(|| self.state.group(group).map(|one| one.rules.clone()));
+        let after = self.after();
+        let above = after.caps_as_in(&agent.mandate.zone, &after.chain(Some(group)));
         for cap in &agent.mandate.caps {
-            let tighter = |one: &&Cap| one.key() == cap.key() && one.bound < cap.bound;
-            let Some(theirs) = rules.as_ref().and_then(|rules| rules.caps.iter().find(tighter))
-            else {
-                continue;
-            };
-            let at = vec![agent.cap(cap, "this never comes to bear"), agent.place("group", None)];
-            self.tell(Severity::Warning, FaultCode::CapAboveGroup, at, |_| {
-                let (own, theirs, handle) = (cap.in_words(), theirs.in_words(), agent.handle);
-                let message = format!(
-                    "the cap of {own} of `{handle}` is above that of {theirs} of `{group}`"
-                );
-                (message, "lower it, or take it out")
-            });
+            let Some((group, theirs)) = tighter(cap, &above) else { continue };
+            let mut at =
+                vec![agent.cap(cap, "this never comes to bear"), agent.place("group", None)];
+            let first = format!("the group `{group}` has spent it first");
+            at.extend(self.group_cap(group, theirs, &first));
+            self.wider(agent.handle.as_str(), cap, (group, theirs), at);
         }
     }
 }
@@ -164,6 +201,10 @@ fn contradicts(
             let at = of(&|cap| cap.period == Period::Run, "of whose run?");
             (FaultCode::RunOfGroup, "give each agent a cap per run".to_owned(), at)
         }
+        MandateError::TaskOfGroup => {
+            let at = of(&|cap| cap.period == Period::Task, "of whose task?");
+            (FaultCode::TaskOfGroup, "give each agent a cap per task".to_owned(), at)
+        }
         MandateError::TooManyRolling => {
             let hint = format!("keep {MAX_ROLLING} of those that count any hours in a row");
             (FaultCode::TooManyRolling, hint, all())
@@ -175,6 +216,14 @@ fn contradicts(
         | MandateError::AllowanceWithoutCap
         | MandateError::RateTwice(_)
         | MandateError::TooManyRates
+        | MandateError::CapOnPartOfTask(_)
+        | MandateError::TooManyPinned
+        | MandateError::TierBelow(_)
+        | MandateError::TierWithoutLimit
+        | MandateError::TooManyTiers
+        | MandateError::ShadowTwice(_)
+        | MandateError::ShadowZero
+        | MandateError::ShadowOnPartOfTask(_)
         | MandateError::TooManyServices => {
             let at = of(&|cap| cap.bound.is_zero(), "nothing could be paid");
             let hint = "to stop agents: `pettycash agent freeze`";

@@ -1,0 +1,148 @@
+//! The forms that a secret may come back in, and how one is followed byte by byte.
+//!
+//! A form is a row of sets of ASCII characters: of the secret as it is, sets of one; of its Base64,
+//! where the first and the last character depend on what stands around the secret, sets of a few.
+//! Each character may be written as itself, as `%41`, or as JSON does, `\u0041` or behind a
+//! backslash; behind up to three, where JSON stands in JSON.
+
+use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
+use zeroize::Zeroizing;
+
+use super::secret::Secret;
+
+/// Of how many backslashes one escape is made at most.
+const MAX_SLASHES: u8 = 3;
+/// What is shorter is found in texts that have nothing to do with it.
+const MIN_PART: usize = 8;
+
+/// Some of the ASCII characters, a bit each.
+pub(super) type Set = u128;
+
+/// A row of sets, one for each character.
+pub(super) type Form = Zeroizing<Vec<Set>>;
+
+/// The set of one character.
+fn one(byte: u8) -> Set {
+    if byte.is_ascii() { 1 << byte } else { 0 }
+}
+
+/// Whether a set has that character.
+pub(super) fn has(set: Set, byte: u8) -> bool {
+    set & one(byte) != 0
+}
+
+/// All forms of a secret. Where it is what `Basic` wants, a name and a password in Base64, these
+/// are looked for too.
+pub(super) fn forms(secret: &Secret) -> Vec<Form> {
+    let text = secret.expose().as_bytes();
+    let mut forms = forms_of(text);
+    if let Some(inside) = decoded(secret.expose()) {
+        forms.extend(forms_of(&inside));
+        let password = inside.splitn(2, |byte| *byte == b':').nth(1);
+        if let Some(password) = password.filter(|password| password.len() >= MIN_PART) {
+            forms.extend(forms_of(password));
+        }
+    }
+    forms
+}
+
+/// What a secret is the Base64 of, where that is readable text of some length.
+fn decoded(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let ways = [
+        Base64::decode_vec,
+        Base64Unpadded::decode_vec,
+        Base64Url::decode_vec,
+        Base64UrlUnpadded::decode_vec,
+    ];
+    let inside = ways.into_iter().find_map(|way| way(secret).ok()).map(Zeroizing::new)?;
+    let readable = inside.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    (readable && inside.len() >= MIN_PART).then_some(inside)
+}
+
+fn forms_of(text: &[u8]) -> Vec<Form> {
+    let mut forms = vec![raw(text)];
+    forms.extend((0..3).map(|before| base64(text, before)));
+    forms
+}
+
+fn raw(text: &[u8]) -> Form {
+    let plus = |byte: u8| if byte == b' ' { one(b'+') } else { 0 };
+    Zeroizing::new(text.iter().map(|byte| one(*byte) | plus(*byte)).collect())
+}
+
+/// The characters of a Base64 text that have to do with a secret in it, of which so many bytes, or
+/// three more each, stand before the secret. Both alphabets are meant.
+fn base64(text: &[u8], before: usize) -> Form {
+    let first = before * 8;
+    let end = first + text.len() * 8;
+    // The bit at that place, if it is one of the secret's.
+    let bit = |place: usize| {
+        let inside = (first..end).contains(&place).then(|| place - first)?;
+        text.get(inside / 8).map(|byte| byte >> (7 - inside % 8) & 1)
+    };
+    let fits = |value: u8, character: usize| {
+        let told = |i: usize| bit(character * 6 + i).is_none_or(|bit| value >> (5 - i) & 1 == bit);
+        (0..6).all(told)
+    };
+    let set = |character: usize| -> Set {
+        let values = (0..64_u8).filter(|value| fits(*value, character));
+        values.map(digit).fold(0, |set, one| set | one)
+    };
+    Zeroizing::new((first / 6..=(end - 1) / 6).map(set).collect())
+}
+
+/// How Base64 writes a value, in both alphabets.
+fn digit(value: u8) -> Set {
+    match value {
+        0..26 => one(b'A' + value),
+        26..52 => one(b'a' + (value - 26)),
+        52..62 => one(b'0' + (value - 52)),
+        62 => one(b'+') | one(b'-'),
+        _ => one(b'/') | one(b'_'),
+    }
+}
+
+/// How far into one character of a form a text is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Inside {
+    /// Before it.
+    Start,
+    /// Behind a `%`.
+    Percent,
+    /// Behind a `%` and its first digit.
+    PercentDigit(u8),
+    /// Behind so many backslashes.
+    Slash(u8),
+    /// Behind a `\u` and so many digits, which are so much.
+    Unicode(u8, u8),
+}
+
+/// Takes one more byte: whether the character is there with it, and where else it may be inside.
+/// Both may be: a `%` is itself, and may begin what stands for another.
+pub(super) fn step(set: Set, inside: Inside, byte: u8) -> (bool, Option<Inside>) {
+    let digit = char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match inside {
+        Inside::Start => {
+            let begins = match byte {
+                b'%' => Some(Inside::Percent),
+                b'\\' => Some(Inside::Slash(1)),
+                _ => None,
+            };
+            (has(set, byte), begins)
+        }
+        Inside::Percent => (false, digit.map(Inside::PercentDigit)),
+        Inside::PercentDigit(high) => (digit.is_some_and(|low| has(set, high << 4 | low)), None),
+        Inside::Slash(count) => match byte {
+            b'u' => (false, Some(Inside::Unicode(0, 0))),
+            b'\\' => (has(set, byte), (count < MAX_SLASHES).then_some(Inside::Slash(count + 1))),
+            b'"' | b'/' => (has(set, byte), None),
+            _ => (false, None),
+        },
+        // Two zeros, then two digits of the character itself.
+        Inside::Unicode(seen @ 0..2, _) => {
+            (false, (byte == b'0').then_some(Inside::Unicode(seen + 1, 0)))
+        }
+        Inside::Unicode(2, _) => (false, digit.map(|high| Inside::Unicode(3, high))),
+        Inside::Unicode(_, high) => (digit.is_some_and(|low| has(set, high << 4 | low)), None),
+    }
+}

@@ -1,0 +1,269 @@
+//! The rail of services that are APIs with a key: it makes the call, and says what that cost.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyper::{
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
+};
+use serde_json::Value;
+
+use super::{
+    Answer, Broken, Call, Carried, End, Outcome, Place, Secret, SecretError, Secrets, Site, Source,
+    Wire,
+};
+use crate::{
+    policy::{
+        denial::BadField,
+        endpoint::{Asking, Endpoint, OnUnknown, Operation, Pointer, PriceAt, Pricing, SecretRef},
+        mandate::Service,
+        money::Usd,
+        names::RailName,
+    },
+    rails::{Dispatch, Head, Order, Part, Rail, Reply, Verdict},
+};
+
+/// How much longer than a call the engine waits for it: connecting may take that long again.
+const LONGER: Duration = Duration::from_secs(15);
+/// How much of a body is kept to find a price in it.
+const MAX_PRICED: usize = 1024 * 1024;
+
+/// Calls APIs with keys that only it has.
+#[derive(Debug, Default)]
+pub struct Proxy {
+    wire: Wire,
+    secrets: Secrets,
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+enum Unready {
+    #[error("there is nothing to call")]
+    NoCall,
+    #[error("the base URL is none that may be called")]
+    Site,
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+impl Proxy {
+    /// A rail over this wire.
+    pub fn over(wire: Wire) -> Self {
+        Self { wire, secrets: Secrets::default() }
+    }
+
+    async fn made(&self, order: &Order, reply: &Reply) -> Result<Verdict, Unready> {
+        let endpoint = order.service.endpoint.as_deref().ok_or(Unready::NoCall)?;
+        let asking = order.request.as_deref().ok_or(Unready::NoCall)?;
+        let operation = endpoint.operation(asking.operation.as_str()).ok_or(Unready::NoCall)?;
+        let site = Site::parse(&endpoint.base_url.root()).map_err(|_| Unready::Site)?;
+        let secret = match &endpoint.secret {
+            Some(named) => Some(self.secrets.read(&source(named)).await?),
+            None => None,
+        };
+        let keep = kept(operation);
+        let call = Call {
+            site: &site,
+            method: Method::from_bytes(asking.method.as_str().as_bytes())
+                .map_err(|_| Unready::NoCall)?,
+            target: &asking.target,
+            headers: headers(endpoint, asking, order).ok_or(Unready::NoCall)?,
+            body: Bytes::from(asking.body.clone()),
+            secret: secret.as_deref().map(|secret| carried(endpoint, secret)),
+            within: Duration::from_secs(endpoint.timeout_s.into()),
+            max_body: endpoint.max_response_bytes.into(),
+            keep: &keep,
+        };
+        let (agent, payment) = (&order.agent, order.payment);
+        Ok(match self.wire.call(&call).await {
+            Outcome::NotSent(unsent) => {
+                tracing::warn!(%agent, %payment, service = %order.service.id, why = %unsent,
+                    "nothing was sent");
+                Verdict::NotSent
+            }
+            Outcome::Broken(broken) => unknown(endpoint, order, Some(broken)),
+            Outcome::Answered(answer) => {
+                // It may have been replaced: what a command said is asked for anew.
+                if let (401 | 403, Some(named)) = (answer.head.status, &endpoint.secret) {
+                    self.secrets.forget(&source(named));
+                }
+                handed_on(*answer, (endpoint, operation), order, reply).await
+            }
+        })
+    }
+}
+
+impl Rail for Proxy {
+    fn name(&self) -> RailName {
+        RailName::proxy()
+    }
+
+    fn dispatch(&self, service: &Service) -> Dispatch {
+        let endpoint = service.endpoint.as_deref();
+        let seconds = endpoint.map_or(0, |endpoint| endpoint.timeout_s);
+        Dispatch::Called { within: Duration::from_secs(seconds.into()) + LONGER }
+    }
+
+    fn bound(&self, service: &Service, call: &Asking) -> Result<Option<Usd>, BadField> {
+        let endpoint = service.endpoint.as_deref();
+        let operation = endpoint.and_then(|known| known.operation(call.operation.as_str()));
+        match operation.map(|operation| &operation.price) {
+            None | Some(Pricing::Service) => Ok(None),
+            Some(Pricing::Fixed(price)) => Ok(Some(*price)),
+            Some(Pricing::Answered { at_most, .. }) => Ok(Some(*at_most)),
+            Some(Pricing::Metered { .. }) => Err(BadField {
+                field: "request.operation".to_owned(),
+                got: format!("\"{}\"", call.operation),
+                expected: "another operation: what is metered cannot be called yet".to_owned(),
+                example: String::new(),
+            }),
+        }
+    }
+
+    fn pay<'a>(&'a self, order: &'a Order, reply: Reply) -> BoxFuture<'a, Verdict> {
+        Box::pin(async move {
+            let made = self.made(order, &reply).await;
+            made.unwrap_or_else(|why| {
+                let (agent, payment) = (&order.agent, order.payment);
+                let service = &order.service.id;
+                tracing::error!(%agent, %payment, %service, %why, "the call could not be made");
+                Verdict::NotSent
+            })
+        })
+    }
+}
+
+/// Hands an answer on as it comes, and says what it cost.
+async fn handed_on(
+    answer: Answer,
+    (endpoint, operation): (&Endpoint, &Operation),
+    order: &Order,
+    reply: &Reply,
+) -> Verdict {
+    let Answer { head, mut body } = answer;
+    let kind = head.content_type.clone().map(|kind| ("content-type".to_owned(), kind));
+    let mut reads = reply
+        .send(Part::Head(Head { status: head.status, headers: kind.into_iter().collect() }))
+        .await;
+    let priced_inside = matches!(&operation.price, Pricing::Answered { at: PriceAt::Json(_), .. });
+    let (mut told, mut broken) = (Vec::new(), None);
+    loop {
+        match body.chunk().await {
+            Ok(Some(bytes)) => {
+                if priced_inside && told.len() < MAX_PRICED {
+                    told.extend_from_slice(&bytes);
+                }
+                // Whoever asked may have gone: what is paid for is read all the same.
+                reads = reads && reply.send(Part::Chunk(bytes)).await;
+            }
+            Ok(None) => break,
+            Err(why) => {
+                broken = Some(why);
+                break;
+            }
+        }
+    }
+    if broken.is_none() && body.end() == Some(End::Whole) {
+        reply.send(Part::End).await;
+    }
+    if endpoint.free_on.contains(head.status) {
+        return Verdict::Failed;
+    }
+    if !endpoint.charge_on.contains(head.status) {
+        return unknown(endpoint, order, broken);
+    }
+    let price = match &operation.price {
+        // It was answered, and so it is paid for, whatever became of the rest of the answer.
+        Pricing::Service | Pricing::Fixed(_) => Some(order.amount),
+        Pricing::Answered { at: PriceAt::Header(name), .. } => {
+            let named = head.headers.iter().find(|(one, _)| one.as_str() == name.as_str());
+            named.and_then(|(_, value)| value.parse().ok())
+        }
+        Pricing::Answered { at: PriceAt::Json(pointer), .. } => priced(&told, pointer),
+        Pricing::Metered { .. } => None,
+    };
+    let (agent, payment, held) = (&order.agent, order.payment, order.amount);
+    match price {
+        Some(price) if price > held => {
+            tracing::warn!(%agent, %payment, %price, %held, "it says more than it may cost");
+            Verdict::Captured(held)
+        }
+        Some(price) => Verdict::Captured(price),
+        None => {
+            tracing::warn!(%agent, %payment, "the answer does not say what it cost");
+            unknown(endpoint, order, broken)
+        }
+    }
+}
+
+/// What a call comes to of which nobody knows whether it is charged.
+fn unknown(endpoint: &Endpoint, order: &Order, broken: Option<Broken>) -> Verdict {
+    let (agent, payment, service) = (&order.agent, order.payment, &order.service.id);
+    let why = broken.map(|why| why.to_string());
+    tracing::warn!(%agent, %payment, %service, why, "nobody knows whether the call is charged");
+    match endpoint.on_unknown {
+        OnUnknown::Hold => Verdict::InDoubt,
+        OnUnknown::Capture => Verdict::Captured(order.amount),
+    }
+}
+
+/// The price that a body of JSON says, as text or as a number.
+fn priced(body: &[u8], at: &Pointer) -> Option<Usd> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    match body.pointer(at.as_str())? {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => {
+            // The shortest text that reads back as the same number, without an exponent.
+            let whole = number.as_i64().map(|number| number.to_string());
+            whole.or_else(|| number.as_f64().map(|number| number.to_string()))?.parse().ok()
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The headers of an answer that are needed here.
+fn kept(operation: &Operation) -> Vec<HeaderName> {
+    match &operation.price {
+        Pricing::Answered { at: PriceAt::Header(name), .. } => {
+            HeaderName::from_bytes(name.as_str().as_bytes()).into_iter().collect()
+        }
+        Pricing::Answered { .. }
+        | Pricing::Service
+        | Pricing::Fixed(_)
+        | Pricing::Metered { .. } => Vec::new(),
+    }
+}
+
+/// All headers but those with the secret; the payment's id where the service takes a name for it.
+fn headers(endpoint: &Endpoint, asking: &Asking, order: &Order) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let name = endpoint.idempotency_header.iter().map(|name| (name, order.payment.to_string()));
+    let asked = asking.headers.iter().map(|(name, value)| (name, value.clone()));
+    for (name, value) in asked.chain(name) {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        headers.insert(name, HeaderValue::from_str(&value).ok()?);
+    }
+    Some(headers)
+}
+
+/// The secret with the places it goes to.
+fn carried<'a>(endpoint: &Endpoint, secret: &'a Secret) -> Carried<'a> {
+    let headers = endpoint.secret_headers().filter_map(|(name, before)| {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        Some(Place::Header { name, before: before.to_owned() })
+    });
+    let query = endpoint
+        .secret_query()
+        .map(|(name, before)| Place::Query { name: name.to_owned(), before: before.to_owned() });
+    Carried { secret, places: headers.chain(query).collect() }
+}
+
+fn source(named: &SecretRef) -> Source {
+    match named {
+        SecretRef::Env(name) => Source::Env(name.clone()),
+        SecretRef::File(path) => Source::File(path.into()),
+        SecretRef::Command(line) => Source::Command(line.clone()),
+        SecretRef::Keyring(name) => Source::Keyring(name.clone()),
+    }
+}

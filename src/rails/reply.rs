@@ -1,0 +1,64 @@
+//! What a payee's side answers, on its way from a rail to whoever asked.
+
+use hyper::body::Bytes;
+use tokio::sync::mpsc;
+
+/// How many pieces may be on their way: whoever writes waits for whoever reads.
+const ON_THE_WAY: usize = 16;
+
+/// The beginning of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its headers that may be handed on, each name in small letters.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// What it says its body is.
+    pub fn content_type(&self) -> Option<&str> {
+        let named = |(name, _): &&(String, String)| name == "content-type";
+        self.headers.iter().find(named).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A piece of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It begins.
+    Head(Head),
+    /// More of its body.
+    Chunk(Bytes),
+    /// That was all of it. Where this is missing, it broke off.
+    End,
+}
+
+/// Where a rail writes what it is answered. Whoever reads may have gone away: a rail reads on
+/// itself, for what it is answered may be what it charges by.
+#[derive(Clone, Debug)]
+pub struct Reply(mpsc::Sender<Part>);
+
+/// Where it is read. It ends when the rail lets go of its [`Reply`].
+#[derive(Debug)]
+pub struct Reading(mpsc::Receiver<Part>);
+
+impl Reply {
+    /// A way for one answer.
+    pub fn channel() -> (Self, Reading) {
+        let (sender, receiver) = mpsc::channel(ON_THE_WAY);
+        (Self(sender), Reading(receiver))
+    }
+
+    /// Hands a piece on, and waits until there is room for it. Says whether anybody reads.
+    pub async fn send(&self, part: Part) -> bool {
+        self.0.send(part).await.is_ok()
+    }
+}
+
+impl Reading {
+    /// The next piece; nothing at the end.
+    pub async fn next(&mut self) -> Option<Part> {
+        self.0.recv().await
+    }
+}

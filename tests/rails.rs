@@ -1,0 +1,3 @@
+//! What rails are made of: the wire of the proxy.
+
+mod proxy;

@@ -1,0 +1,235 @@
+//! Which addresses may be connected to, and what may be asked of a site.
+
+use pettycash::rails::proxy::{Reach, Site, SiteError};
+
+use super::{CANARY, guard};
+
+/// Addresses that are not of the Internet at large, in every way that they come in.
+const ELSEWHERE: &[&str] = &[
+    "0.0.0.0",
+    "0.255.255.255",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.0",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.255.255.255",
+    "169.254.169.254",
+    "172.16.0.0",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.0.1",
+    "192.168.255.255",
+    "198.18.0.0",
+    "198.19.255.255",
+    "198.51.100.7",
+    "203.0.113.7",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::2",
+    "::10.0.0.1",
+    "::8.8.8.8",
+    "::ffff:10.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:0:8.8.8.8",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::808:808",
+    "64:ff9b:1::a00:1",
+    "100::1",
+    "100:0:0:1::1",
+    "2001::1",
+    "2001:0:a00:1::",
+    "2001:10::1",
+    "2001:20::1",
+    "2001:1ff:ffff::1",
+    "2001:db8::1",
+    "2002:a00:1::1",
+    "2002:7f00:1::",
+    "3fff::1",
+    "3fff:fff:ffff::1",
+    "4000::1",
+    "5f00::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "fe80::1",
+    "febf::1",
+    "fec0::1",
+    "ff02::1",
+    "ff0e::1",
+];
+
+const GLOBAL: &[&str] = &[
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "169.255.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "191.255.255.255",
+    "192.0.1.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "::ffff:8.8.8.8",
+    "2001:200::1",
+    "2001:4860:4860::8888",
+    "2003::1",
+    "2606:4700:4700::1111",
+    "2a00::1",
+    "3ffe:ffff::1",
+];
+
+#[test]
+fn only_addresses_of_the_internet_at_large_are_reached() {
+    for text in ELSEWHERE {
+        assert!(!Reach::Global.covers(text.parse().unwrap()), "{text}");
+    }
+    for text in GLOBAL {
+        assert!(Reach::Global.covers(text.parse().unwrap()), "{text}");
+        assert!(!Reach::Loopback.covers(text.parse().unwrap()), "{text}");
+    }
+    for text in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+        assert!(Reach::Loopback.covers(text.parse().unwrap()), "{text}");
+    }
+    for text in ["0.0.0.0", "10.0.0.1", "::", "::ffff:10.0.0.1", "128.0.0.1"] {
+        assert!(!Reach::Loopback.covers(text.parse().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn an_address_that_leads_elsewhere_is_no_site_however_it_is_written() {
+    let written = [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "169.16689662",
+        "0xa.1",
+        "012.1",
+        "10.1",
+        "[::ffff:a9fe:a9fe]",
+        "[::ffff:10.0.0.1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::]",
+        "0.0.0.0",
+        "0",
+        "[::]",
+        "１６９.254.169.254",
+        "169。254。169。254",
+        "%31%36%39.254.169.254",
+        "169.254.169.254.",
+    ];
+    for host in written {
+        let text = format!("https://{host}/v1");
+        assert_eq!(Site::parse(&text), Err(SiteError::Refused), "{text}");
+    }
+}
+
+#[test]
+fn a_site_is_encrypted_or_of_this_machine() {
+    let fine = [
+        ("https://api.example.com", Reach::Global),
+        ("https://api.example.com:8443/v2/", Reach::Global),
+        ("https://8.8.8.8", Reach::Global),
+        ("http://localhost:4000", Reach::Loopback),
+        ("https://localhost", Reach::Loopback),
+        ("http://127.0.0.1:4000/v1", Reach::Loopback),
+        ("http://[::1]:4000", Reach::Loopback),
+    ];
+    for (text, reach) in fine {
+        assert_eq!(Site::parse(text).unwrap().reach(), reach, "{text}");
+    }
+    let refused = [
+        ("http://api.example.com", SiteError::Plain),
+        ("http://8.8.8.8", SiteError::Plain),
+        ("http://localhost.example.com", SiteError::Plain),
+        ("http://app.localhost", SiteError::Plain),
+        ("ftp://localhost", SiteError::NotOne),
+        ("file:///etc/passwd", SiteError::NotOne),
+        ("https://me@api.example.com", SiteError::NotOne),
+        ("https://me:pw@api.example.com", SiteError::NotOne),
+        ("https://@api.example.com", SiteError::NotOne),
+        ("https://api.example.com?x=1", SiteError::NotOne),
+        ("https://api.example.com#x", SiteError::NotOne),
+        ("https://api.example.com/a//b", SiteError::NotOne),
+        ("https://api.example.com\\@evil.example", SiteError::NotOne),
+        ("https://api.example.com /", SiteError::NotOne),
+        ("api.example.com", SiteError::NotOne),
+        ("https://", SiteError::NotOne),
+        ("", SiteError::NotOne),
+    ];
+    for (text, error) in refused {
+        assert_eq!(Site::parse(text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn what_is_asked_stays_below_the_site_as_it_is_written() {
+    let site = Site::parse("https://api.example.com/v1/").unwrap();
+    for target in ["/", "/things", "/things/a%20b?q=1&r=%2F..", "/a;v=1/b", "/a?x=/../y", "/%41"] {
+        let url = site.url(target).unwrap();
+        assert_eq!(url.as_str(), format!("https://api.example.com/v1{target}"));
+    }
+    let refused = [
+        "",
+        "things",
+        "//evil.example/x",
+        "/..",
+        "/../admin",
+        "/a/../../admin",
+        "/a/%2e%2E/b",
+        "/a/.%2e",
+        "/.",
+        "/a/./b",
+        "/a/..;/b",
+        "/a//b",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a\\b",
+        "/\\evil.example",
+        "/a%00",
+        "/a#b",
+        "/a?b#c",
+        "/a b",
+        "/a\"b",
+        "/{id}",
+        "/a<b>",
+        "/a?b=\"",
+        "/a?b='",
+        "/a\r\nHost: evil.example",
+        "/ä",
+        "/a?ä",
+        "/a\t",
+        "@evil.example/",
+        ":80@evil.example/",
+        ".evil.example/",
+    ];
+    for target in refused {
+        assert!(site.url(target).is_err(), "{target:?}");
+    }
+}
+
+#[test]
+fn the_guard_shows_nothing() {
+    let (guard, seen) = guard(&["127.0.0.1"]);
+    assert_eq!(format!("{guard:?}"), "Guard");
+    assert!(seen.lock().unwrap().is_empty() && !CANARY.is_empty());
+}
