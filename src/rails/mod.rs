@@ -21,6 +21,7 @@
 //! The scripted rail of the tests shows every answer there is.
 
 mod iou;
+pub mod meter;
 pub mod proxy;
 mod reply;
 

@@ -1,0 +1,299 @@
+//! What a request's body says of the size of its call.
+
+use serde_json::{Map, Value};
+
+use super::{BoundError, Wire, shown};
+
+/// The fields of a request of which is known that they bring in nothing but themselves.
+const KNOWN_ANTHROPIC: &[&str] = &[
+    "model",
+    "messages",
+    "max_tokens",
+    "system",
+    "metadata",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_k",
+    "top_p",
+    "thinking",
+    "tools",
+    "tool_choice",
+    "cache_control",
+    "service_tier",
+    "inference_geo",
+    "speed",
+    "output_config",
+];
+const KNOWN_CHAT: &[&str] = &[
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "stream",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "stop",
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "service_tier",
+    "seed",
+    "store",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "presence_penalty",
+    "frequency_penalty",
+    "modalities",
+    "audio",
+    "prediction",
+    "verbosity",
+    "web_search_options",
+];
+const KNOWN_RESPONSES: &[&str] = &[
+    "model",
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "stream",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "text",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "reasoning",
+    "service_tier",
+    "store",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "top_logprobs",
+    "truncation",
+    "include",
+    "background",
+];
+/// The fields that bring in what is kept at the vendor's.
+const REFERRING: &[&str] = &["previous_response_id", "conversation", "prompt", "thread"];
+/// The parts of a message that are in the body as text, all of them.
+const TEXTUAL: &[&str] = &[
+    "text",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+    "search_result",
+    "input_text",
+    "output_text",
+    "message",
+    "refusal",
+    "function",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "custom",
+    "ephemeral",
+    "content",
+    "char_location",
+    "content_block_location",
+    "search_result_location",
+];
+/// The beginnings of the names of tools that the caller runs, not the vendor.
+const CALLERS: &[&str] = &["bash_", "text_editor_", "computer_", "memory_"];
+/// The kinds of tools that the caller runs, not the vendor.
+const CALLERS_KINDS: &[&str] =
+    &["custom", "function", "local_shell", "apply_patch", "computer", "computer_use_preview"];
+
+/// How deep parts of messages may lie in one another.
+const MAX_DEPTH: usize = 32;
+
+/// Whether a body has something written to a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Writes {
+    /// No.
+    #[default]
+    Nothing,
+    /// Yes, for the shorter time.
+    Short,
+    /// Yes, for the longer time, some of it at least.
+    Long,
+}
+
+impl Writes {
+    /// What is written with that lifetime.
+    fn lasting(ttl: Option<&Value>, short: &str) -> Self {
+        match ttl.filter(|ttl| !ttl.is_null()) {
+            Some(ttl) if ttl != short => Self::Long,
+            _ => Self::Short,
+        }
+    }
+}
+
+/// What a body says of the size of its call.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Something brings in what the body does not hold: the field or the kind of part it is in.
+    pub(super) refers: Option<String>,
+    /// A field that nothing is known of.
+    pub(super) unknown: Option<String>,
+    /// A tool that the vendor runs, whose results become input.
+    pub(super) server_tool: Option<String>,
+    /// How many searches of the web may be made, and whether that is all.
+    pub(super) searches: u64,
+    pub(super) more_searches: bool,
+    /// How many tools there are, each of which the vendor may tell the model more about.
+    pub(super) tools: u64,
+    /// Whether there is sound in the input.
+    pub(super) sound: bool,
+    /// What is written to a cache.
+    pub(super) writes: Writes,
+}
+
+/// Reads the facts of a body.
+pub(super) fn facts(wire: Wire, body: &Map<String, Value>) -> Facts {
+    let mut facts = Facts::default();
+    let (known, texts): (_, &[&str]) = match wire {
+        Wire::AnthropicMessages => (KNOWN_ANTHROPIC, &["messages", "system"]),
+        Wire::OpenAiChat => (KNOWN_CHAT, &["messages"]),
+        Wire::OpenAiResponses => (KNOWN_RESPONSES, &["input", "instructions"]),
+    };
+    let given = body.iter().filter(|(_, value)| !value.is_null()).map(|(field, _)| field.as_str());
+    for field in given {
+        if REFERRING.contains(&field) {
+            facts.refers.get_or_insert_with(|| field.to_owned());
+        } else if !known.contains(&field) {
+            facts.unknown.get_or_insert_with(|| shown(field));
+        }
+    }
+    // A thorough kind of thinking samples more than once.
+    let mode = body.get("reasoning").and_then(|reasoning| reasoning.get("mode"));
+    if mode.is_some_and(|mode| !mode.is_null() && mode != "standard") {
+        facts.unknown.get_or_insert_with(|| "reasoning.mode".to_owned());
+    }
+    for value in texts.iter().filter_map(|field| body.get(*field)) {
+        facts.parts(value, 0);
+    }
+    match wire {
+        Wire::AnthropicMessages => facts.caches_in(body),
+        Wire::OpenAiChat | Wire::OpenAiResponses => {
+            let options = body.get("prompt_cache_options");
+            facts.writes = Writes::lasting(options.and_then(|options| options.get("ttl")), "30m");
+        }
+    }
+    facts.tools(wire, body);
+    facts
+}
+
+impl Facts {
+    /// Looks for parts of messages that are not text in the body.
+    fn parts(&mut self, value: &Value, depth: usize) {
+        if depth > MAX_DEPTH {
+            self.refers.get_or_insert_with(|| "parts within parts".to_owned());
+            return;
+        }
+        let deeper = depth.saturating_add(1);
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.parts(item, deeper)),
+            Value::Object(fields) => {
+                let kind = fields.get("type").and_then(Value::as_str);
+                if let Some(kind) = kind.filter(|kind| !TEXTUAL.contains(kind)) {
+                    self.sound |= kind.contains("audio");
+                    self.refers.get_or_insert_with(|| shown(kind));
+                }
+                // An assistant's message of OpenAI's may name sound by its id alone.
+                if fields.get("audio").is_some_and(Value::is_object) {
+                    self.sound = true;
+                    self.refers.get_or_insert_with(|| "audio".to_owned());
+                }
+                // What a model gave to a tool is text, whatever it looks like.
+                let given = |field: &str| kind == Some("tool_use") && field == "input";
+                let fields = fields.iter().filter(|(field, _)| !given(field));
+                fields.for_each(|(_, value)| self.parts(value, deeper));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// Looks for Anthropic's `cache_control`, anywhere. JSON that was read is not deep.
+    fn caches_in(&mut self, fields: &Map<String, Value>) {
+        if let Some(control) = fields.get("cache_control").filter(|it| !it.is_null()) {
+            self.writes = self.writes.max(Writes::lasting(control.get("ttl"), "5m"));
+        }
+        fields.values().for_each(|value| self.caches(value));
+    }
+
+    fn caches(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.caches(item)),
+            Value::Object(fields) => self.caches_in(fields),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// Counts the tools, and looks for those that the vendor runs.
+    fn tools(&mut self, wire: Wire, body: &Map<String, Value>) {
+        let tools = body.get("tools").and_then(Value::as_array);
+        for tool in tools.into_iter().flatten() {
+            self.tools = self.tools.saturating_add(1);
+            let Some(kind) = tool.get("type").and_then(Value::as_str) else { continue };
+            let callers = CALLERS_KINDS.contains(&kind)
+                || wire == Wire::AnthropicMessages
+                    && CALLERS.iter().any(|start| kind.starts_with(start));
+            if callers {
+                continue;
+            }
+            self.server_tool.get_or_insert_with(|| shown(kind));
+            if kind.starts_with("web_search") {
+                let most = match wire {
+                    Wire::AnthropicMessages => tool.get("max_uses"),
+                    Wire::OpenAiChat | Wire::OpenAiResponses => body.get("max_tool_calls"),
+                };
+                self.searches_up_to(most.and_then(Value::as_u64));
+            }
+        }
+        let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
+        let asked = body.get("web_search_options").is_some_and(|options| !options.is_null());
+        if wire == Wire::OpenAiChat && (asked || model.contains("search")) {
+            self.server_tool.get_or_insert_with(|| "web_search_options".to_owned());
+            self.searches_up_to(Some(1));
+        }
+    }
+
+    fn searches_up_to(&mut self, most: Option<u64>) {
+        self.more_searches |= most.is_none();
+        self.searches = self.searches.saturating_add(most.unwrap_or(1));
+    }
+}
+
+/// A whole number of a body, where it has that field.
+pub(super) fn number(
+    body: &Map<String, Value>,
+    field: &'static str,
+) -> Result<Option<u64>, BoundError> {
+    match body.get(field).filter(|value| !value.is_null()) {
+        None => Ok(None),
+        Some(value) => match value.as_u64().filter(|number| *number > 0) {
+            Some(number) => Ok(Some(number)),
+            None => Err(BoundError::Number { field }),
+        },
+    }
+}
