@@ -29,8 +29,9 @@ fn a_house_in_order_is_said_to_be_so() {
     desk.ok("service add search --payee Acme --price 0.02");
     let report = desk.json("doctor --json");
     assert_eq!(report["ok"], true);
-    for what in ["home", "disk", "serve", "record", "anchor", "clock", "services", "agents", "log"]
-    {
+    // How much room the disk has is the machine's affair, not this house's.
+    check(&report, "disk").expect("disk");
+    for what in ["home", "serve", "record", "anchor", "clock", "services", "agents", "log"] {
         let (level, told) = check(&report, what).expect(what);
         assert_eq!(level, "ok", "{what}: {told}");
     }

@@ -25,8 +25,13 @@ pub(super) fn disk(home: &Home) -> Check {
             return Check::warn("disk", found, format!("try `df {}`", home.dir().display()));
         }
     };
+    room(free, home.dir())
+}
+
+/// What so many free bytes on the disk of `dir` mean.
+fn room(free: u64, dir: &Path) -> Check {
     let found = format!("{} free", size(free));
-    let fix = format!("free some room on the disk of {}", home.dir().display());
+    let fix = format!("free some room on the disk of {}", dir.display());
     match free {
         ..LOW_WATER => {
             let least = size(LOW_WATER);
@@ -111,7 +116,22 @@ pub(super) fn path() -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::errors;
+    use std::path::Path;
+
+    use super::{GETTING_LOW, LOW_WATER, errors, room};
+    use crate::cli::doctor::Level;
+
+    #[test]
+    fn room_is_looked_at_before_it_is_too_little_to_pay() {
+        let level = |free| room(free, Path::new("/h")).level;
+        assert_eq!(level(GETTING_LOW), Level::Ok);
+        assert_eq!(level(GETTING_LOW - 1), Level::Warn);
+        assert_eq!(level(LOW_WATER), Level::Warn);
+        assert_eq!(level(LOW_WATER - 1), Level::Fail);
+        let told = room(LOW_WATER - 1, Path::new("/h"));
+        assert_eq!(told.found, "63 MiB free; below 64 MiB nothing new is paid");
+        assert_eq!(told.fix.as_deref(), Some("free some room on the disk of /h"));
+    }
 
     #[test]
     fn only_errors_since_the_last_start_count() {
