@@ -7,6 +7,7 @@ mod hostile;
 mod paying;
 mod pooling;
 mod reaching;
+mod roaming;
 mod scrubbing;
 mod secrets;
 mod upstream;
