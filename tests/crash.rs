@@ -3,6 +3,7 @@
 //!
 //! CI kills 300 times. `tests/soak` runs the very same with as many kills as it is told.
 
+mod calls;
 mod house;
 mod payers;
 mod session;

@@ -25,7 +25,7 @@ const LIFE_MS: usize = 100;
 const ANSWERS: usize = 24;
 
 /// The living process that has the home, even if it does not listen yet.
-fn owner(home: &Path) -> Option<i32> {
+pub(super) fn owner(home: &Path) -> Option<i32> {
     let holder = fs::read(home.join("serve.lock")).ok()?;
     let holder: Value = serde_json::from_slice(&holder).ok()?;
     let pid = i32::try_from(holder["pid"].as_i64()?).ok()?;
@@ -34,7 +34,7 @@ fn owner(home: &Path) -> Option<i32> {
 }
 
 /// Waits for what comes to be within a while.
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let found = (0..10_000).find_map(|_| {
         thread::sleep(Duration::from_millis(2));
         look()

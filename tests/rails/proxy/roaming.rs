@@ -161,7 +161,7 @@ fn odd(dice: &mut Dice, trap: &str) -> String {
 }
 
 fn made_up(dice: &mut Dice, trap: &str) -> ApiRequest {
-    let mut pairs = |most: usize, names: &[&str], dice: &mut Dice| {
+    let pairs = |most: usize, names: &[&str], dice: &mut Dice| {
         let one = |dice: &mut Dice| (dice.one(names).replace('H', trap), odd(dice, trap));
         (0..dice.below(most)).map(|_| one(dice)).collect::<Vec<_>>()
     };
