@@ -3,7 +3,7 @@
 use std::{fmt::Write, process::ExitCode};
 
 use super::{
-    output::{NOT_PAID, Output, PAID, UNWRITABLE, wait},
+    output::{NOT_PAID, Output, PAID, UNWRITABLE, plain, wait},
     owner,
     proof::Proving,
 };
@@ -11,7 +11,7 @@ use crate::{
     client::Operator,
     home::Home,
     policy::{
-        answer::{Outcome, PayAnswer, Refused},
+        answer::{ApiCall, ApiResponse, Outcome, PayAnswer, Refused},
         code::Code,
         denial::Advice,
         money::Usd,
@@ -23,15 +23,16 @@ use crate::{
 
 /// `pettycash pay HANDLE SERVICE [AMOUNT]`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = r#"Examples:
   pettycash pay scout search
   pettycash pay scout report 0.40 --key monday-report --json
   pettycash pay scout search --dry-run
+  pettycash pay scout weather --request '{"operation": "now", "params": {"place": "Lyon"}}'
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
 Exit code 3 when it is not paid, or not yet (denied, failed, in doubt or in progress), 4 when the
 record cannot be written. --json prints what the model would get. With --dry-run it is decided the
-same way, and nothing is charged, held or written down; exit code 0 where it would be paid.")]
+same way, and nothing is charged, held or written down; exit code 0 where it would be paid."#)]
 pub(super) struct Args {
     /// The agent that pays
     handle: Handle,
@@ -49,12 +50,15 @@ pub(super) struct Args {
     /// The open task that it belongs to
     #[arg(long, value_name = "TASK")]
     task: Option<TaskId>,
+    /// What to call, of a service that is an API: the tool's `request`, in JSON
+    #[arg(long, value_name = "JSON")]
+    request: Option<ApiCall>,
     #[command(flatten)]
     proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, service, amount, key, dry_run, task, proving } = args;
+    let Args { handle, service, amount, key, dry_run, task, request, proving } = args;
     // So that a connection that breaks does not leave it open whether it was paid.
     let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
     let payment = PaymentTerms {
@@ -64,6 +68,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         call_id,
         dry_run,
         task_id: task,
+        request,
     };
     let operator = owner::operator(home);
     wait(async {
@@ -75,7 +80,10 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
         } else {
             proving.raise(&operator, what, act).await?
         };
-        output.print(&answer, || words(&answer, &handle, &service))?;
+        output.print(&answer, || {
+            let answered = answer.response.as_ref().map(answered).unwrap_or_default();
+            format!("{}\n{answered}", words(&answer, &handle, &service).trim_end())
+        })?;
         Ok(ExitCode::from(code(&answer.refused)))
     })
 }
@@ -135,6 +143,20 @@ fn words(answer: &PayAnswer, handle: &Handle, service: &ServiceId) -> String {
         }
     }
     told
+}
+
+/// What the API answered, each line with nothing hidden in it.
+fn answered(response: &ApiResponse) -> String {
+    let ApiResponse { status, content_type, body, bytes, truncated, .. } = response;
+    let kind = content_type.as_ref().map(|kind| format!(", {kind}")).unwrap_or_default();
+    let size = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+    let cut = if truncated.is_some() { ", the first of it" } else { "" };
+    let text = match body {
+        Some(body) => body.as_str().map_or_else(|| format!("{body:#}"), str::to_owned),
+        None => String::new(),
+    };
+    let lines: Vec<String> = text.lines().map(plain).collect();
+    format!("answered {status}{kind}{size}{cut}\n{}", lines.join("\n"))
 }
 
 /// The word that programs get.

@@ -179,8 +179,15 @@ impl Engine {
         payment: PaymentTerms,
     ) -> Result<PayAnswer, EngineError> {
         self.agent(agent).await?;
-        let PaymentTerms { service_id, amount_usd, idempotency_key, call_id, dry_run, task_id } =
-            payment;
+        let PaymentTerms {
+            service_id,
+            amount_usd,
+            idempotency_key,
+            call_id,
+            dry_run,
+            task_id,
+            request,
+        } = payment;
         let mut arguments = json!({"service_id": service_id});
         if let Some(amount) = amount_usd {
             arguments["amount_usd"] = json!(amount.decimal());
@@ -193,6 +200,9 @@ impl Engine {
         }
         if let Some(task) = task_id {
             arguments["task_id"] = json!(task);
+        }
+        if let Some(request) = request {
+            arguments["request"] = json!(request);
         }
         let (agent, came) = (agent.clone(), Came::Operator(self.proven.clone()));
         let call = Call { agent, run: None, call_id, arguments, came, via: None };

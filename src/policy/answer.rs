@@ -23,7 +23,7 @@ pub use pay::{Alternative, Breach, PayAnswer};
 pub use quote::QuoteView;
 pub use read::{BalanceAnswer, CapView, LedgerAnswer, LedgerLine, ServiceView, ServicesAnswer};
 pub use refused::Refused;
-pub use response::{ApiResponse, MAX_BODY};
+pub use response::{ApiCall, ApiResponse, MAX_BODY};
 pub use task::{FinishTaskAnswer, OpenTaskAnswer};
 
 /// How a call ended.

@@ -27,7 +27,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{BalanceAnswer, ServiceName},
+    answer::{ApiCall, BalanceAnswer, ServiceName},
     book::{Book, Standing},
     entry::Hash,
     group::Group,
@@ -382,6 +382,9 @@ pub struct PaymentTerms {
     /// The open task that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
+    /// What is to be called, of a service that is an API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<ApiCall>,
 }
 
 /// The body that gives money back.

@@ -1,6 +1,12 @@
 //! `pay`, `refund` and `service remove`.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    thread,
+};
 
 use serde_json::Value;
 
@@ -170,4 +176,44 @@ fn a_removed_service_cannot_be_paid_and_its_payments_stay() {
     assert_eq!(desk.json("service remove report --json")["payee"], "Acme Reports");
     desk.fails("service remove \"No Name\"", 2);
     desk.ok("service add search --payee Other --price 0.05");
+}
+
+#[test]
+fn an_api_is_called_and_what_it_answers_is_shown_without_what_is_hidden() {
+    let desk = desk();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let key = desk.home().join("api.key");
+    fs::write(&key, "key-0123456789").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let policy = desk.home().join("api.toml");
+    let text = format!(
+        "schema = 1\n[services.api]\npayee = \"Api\"\nrail = \"proxy\"\nprice = \"0.02\"\n\
+         base_url = \"http://{}\"\nsecret = {{ file = {key:?} }}\n\
+         headers = {{ authorization = \"Bearer {{secret}}\" }}\n[[services.api.operations]]\n\
+         name = \"now\"\nmethod = \"GET\"\npath = \"/now/{{place}}\"\n",
+        listener.local_addr().unwrap()
+    );
+    fs::write(&policy, text).unwrap();
+    desk.ok(&format!("apply {}", policy.display()));
+    let api = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = [0; 4_096];
+        let length = stream.read(&mut asked).unwrap();
+        let body = "clear\u{1b}[2J\n17 degrees";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        String::from_utf8_lossy(&asked[..length]).into_owned()
+    });
+    let mut command = desk.command("pay scout api --request");
+    let request = r#"{"operation": "now", "params": {"place": "Lyon"}}"#;
+    let output = command.arg(request).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("Paid $0.02 for api (pay_"), "{told}");
+    let (_, answered) = told.split_once("answered ").unwrap();
+    assert_eq!(answered, "200, text/plain\nclear\u{fffd}[2J\n17 degrees\n");
+    assert!(api.join().unwrap().starts_with("GET /now/Lyon HTTP/1.1\r\n"));
+    let none = desk.command("pay scout api --request").arg("now").output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(told.contains("a request is an object of JSON"), "{told}");
 }

@@ -149,6 +149,7 @@ async fn an_operator_whose_proof_is_over_meanwhile_pays_nothing() {
             call_id: None,
             dry_run: false,
             task_id: None,
+            request: None,
         };
         let paid = engine.pay_as(&"scout".parse().unwrap(), terms).await;
         paid.map(|answer| answer.refused.code).map_err(|error| error.problem().code)

@@ -225,6 +225,7 @@ async fn a_dry_run_calls_no_rail_and_counts_towards_no_row_of_denials() {
         call_id: None,
         dry_run: true,
         task_id: None,
+        request: None,
     };
     let told = house.engine.pay_as(&"scout".parse().unwrap(), terms).await.unwrap();
     assert_eq!(told.dry_run, Some(true));

@@ -1,6 +1,6 @@
-//! What an API answered, as a model gets it.
+//! What an API is asked and what it answered, as whoever pays writes and gets it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,35 @@ impl JsonSchema for ApiResponse {
     /// An object, and no more: its body may be anything, for which not every client has a type.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "object"})
+    }
+}
+
+/// What is to be called, as whoever asks writes it; the engine reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ApiCall(Value);
+
+impl JsonSchema for ApiCall {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ApiCall".into()
+    }
+
+    /// An object: its fields are those of the tool's `request`.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
+    }
+}
+
+impl FromStr for ApiCall {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+        read.map(Self).ok_or("a request is an object of JSON, such as {\"operation\": \"search\"}")
     }
 }
 
