@@ -122,7 +122,7 @@ fn keys_that_were_freed_used_again_or_moved_survive_reopening() {
     keys.reopen();
     assert_eq!(keys.bound("again"), None, "its time is up, and what was first is not back");
     assert_eq!(keys.bound("open"), Some((open, Outcome::Open)), "it is not forgotten");
-    keys.write(Fact::Captured { payment: open, amount: cents(30) });
+    keys.write(Fact::Captured { payment: open, amount: cents(30), flag: None });
     assert_eq!(keys.bound("open"), None, "its time is long up");
     keys.reopen();
     assert_eq!(keys.bound("open"), None);

@@ -21,7 +21,7 @@ use pettycash::policy::{
     came::Came,
     change,
     denial::{Payments, Refusal},
-    entry::{Draft, Fact, Hash, VoidCause},
+    entry::{CaptureFlag, Draft, Fact, Hash, VoidCause},
     group,
     mandate::{Cap, CapKey, Funding, LocalUse, Mandate, Service},
     money::Usd,
@@ -232,7 +232,11 @@ impl Story {
             ["doubt", payment] => self.settle(settle::doubt(state, self.payment(payment))),
             ["capture", payment, amount] => {
                 let amount: Usd = amount.parse().unwrap();
-                self.settle(settle::capture(state, self.payment(payment), amount))
+                self.settle(settle::capture(state, self.payment(payment), amount, None))
+            }
+            ["overrun", payment, amount] => {
+                let (amount, flag) = (amount.parse().unwrap(), Some(CaptureFlag::Overrun));
+                self.settle(settle::capture(state, self.payment(payment), amount, flag))
             }
             ["void", payment] => {
                 self.settle(settle::void(state, self.payment(payment), VoidCause::Recovery))

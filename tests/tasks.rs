@@ -123,7 +123,9 @@ impl History {
             Act::Hold(nth, amount) => self.ask(nth, "shop", Some(cents(amount)), Fact::Held),
             Act::Send(nth) => self.settle(nth, |bench, id| settle::send(&bench.state, id).ok()),
             Act::Capture(nth, amount) => {
-                self.settle(nth, |bench, id| settle::capture(&bench.state, id, cents(amount)).ok());
+                self.settle(nth, |bench, id| {
+                    settle::capture(&bench.state, id, cents(amount), None).ok()
+                });
             }
             Act::Void(nth) => self
                 .settle(nth, |bench, id| settle::void(&bench.state, id, VoidCause::NotSent).ok()),
@@ -131,7 +133,7 @@ impl History {
                 let hold = &bench.holds[&id];
                 let paid = bench.entries.iter().find_map(|(entry, ..)| match &entry.fact {
                     Fact::Paid(paid) if paid.payment == id => Some(paid.amount),
-                    Fact::Captured { payment, amount } if *payment == id => Some(*amount),
+                    Fact::Captured { payment, amount, .. } if *payment == id => Some(*amount),
                     _ => None,
                 })?;
                 settle::refund(&bench.state, &scout(), (hold, paid), cents(amount), None).ok()
@@ -217,7 +219,7 @@ impl History {
                 match &entry.fact {
                     Fact::Paid(hold) if hold.task == Some(task.id()) => used += hold.amount.nanos(),
                     Fact::Held(hold) if hold.task == Some(task.id()) => open += hold.amount.nanos(),
-                    Fact::Captured { payment, amount } if theirs(payment) => {
+                    Fact::Captured { payment, amount, .. } if theirs(payment) => {
                         used += amount.nanos();
                         open -= self.bench.holds[payment].amount.nanos();
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::policy::{
     denial::Denial,
-    entry::{Applied, Fact, Hold, Incident, VoidCause},
+    entry::{Applied, CaptureFlag, Fact, Hold, Incident, VoidCause},
     group::GroupFact,
     mandate::Mandate,
     names::ServiceId,
@@ -22,6 +22,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Opened { mandate } | Fact::MandateSet { mandate, .. } => in_words(mandate),
         Fact::Held(hold) | Fact::Paid(hold) if !hold.shadow.is_empty() => passed(hold),
         Fact::Voided { cause, .. } => voided(*cause).to_owned(),
+        Fact::Captured { flag: Some(flag), .. } => flagged(*flag).to_owned(),
         Fact::Doubted { .. } => "the rail said neither yes nor no: the money stays held".to_owned(),
         Fact::Failed { .. } => "the rail said no".to_owned(),
         Fact::DeniedAgain { others, .. } if *others > 0 => {
@@ -51,6 +52,16 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Group(fact) => of_group(fact),
         Fact::Repinned(Repinned { service, payee }) => format!("{service} pays {payee}"),
     })
+}
+
+fn flagged(flag: CaptureFlag) -> &'static str {
+    match flag {
+        CaptureFlag::Overrun => "more than was held, for it is metered at the end",
+        CaptureFlag::OutcomeUnknown => {
+            "nobody knows whether it was charged: the service has it count"
+        }
+        CaptureFlag::UsageIncomplete => "not all that was used was told: at least what was held",
+    }
 }
 
 /// What shadow caps would have said to a payment.

@@ -144,7 +144,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::Held(hold) => hold_line(hold, of("held", hold.payment)),
         Fact::Paid(hold) => hold_line(hold, of("paid", hold.payment)),
         Fact::Sent { payment } => of("sent", *payment),
-        Fact::Captured { payment, amount } => sum("captured", *payment, *amount),
+        Fact::Captured { payment, amount, .. } => sum("captured", *payment, *amount),
         Fact::Voided { payment, .. } => of("voided", *payment),
         Fact::Expired { payment } => of("expired", *payment),
         Fact::Failed { payment } => of("failed", *payment),

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     policy::{
         answer::PayAnswer,
-        entry::{Draft, Fact, VoidCause},
+        entry::{CaptureFlag, Draft, Fact, VoidCause},
+        money::Usd,
         names::{Handle, PaymentId, RunId},
         settle::{self, SettleError},
         state::{OpenPayment, Stage, State},
@@ -157,11 +158,14 @@ async fn ask(rail: Arc<dyn Rail>, order: Order, reply: Reply, within: Duration) 
     let call = tokio::spawn(async move { rail.pay(&order, reply).await });
     let rest = call.abort_handle();
     match timeout(within, call).await {
-        Ok(Ok(Verdict::Captured(amount))) if amount > held => {
-            tracing::error!(%agent, %payment, %amount, %held, "the rail took more than was held");
-            Verdict::InDoubt
-        }
-        Ok(Ok(verdict)) => verdict,
+        Ok(Ok(verdict)) => match too_much(verdict, held) {
+            Some(amount) => {
+                let took = "the rail took more than was held";
+                tracing::error!(%agent, %payment, %amount, %held, "{took}");
+                Verdict::InDoubt
+            }
+            None => verdict,
+        },
         Ok(Err(error)) => {
             // Its text may hold anything.
             tracing::error!(%agent, %payment, panicked = error.is_panic(), "the rail broke off");
@@ -175,6 +179,16 @@ async fn ask(rail: Arc<dyn Rail>, order: Order, reply: Reply, within: Duration) 
     }
 }
 
+/// What a rail says it took, where that is more than it may.
+fn too_much(verdict: Verdict, held: Usd) -> Option<Usd> {
+    let (amount, flag) = match verdict {
+        Verdict::Captured(amount) => (amount, None),
+        Verdict::Flagged(amount, flag) => (amount, Some(flag)),
+        Verdict::Failed | Verdict::NotSent | Verdict::InDoubt => return None,
+    };
+    (amount > held && !flag.is_some_and(CaptureFlag::may_pass)).then_some(amount)
+}
+
 /// What a verdict comes to, and the answer that tells it.
 fn settled(
     state: &State,
@@ -184,7 +198,8 @@ fn settled(
     now: Timestamp,
 ) -> Decision<Result<PayAnswer, SettleError>> {
     let draft = match verdict {
-        Verdict::Captured(amount) => settle::capture(state, payment, amount),
+        Verdict::Captured(amount) => settle::capture(state, payment, amount, None),
+        Verdict::Flagged(amount, flag) => settle::capture(state, payment, amount, Some(flag)),
         Verdict::Failed => settle::fail(state, payment),
         Verdict::NotSent => settle::void(state, payment, VoidCause::NotSent),
         Verdict::InDoubt => settle::doubt(state, payment),

@@ -14,7 +14,7 @@ use crate::{
     policy::{
         book::Book,
         documents::{DocKey, Document},
-        entry::Fact,
+        entry::{CaptureFlag, Fact},
         money::Usd,
         names::{Handle, PaymentId},
         state::State,
@@ -240,11 +240,14 @@ impl Check {
             | Fact::Voided { .. }
             | Fact::Expired { .. }
             | Fact::Failed { .. } => {
-                let taken =
-                    if let Fact::Captured { amount, .. } = fact { *amount } else { Usd::ZERO };
+                let (taken, flag) = match fact {
+                    Fact::Captured { amount, flag, .. } => (*amount, *flag),
+                    _ => (Usd::ZERO, None),
+                };
+                let may_pass = flag.is_some_and(CaptureFlag::may_pass);
                 let ended = fact.ends().and_then(|id| Some((id, self.holds.remove(&id)?)));
                 match ended {
-                    Some((id, held)) if taken <= held => {
+                    Some((id, held)) if taken <= held || may_pass => {
                         sums.held -= nanos(&held);
                         sums.captured += nanos(&taken);
                         self.captured.insert(id, taken);

@@ -2,6 +2,7 @@
 
 mod applied;
 mod counted;
+mod flag;
 mod hash;
 
 use jiff::Timestamp;
@@ -30,6 +31,7 @@ use super::{
 
 pub use applied::Applied;
 pub use counted::CountedBy;
+pub use flag::CaptureFlag;
 pub use hash::Hash;
 
 /// Who brought a fact about.
@@ -188,12 +190,15 @@ pub enum Fact {
         /// The payment.
         payment: PaymentId,
     },
-    /// A hold, or less than it, was taken; the rest went back.
+    /// A hold was taken, or less than it, and the rest went back; or more, by a flag.
     Captured {
         /// The payment.
         payment: PaymentId,
         /// How much was taken.
         amount: Usd,
+        /// What an operator should know of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flag: Option<CaptureFlag>,
     },
     /// Money was set aside and taken in one step.
     Paid(Hold),

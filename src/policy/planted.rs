@@ -41,6 +41,7 @@ bugs! {
     MaximumIsCharged: "A priced service costs what the caller was willing to pay.",
     VoidedTwice: "A voided hold can be voided again.",
     CaptureLeavesHold: "What a capture leaves of a hold stays held.",
+    OverrunUncounted: "What is taken beyond a hold does not count.",
     FailureKeepsHold: "A payment that failed keeps its hold.",
     RefundCountedTwice: "What comes back comes back twice.",
     RefundsNotSummed: "More comes back than was taken, in parts.",

@@ -4,7 +4,7 @@
 //! in parts, never more than was taken.
 
 use super::{
-    entry::{By, CountedBy, Draft, Fact, Hold, VoidCause},
+    entry::{By, CaptureFlag, CountedBy, Draft, Fact, Hold, VoidCause},
     money::Usd,
     names::{Handle, Note, PaymentId},
     planted::{self, Bug},
@@ -55,16 +55,27 @@ fn engine(agent: &Handle, fact: Fact) -> Draft {
     Draft { agent: Some(agent.clone()), by: By::Engine, fact }
 }
 
-/// Takes `amount` of a hold; the rest goes back in the same entry.
+/// Takes `amount` of a hold; the rest goes back in the same entry. More than is held may be taken
+/// only by a flag that says so: it is a debt by then, and counts whatever it passes.
 ///
 /// # Errors
-/// If the payment is not open, or `amount` is more than it holds.
-pub fn capture(state: &State, payment: PaymentId, amount: Usd) -> Result<Draft, SettleError> {
+/// If the payment is not open, or `amount` is more than it holds and may not be.
+pub fn capture(
+    state: &State,
+    payment: PaymentId,
+    amount: Usd,
+    flag: Option<CaptureFlag>,
+) -> Result<Draft, SettleError> {
     let OpenPayment { agent, hold, .. } = open(state, payment)?;
-    if amount > hold.amount {
+    if amount > hold.amount && !flag.is_some_and(CaptureFlag::may_pass) {
         return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
     }
-    Ok(engine(agent, Fact::Captured { payment, amount }))
+    // Whatever a payee claims, all that was taken and is held can be written down.
+    let book = state.book(agent);
+    let others =
+        book.map_or(Usd::ZERO, |book| book.captured.saturating_plus(book.held.less(hold.amount)));
+    let amount = amount.min(Usd::MAX.less(others)).max(amount.min(hold.amount));
+    Ok(engine(agent, Fact::Captured { payment, amount, flag }))
 }
 
 /// Releases a hold. One that was sent can be voided only by proof that nothing was.
@@ -143,7 +154,7 @@ pub fn found_out(
     let fact = if amount.is_zero() {
         Fact::Failed { payment }
     } else {
-        Fact::Captured { payment, amount }
+        Fact::Captured { payment, amount, flag: None }
     };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }

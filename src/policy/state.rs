@@ -247,7 +247,7 @@ impl State {
             Fact::Paid(hold) => self.keys.bind(agent, hold, Outcome::Captured(hold.amount)),
             Fact::Sent { payment } => self.advance(*payment, Stage::Sent),
             Fact::Doubted { payment } => self.advance(*payment, Stage::InDoubt),
-            Fact::Captured { payment, amount } => {
+            Fact::Captured { payment, amount, .. } => {
                 self.close(*payment, Some(*amount), Some(Outcome::Captured(*amount)));
             }
             Fact::Voided { payment, .. } => self.close(*payment, None, None),

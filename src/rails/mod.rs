@@ -35,6 +35,7 @@ pub use reply::{Head, Part, Reading, Reply};
 use crate::policy::{
     denial::BadField,
     endpoint::Asking,
+    entry::CaptureFlag,
     mandate::Service,
     money::Usd,
     names::{Handle, PaymentId, RailName},
@@ -60,6 +61,9 @@ pub struct Order {
 pub enum Verdict {
     /// So much was taken.
     Captured(Usd),
+    /// So much was taken, and an operator should know why: more than was held only by a rail that
+    /// meters.
+    Flagged(Usd, CaptureFlag),
     /// The payee's side said no, and nothing was or will be taken.
     Failed,
     /// Nothing ever left this process, and that is proved: a refused connection, say.

@@ -234,7 +234,7 @@ pub(crate) fn settled(
         Settle::Expire => settle::expire(state, payment),
         Settle::Void { not_sent: true } => settle::void(state, payment, VoidCause::NotSent),
         Settle::Void { not_sent: false } => settle::void(state, payment, VoidCause::Recovery),
-        Settle::Capture(amount) => settle::capture(state, payment, usd(amount)),
+        Settle::Capture(amount, flag) => settle::capture(state, payment, usd(amount), flag),
         Settle::Refund(amount) => {
             settle::refund(state, &handle(agent), (hold, taken), usd(amount), None)
         }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use pettycash::policy::entry::CaptureFlag;
+
 use super::{
     caps::{self, caps, group, shadows},
     paces::{DONE, open_days, open_hours, pace},
@@ -198,6 +200,8 @@ pub(crate) enum How {
     },
     /// All of it and so much, or another amount; one below zero is so many parts of it.
     Capture(i128, i128),
+    /// So much more than all of it, and what is said of that.
+    Overrun(CaptureFlag, i128),
     Refund(i128, i128),
 }
 
@@ -415,8 +419,12 @@ pub(super) fn ask(dice: &mut Dice, agent: u8) -> Op {
     Op::Ask { agent, came, service, amount, key, run, hold, task }
 }
 
+/// Two of them let more be taken than was held.
+const FLAGS: [CaptureFlag; 3] =
+    [CaptureFlag::Overrun, CaptureFlag::UsageIncomplete, CaptureFlag::OutcomeUnknown];
+
 fn how(dice: &mut Dice) -> How {
-    match dice.below(31) {
+    match dice.below(32) {
         0..6 => How::Send,
         6..12 => How::Doubt,
         12..17 => How::Fail,
@@ -426,6 +434,7 @@ fn how(dice: &mut Dice) -> How {
         23..25 => How::Capture(0, 0),
         25..27 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
         27 => How::Refund(0, 0),
+        31 => How::Overrun(dice.pick(&FLAGS), cents(dice, 1, 60)),
         28 => How::Refund(dice.pick(&[0, 0, 1]), -dice.pick(&[2, 2, 3])),
         _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
     }

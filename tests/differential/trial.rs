@@ -71,7 +71,9 @@ impl Sums {
                     add(&mut self.otherwise.paid, amount);
                 }
             }
-            Fact::Captured { payment, amount } => self.change(*payment, |_| amount.nanos().into()),
+            Fact::Captured { payment, amount, .. } => {
+                self.change(*payment, |_| amount.nanos().into())
+            }
             Fact::Voided { payment, .. } | Fact::Expired { payment } | Fact::Failed { payment } => {
                 self.change(*payment, |_| 0);
             }

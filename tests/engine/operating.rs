@@ -238,7 +238,7 @@ async fn only_what_a_rail_took_comes_back() {
     drop(engine);
     let records = store(dir.path(), &clock);
     let intern: Handle = "intern".parse().unwrap();
-    let took = |payment| Fact::Captured { payment, amount: "0.30".parse().unwrap() };
+    let took = |payment| Fact::Captured { payment, amount: "0.30".parse().unwrap(), flag: None };
     let sent = |payment| Fact::Sent { payment };
     let released = |payment| Fact::Voided { payment, cause: VoidCause::NotSent };
     let taken = held(&records, &intern, vec![sent, took]).await;

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use jiff::SignedDuration;
 use pettycash::{
     clock::Clock,
     engine::{Call, Engine},
     policy::{
         came::Came,
-        entry::{By, Fact},
+        entry::{By, CaptureFlag, Fact},
         names::PaymentId,
     },
     rails::{Rails, Verdict},
@@ -214,6 +215,35 @@ async fn a_rail_that_breaks_blocks_or_takes_too_much_leaves_a_doubt() {
 }
 
 #[tokio::test]
+async fn what_is_metered_at_more_than_was_held_is_taken_in_full_and_told() {
+    let flagged = |amount: &str, flag| Act::Say(Verdict::Flagged(amount.parse().unwrap(), flag));
+    let rail = Scripted::new([
+        flagged("4.95", CaptureFlag::Overrun),
+        flagged("0.10", CaptureFlag::OutcomeUnknown),
+        flagged("0.11", CaptureFlag::OutcomeUnknown),
+    ]);
+    let house = house(&rail).await;
+    let paid = house.pay("scout", keyed("k1")).await;
+    assert_eq!((&paid["outcome"], &paid["charged_usd"]), (&json!("paid"), &json!("4.95")));
+    assert_eq!(paid["available_usd"], "0.05");
+    let again = house.pay("scout", keyed("k1")).await;
+    assert_eq!((&again["replayed"], &again["charged_usd"]), (&json!(true), &json!("4.95")));
+    let line = house.lines("scout").await[0].clone();
+    assert_eq!((&line["outcome"], &line["amount_usd"]), (&json!("captured"), &json!("4.95")));
+    assert_eq!(line["detail"], "more than was held, for it is metered at the end");
+    let denied = house.pay("scout", maps()).await;
+    assert_eq!(denied["code"], "cap_exceeded", "{denied}");
+    let house = house.reopened_with(rail.rails()).await;
+    let balance = house.call("get_balance", "scout", json!({})).await;
+    assert_eq!((&balance["available_usd"], &balance["held_usd"]), (&json!("0.05"), &json!("0.00")));
+    house.pass(SignedDuration::from_hours(24));
+    assert_eq!(house.pay("scout", maps()).await["outcome"], "paid");
+    let line = house.lines("scout").await[0].clone();
+    assert_eq!(line["detail"], "nobody knows whether it was charged: the service has it count");
+    assert_eq!(house.pay("scout", maps()).await["outcome"], "in_doubt", "it does not meter");
+}
+
+#[tokio::test]
 async fn the_same_key_while_a_payment_is_under_way_is_told_so_and_sent_once() {
     let rail = Scripted::new([Act::OnCue]);
     let house = house(&rail).await;
@@ -320,7 +350,7 @@ async fn what_was_sent_settles_to_the_truth_after_a_revocation_or_a_freeze() {
             assert_eq!(held(&house).await, "0.10", "what was sent cannot be called back");
             rail.cue(verdict);
             let (outcome, left) = match verdict {
-                Verdict::Captured(_) => ("paid", "0.00"),
+                Verdict::Captured(_) | Verdict::Flagged(..) => ("paid", "0.00"),
                 Verdict::Failed => ("failed", "0.00"),
                 Verdict::NotSent | Verdict::InDoubt => ("in_doubt", "0.10"),
             };

@@ -99,7 +99,7 @@ impl History {
                 }
             }
             Act::Capture(nth, amount) => self.settle(nth, |bench, payment| {
-                settle::capture(&bench.state, payment, cents(amount)).ok()
+                settle::capture(&bench.state, payment, cents(amount), None).ok()
             }),
             Act::Void(nth) => self.settle(nth, |bench, payment| {
                 settle::void(&bench.state, payment, VoidCause::Recovery).ok()
@@ -258,7 +258,7 @@ impl History {
     fn taken(&self, payment: PaymentId) -> Usd {
         let taken = self.bench.entries.iter().find_map(|(entry, ..)| match &entry.fact {
             Fact::Paid(hold) if hold.payment == payment => Some(hold.amount),
-            Fact::Captured { payment: id, amount } if *id == payment => Some(*amount),
+            Fact::Captured { payment: id, amount, .. } if *id == payment => Some(*amount),
             _ => None,
         });
         taken.unwrap_or(Usd::ZERO)

@@ -260,14 +260,15 @@ impl Model {
     pub(crate) fn balance(&self, agent: u8) -> Option<i128> {
         let book = &self.agents[&agent];
         let spent: i128 = self.theirs(agent).map(|(_, p)| p.taken - p.back).sum();
-        book.terms.prepaid.then_some(book.credited - spent)
+        // An overrun may have taken more than there was.
+        book.terms.prepaid.then_some((book.credited - spent).max(0))
     }
 
     /// What is there for another payment. All that was ever taken must fit into what can be
     /// written down.
     fn funds(&self, agent: u8) -> Option<i128> {
         let taken: i128 = self.theirs(agent).map(|(_, payment)| payment.taken).sum();
-        let most = |balance: i128| balance.min(MOST - taken) - self.held(agent);
+        let most = |balance: i128| (balance.min(MOST - taken) - self.held(agent)).max(0);
         self.balance(agent).map(most)
     }
 

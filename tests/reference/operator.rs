@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use pettycash::policy::entry::CaptureFlag;
+
 use super::{
     Agent, CALENDAR, Cap, Fate, Kind, MOST, Model, On, Service, Standing, Terms, Token,
     tightening::loosens,
@@ -17,8 +19,11 @@ pub(crate) enum Settle {
     Doubt,
     Fail,
     Expire,
-    Void { not_sent: bool },
-    Capture(i128),
+    Void {
+        not_sent: bool,
+    },
+    /// So much of it, and what is said of that.
+    Capture(i128, Option<CaptureFlag>),
     Refund(i128),
 }
 
@@ -50,13 +55,17 @@ impl Model {
                 return Err("sent");
             }
             Settle::Doubt | Settle::Fail if held => return Err("not_sent"),
-            Settle::Capture(amount) if amount > paid.amount => return Err("more_than_held"),
+            Settle::Capture(amount, None | Some(CaptureFlag::OutcomeUnknown))
+                if amount > paid.amount =>
+            {
+                return Err("more_than_held");
+            }
             Settle::Send => Fate::Sent,
             Settle::Doubt => Fate::Doubted,
             Settle::Fail => Fate::Failed,
             Settle::Expire => Fate::Expired,
             Settle::Void { .. } => Fate::Voided,
-            Settle::Capture(amount) => {
+            Settle::Capture(amount, _) => {
                 paid.taken = amount;
                 Fate::Captured
             }

@@ -17,6 +17,7 @@ use crate::{
     policy::{
         denial::BadField,
         endpoint::{Asking, Endpoint, OnUnknown, Operation, Pointer, PriceAt, Pricing, SecretRef},
+        entry::CaptureFlag,
         mandate::Service,
         money::Usd,
         names::RailName,
@@ -204,7 +205,7 @@ fn unknown(endpoint: &Endpoint, order: &Order, broken: Option<Broken>) -> Verdic
     tracing::warn!(%agent, %payment, %service, why, "nobody knows whether the call is charged");
     match endpoint.on_unknown {
         OnUnknown::Hold => Verdict::InDoubt,
-        OnUnknown::Capture => Verdict::Captured(order.amount),
+        OnUnknown::Capture => Verdict::Flagged(order.amount, CaptureFlag::OutcomeUnknown),
     }
 }
 

@@ -11,9 +11,11 @@ use super::{
 use crate::reference::{MOST, Payment, Settle};
 
 impl Pair {
-    /// Which payment is settled. Nothing comes back to the whale: its sums would not fit.
+    /// Which payment is settled. Nothing comes back to the whale, nor is more taken:
+    /// its sums would not fit.
     pub(super) fn to_settle(&self, nth: usize, of_all: bool, how: How) -> Option<usize> {
         let back = matches!(how, How::Refund(..));
+        let over = matches!(how, How::Overrun(..));
         // What comes back in parts comes back from the same payment.
         if let (true, 0, false, Some(number)) = (back, nth, of_all, self.returned) {
             return Some(number);
@@ -21,7 +23,7 @@ impl Pair {
         let fits = |paid: &Payment| if back { paid.taken > 0 } else { paid.is_open() };
         let of = self.model.payments.iter().enumerate().filter(|(_, p)| of_all || fits(p));
         let (number, paid) = of.rev().nth(nth)?;
-        (!back || paid.agent != WHALE).then_some(number)
+        (!(back || over) || paid.agent != WHALE).then_some(number)
     }
 
     pub(super) fn settle(&mut self, number: usize, how: How) -> Result<(u8, Option<u8>), String> {
@@ -38,7 +40,10 @@ impl Pair {
             How::Fail => ("fail", Settle::Fail),
             How::Expire => ("expire", Settle::Expire),
             How::Void { not_sent } => ("void", Settle::Void { not_sent }),
-            How::Capture(more, other) => ("capture", Settle::Capture(some(more, other, amount))),
+            How::Capture(more, other) => {
+                ("capture", Settle::Capture(some(more, other, amount), None))
+            }
+            How::Overrun(flag, more) => ("overrun", Settle::Capture(amount + more, Some(flag))),
             How::Refund(more, other) => ("refund", Settle::Refund(some(more, other, taken))),
         };
         if let Settle::Refund(_) = how {
