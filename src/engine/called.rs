@@ -46,19 +46,31 @@ impl Engine {
         service: &ServiceId,
         asked: &ApiRequest,
     ) -> Result<Read, EngineError> {
-        let (agent, id) = (agent.clone(), service.clone());
-        let found = self
-            .look(move |state: &State, _| {
-                let book = state.book(&agent)?;
-                state.service(&id).filter(|_| book.mandate.allows(&id)).cloned()
-            })
-            .await?;
-        let Some(service) = found else { return Ok(Ok(None)) };
+        let Some(service) = self.callable(agent, service).await? else { return Ok(Ok(None)) };
         Ok(read(&self.rails, service, asked).map(Some))
+    }
+
+    /// The service, if there is such a one for this agent.
+    pub(super) async fn callable(
+        &self,
+        agent: &Handle,
+        service: &ServiceId,
+    ) -> Result<Option<Service>, EngineError> {
+        let (agent, id) = (agent.clone(), service.clone());
+        self.look(move |state: &State, _| {
+            let book = state.book(&agent)?;
+            state.service(&id).filter(|_| book.mandate.allows(&id)).cloned()
+        })
+        .await
     }
 }
 
-fn read(rails: &Rails, service: Service, asked: &ApiRequest) -> Result<Called, BadField> {
+/// Reads and prices a call of a service.
+pub(super) fn read(
+    rails: &Rails,
+    service: Service,
+    asked: &ApiRequest,
+) -> Result<Called, BadField> {
     let asking = service.endpoint.as_deref().ok_or_else(request::uncalled)?.ask(asked)?;
     // What there is no rail for is told where it is decided.
     let rail = rails.get(&service.rail);

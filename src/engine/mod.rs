@@ -1,6 +1,7 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
-//! `pay.rs` is the story of a payment, `send.rs` of what becomes of it at its rail, `operate.rs`
+//! `pay.rs` is the story of a payment, `gateway.rs` of one that a plain HTTP request is, `send.rs`
+//! of what becomes of it at its rail, `operate.rs`
 //! that of an operator's act (`mandate.rs`, `policy.rs`, `refund.rs`, `tasks.rs` and `tokens.rs` of
 //! those that take more telling), `doors.rs` knows whom a token lets in,
 //! `proof.rs` who is an operator, `gates.rs` whose turn it is for what takes a while,
@@ -13,6 +14,7 @@ mod doors;
 mod explain;
 mod exposure;
 mod gates;
+mod gateway;
 mod groups;
 mod health;
 mod kin;
@@ -53,6 +55,7 @@ use tokio::sync::watch;
 
 use doors::Doors;
 use gates::Gates;
+pub use gateway::{BrokenOff, Flow, GatewayCall, Head, Passed, Through};
 use proof::Turns;
 use spool::Spool;
 pub(crate) use tally::{Counted, Tally};

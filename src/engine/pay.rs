@@ -39,20 +39,22 @@ const KEY_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 const CALL_KEPT: SignedDuration = SignedDuration::from_mins(15);
 
 /// Who asks for what, read and ready to be decided.
-struct Asked {
-    agent: Handle,
-    run: Option<RunId>,
-    came: Came,
-    service: ServiceId,
-    amount: Option<Usd>,
-    key: Option<IdempotencyKey>,
-    call: Option<IdempotencyKey>,
-    via: Option<Via>,
-    task: Option<TaskId>,
+pub(super) struct Asked {
+    pub(super) agent: Handle,
+    pub(super) run: Option<RunId>,
+    pub(super) came: Came,
+    pub(super) service: ServiceId,
+    pub(super) amount: Option<Usd>,
+    pub(super) key: Option<IdempotencyKey>,
+    pub(super) call: Option<IdempotencyKey>,
+    pub(super) via: Option<Via>,
+    pub(super) task: Option<TaskId>,
     /// What tells the request for a call from another.
-    request: Option<Hash>,
+    pub(super) request: Option<Hash>,
     /// That call, of a service that is called.
-    called: Option<Called>,
+    pub(super) called: Option<Called>,
+    /// Whether it is a payment of its own however equal another is.
+    pub(super) each_its_own: bool,
 }
 
 /// What the first commit of a payment comes to.
@@ -75,7 +77,7 @@ impl Engine {
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
         let agent = call.agent.clone();
         let answer = self.paid_or_not(call).await?;
-        let kept = || self.spool.get(&agent, answer.payment_id?);
+        let kept = || Some(self.spool.get(&agent, answer.payment_id?)?.shown());
         Ok(PayAnswer { response: answer.response.clone().or_else(kept), ..answer })
     }
 
@@ -110,6 +112,7 @@ impl Engine {
                     task,
                     request,
                     called,
+                    each_its_own: false,
                 };
                 let rails = self.rails.clone();
                 if dry_run {
@@ -200,7 +203,7 @@ impl Engine {
 }
 
 impl Asked {
-    fn decide(
+    pub(super) fn decide(
         self,
         rails: &Rails,
         state: &State,
@@ -259,7 +262,8 @@ impl Asked {
     ) -> Option<PaymentId> {
         let Wanted::Known(service) = &payment.wanted else { return None };
         let recorded = rails.get(&service.rail).map(|rail| rail.dispatch(service));
-        if self.key.is_some() || book.held.is_zero() || recorded == Some(Dispatch::Recorded) {
+        let told_apart = self.key.is_some() || self.each_its_own;
+        if told_apart || book.held.is_zero() || recorded == Some(Dispatch::Recorded) {
             return None;
         }
         let equal = |open: &&OpenPayment| {

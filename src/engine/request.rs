@@ -192,6 +192,11 @@ pub(super) fn uncalled() -> BadField {
     BadField { got: "a request".to_owned(), ..bad("request", &Value::Null, expected, "") }
 }
 
+/// A header that does not name what it should.
+pub(super) fn bad_header(name: &str, got: &str, cause: &str) -> BadField {
+    bad(name, &Value::String(got.to_owned()), rule(cause), "")
+}
+
 /// A payment of an API without what is to be called.
 pub(super) fn missing_request(service: &Service) -> BadField {
     let operations = service.endpoint.iter().flat_map(|endpoint| &endpoint.operations);

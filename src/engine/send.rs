@@ -3,26 +3,30 @@
 //! It runs on tasks of its own, so that a payment comes to its end whatever becomes of whoever
 //! asked for it. What cannot be said for sure stays held and is in doubt.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use super::{
     Counted, Engine,
     pay::{self, Decided},
-    spool::collect,
+    spool::{Told, collect},
 };
 use crate::{
     policy::{
-        answer::PayAnswer,
+        answer::{MAX_BODY, PayAnswer},
         entry::{CaptureFlag, Draft, Fact, VoidCause},
         money::Usd,
         names::{Handle, PaymentId, RunId},
         settle::{self, SettleError},
         state::{OpenPayment, Stage, State},
     },
-    rails::{Order, Rail, Reply, Verdict},
+    rails::{Order, Part, Rail, Reading, Reply, Verdict},
     store::{Decision, Purpose, StoreError},
 };
 
@@ -32,6 +36,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a rail that broke off may take to let go of what it was answered.
 const LET_GO: Duration = Duration::from_secs(1);
+/// How much of an answer that was passed on is kept for whoever asks again.
+const MAX_PASSED: usize = 4 * 1024 * 1024;
 /// How many payments a log names.
 const NAMED: usize = 20;
 
@@ -42,6 +48,36 @@ pub(super) struct Sending {
     pub(super) run: Option<RunId>,
     /// What has no answer by then is in doubt.
     pub(super) within: Duration,
+}
+
+/// Where what the payee's side answers goes.
+struct Way {
+    reply: Reply,
+    /// As much of it as is kept.
+    answered: Option<JoinHandle<Option<Told>>>,
+    /// Let go of once what became of the payment is before the writer: of whoever is passed the
+    /// answer.
+    settling: Option<oneshot::Sender<()>>,
+}
+
+/// What holds a place until a payment has come to its end.
+pub(super) type Room = Box<dyn Any + Send>;
+
+/// A payment whose answer is passed on as it comes.
+pub(super) struct Passing {
+    pub(super) payment: PaymentId,
+    pub(super) reading: Reading,
+    /// Ends when what became of it counts for whatever is asked next.
+    pub(super) settled: oneshot::Receiver<()>,
+    pub(super) ended: JoinHandle<PayAnswer>,
+}
+
+/// What a payment whose answer is passed on begins with.
+pub(super) enum Begun {
+    /// It is not sent.
+    Not(Box<PayAnswer>),
+    /// It is.
+    Sent(Passing),
 }
 
 impl Engine {
@@ -58,7 +94,13 @@ impl Engine {
         let (engine, counted) = (self.clone(), self.under_way.count());
         let begun = tokio::spawn(async move {
             let Decided { answer, sending } = engine.store.commit(Purpose::Spend, decide).await?;
-            let sent = sending.map(|sending| tokio::spawn(engine.send(sending, counted)));
+            let sent = sending.map(|sending| {
+                let (reply, mut reading) = Reply::channel();
+                let read = async move { collect(&mut reading, None, MAX_BODY).await };
+                let answered = Some(tokio::spawn(read));
+                let way = Way { reply, answered, settling: None };
+                tokio::spawn(engine.send(sending, way, counted))
+            });
             Ok((answer, sent))
         });
         let gone = |_| StoreError::Uncertain { cause: "the payment broke off".to_owned() };
@@ -70,13 +112,56 @@ impl Engine {
         }
     }
 
+    /// The same, for a caller who gets what the payee's side answers as it comes. Of an answer
+    /// that is `kept` it can be read again later; `room` is let go of with the payment.
+    pub(super) async fn begin_passing(
+        &self,
+        decide: impl FnOnce(&State, PaymentId, Timestamp) -> Decision<Decided> + Send + 'static,
+        kept: bool,
+        room: Option<Room>,
+    ) -> Result<Begun, StoreError> {
+        let (engine, counted) = (self.clone(), self.under_way.count());
+        let begun = tokio::spawn(async move {
+            let Decided { answer, sending } = engine.store.commit(Purpose::Spend, decide).await?;
+            let Some(sending) = sending else { return Ok((answer, None)) };
+            let (payment, (to, reading)) = (sending.order.payment, Reply::channel());
+            let (settling, settled) = oneshot::channel();
+            let reply = if kept { engine.kept_for(&sending.order, to) } else { to };
+            let way = Way { reply, answered: None, settling: Some(settling) };
+            let ended = tokio::spawn(async move {
+                let answer = engine.send(sending, way, counted).await;
+                drop(room);
+                answer
+            });
+            Ok((answer, Some(Passing { payment, reading, settled, ended })))
+        });
+        let gone = |_| StoreError::Uncertain { cause: "the payment broke off".to_owned() };
+        let (answer, passing) = begun.await.map_err(gone)??;
+        Ok(passing.map_or_else(|| Begun::Not(answer.into()), Begun::Sent))
+    }
+
+    /// A way for an answer on which it is kept, and goes on to whoever waits for it.
+    fn kept_for(&self, order: &Order, to: Reply) -> Reply {
+        let (reply, mut reading) = Reply::channel();
+        let (spool, agent, payment) = (Arc::clone(&self.spool), order.agent.clone(), order.payment);
+        tokio::spawn(async move {
+            let Some(told) = collect(&mut reading, Some(&to), MAX_PASSED).await else { return };
+            let ended = told.ended;
+            spool.keep(&agent, payment, told.into());
+            // Who has read it to its end finds it kept.
+            if ended {
+                to.send(Part::End).await;
+            }
+        });
+        reply
+    }
+
     /// Calls the rail and records what it says.
-    async fn send(self, sending: Sending, counted: Counted) -> PayAnswer {
+    async fn send(self, sending: Sending, way: Way, counted: Counted) -> PayAnswer {
         let Sending { rail, order, run, within } = sending;
         let Order { payment, agent, .. } = order.clone();
         let mut parked = self.parked.subscribe();
-        let (reply, reading) = Reply::channel();
-        let answered = tokio::spawn(collect(reading));
+        let Way { reply, answered, settling } = way;
         let verdict = tokio::select! {
             verdict = ask(rail, order, reply, within) => verdict,
             _ = parked.wait_for(|parked| *parked) => {
@@ -84,14 +169,25 @@ impl Engine {
             }
         };
         tracing::info!(%agent, %payment, ?verdict, "the rail answered");
-        // A rail that hangs may not have let go of it.
-        let response = timeout(LET_GO, answered).await.ok().and_then(|read| read.ok().flatten());
-        if let Some(response) = &response {
-            self.spool.keep(&agent, payment, response.clone());
+        let told = match answered {
+            // A rail that hangs may not have let go of it.
+            Some(answered) => timeout(LET_GO, answered).await.ok(),
+            None => None,
+        };
+        let told = told.and_then(|read| read.ok().flatten()).map(Arc::new);
+        if let Some(told) = &told {
+            self.spool.keep(&agent, payment, Arc::clone(told));
         }
-        let answer = self.record(agent, run, payment, verdict).await;
+        let mut recorded = pin!(self.record(agent, run, payment, verdict));
+        let at_once = timeout(Duration::ZERO, &mut recorded).await;
+        // Its turn has come before anything that is asked from now on.
+        drop(settling);
+        let answer = match at_once {
+            Ok(answer) => answer,
+            Err(_) => recorded.await,
+        };
         drop(counted);
-        PayAnswer { response, ..answer }
+        PayAnswer { response: told.map(|told| told.shown()), ..answer }
     }
 
     /// Writes down what became of a payment. A disk that is only full is waited for as long as

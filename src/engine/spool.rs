@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::Bytes;
 use tokio::time::Instant;
 
 use crate::{
     policy::{
-        answer::{ApiResponse, MAX_BODY},
+        answer::ApiResponse,
         names::{Handle, PaymentId},
     },
-    rails::{Part, Reading},
+    rails::{Head, Part, Reading, Reply},
 };
 
 /// How long an answer is kept.
@@ -28,11 +29,40 @@ const MAX_KEPT: usize = 4_096;
 /// How many bytes those of one agent may take.
 const MAX_EACH: usize = 16 * 1024 * 1024;
 
+/// What an API answered, as far as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) head: Head,
+    pub(super) body: Bytes,
+    /// Whether its end came.
+    pub(super) ended: bool,
+    /// Whether there was more than is kept.
+    cut: bool,
+}
+
+impl Told {
+    /// Whether that is all of it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.ended && !self.cut
+    }
+
+    /// The same, as a model gets it.
+    pub(super) fn shown(&self) -> ApiResponse {
+        ApiResponse::of(self.head.status, self.head.content_type(), &self.body, !self.is_whole())
+    }
+
+    /// About how much memory it takes.
+    fn size(&self) -> usize {
+        let lengths = self.head.headers.iter().map(|(name, value)| name.len() + value.len());
+        lengths.sum::<usize>().saturating_add(self.body.len()).saturating_add(size_of::<Self>())
+    }
+}
+
 #[derive(Debug)]
 struct Kept {
     agent: Handle,
     until: Instant,
-    response: Arc<ApiResponse>,
+    told: Arc<Told>,
 }
 
 #[derive(Debug, Default)]
@@ -50,8 +80,8 @@ pub(super) struct Spool(Mutex<Inner>);
 
 impl Spool {
     /// Keeps an answer, and lets go of the oldest where there is no room.
-    pub(super) fn keep(&self, agent: &Handle, payment: PaymentId, response: ApiResponse) {
-        let size = response.size();
+    pub(super) fn keep(&self, agent: &Handle, payment: PaymentId, told: Arc<Told>) {
+        let size = told.size();
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.forget(Instant::now());
         inner.let_go(payment);
@@ -61,7 +91,7 @@ impl Spool {
         let each = inner.each.entry(agent.clone()).or_default();
         *each = each.saturating_add(size);
         inner.order.push_back(payment);
-        inner.kept.insert(payment, Kept { agent: agent.clone(), until, response: response.into() });
+        inner.kept.insert(payment, Kept { agent: agent.clone(), until, told });
         while inner.each.get(&agent).is_some_and(|bytes| *bytes > MAX_EACH) {
             let theirs = |id: &&PaymentId| inner.kept.get(id).is_some_and(|one| one.agent == agent);
             let Some(oldest) = inner.order.iter().find(theirs).copied() else { break };
@@ -74,11 +104,11 @@ impl Spool {
     }
 
     /// What was answered to a payment of `agent`, if that is still here.
-    pub(super) fn get(&self, agent: &Handle, payment: PaymentId) -> Option<ApiResponse> {
+    pub(super) fn get(&self, agent: &Handle, payment: PaymentId) -> Option<Arc<Told>> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.forget(Instant::now());
         let kept = inner.kept.get(&payment).filter(|kept| kept.agent == *agent)?;
-        Some(ApiResponse::clone(&kept.response))
+        Some(Arc::clone(&kept.told))
     }
 }
 
@@ -93,11 +123,11 @@ impl Inner {
     }
 
     fn let_go(&mut self, payment: PaymentId) {
-        let Some(Kept { agent, response, .. }) = self.kept.remove(&payment) else { return };
+        let Some(Kept { agent, told, .. }) = self.kept.remove(&payment) else { return };
         self.order.retain(|one| *one != payment);
-        self.bytes = self.bytes.saturating_sub(response.size());
+        self.bytes = self.bytes.saturating_sub(told.size());
         if let Some(each) = self.each.get_mut(&agent) {
-            *each = each.saturating_sub(response.size());
+            *each = each.saturating_sub(told.size());
             if *each == 0 {
                 self.each.remove(&agent);
             }
@@ -105,20 +135,34 @@ impl Inner {
     }
 }
 
-/// Reads an answer to its end, and keeps as much of it as is handed to a model.
-pub(super) async fn collect(mut reading: Reading) -> Option<ApiResponse> {
-    let (mut head, mut body, mut cut, mut whole) = (None, Vec::new(), false, false);
+/// Reads an answer to its end, and keeps so much of its body. All but the end goes on to whoever
+/// else wants it, as it comes.
+pub(super) async fn collect(
+    reading: &mut Reading,
+    to: Option<&Reply>,
+    most: usize,
+) -> Option<Told> {
+    let (mut head, mut body, mut cut, mut ended) = (None, Vec::new(), false, false);
+    let mut to = to;
     while let Some(part) = reading.next().await {
-        match part {
-            Part::Head(one) => head = Some(one),
+        match &part {
+            Part::Head(one) => head = Some(one.clone()),
             Part::Chunk(bytes) => {
-                let room = MAX_BODY.saturating_sub(body.len()).min(bytes.len());
+                let room = most.saturating_sub(body.len()).min(bytes.len());
                 body.extend_from_slice(bytes.get(..room).unwrap_or_default());
                 cut |= room < bytes.len();
             }
-            Part::End => whole = true,
+            Part::End => {
+                ended = true;
+                continue;
+            }
+        }
+        if let Some(reply) = to
+            && !reply.send(part).await
+        {
+            // He has gone: what is kept is for when he asks again.
+            to = None;
         }
     }
-    let head = head?;
-    Some(ApiResponse::of(head.status, head.content_type(), &body, cut || !whole))
+    Some(Told { head: head?, body: body.into(), ended, cut })
 }

@@ -5,6 +5,17 @@ use tokio::sync::mpsc;
 
 /// How many pieces may be on their way: whoever writes waits for whoever reads.
 const ON_THE_WAY: usize = 16;
+/// The headers that are handed on, and how the names of others begin that are.
+const NAMES: [&str; 7] = [
+    "cache-control",
+    "content-type",
+    "request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-request-id",
+    "x-should-retry",
+];
+const BEGINNINGS: [&str; 4] = ["anthropic-", "openai-", "ratelimit-", "x-ratelimit-"];
 
 /// The beginning of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +27,13 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether a header of an answer is handed on: what says what a body is, when to come again,
+    /// and what a vendor tells of a call. Whatever acts on a client (cookies, redirects, policies)
+    /// or tells of a server stays behind.
+    pub fn hands_on(name: &str) -> bool {
+        NAMES.contains(&name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+    }
+
     /// What it says its body is.
     pub fn content_type(&self) -> Option<&str> {
         let named = |(name, _): &&(String, String)| name == "content-type";

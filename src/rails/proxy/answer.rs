@@ -16,11 +16,15 @@ use super::{
     scrub::Scrub,
     trouble::{Broken, amid_body},
 };
+use crate::rails;
 
 /// The longest value of a header that is handed on, in bytes.
 const MAX_VALUE: usize = 4 << 10;
 /// The longest type of a body that is handed on, in bytes.
 const MAX_TYPE: usize = 256;
+/// How many headers are handed on, and how many bytes of them.
+const MAX_HEADERS: usize = 64;
+const MAX_ALL: usize = 16 << 10;
 
 /// An answer: its head, and what is to be read of it.
 #[derive(Debug)]
@@ -38,7 +42,8 @@ pub struct Head {
     pub status: u16,
     /// What the body is, where it says so.
     pub content_type: Option<String>,
-    /// Those of the headers that were asked for, the printable ones, as often as they came.
+    /// Those of the headers that were asked for, the printable ones, as often as they came; then
+    /// those that are handed on, as many as there is room for.
     pub headers: Vec<(HeaderName, String)>,
 }
 
@@ -84,10 +89,7 @@ impl Answer {
             status: response.status().as_u16(),
             content_type: values(headers, &CONTENT_TYPE, &scrub)
                 .find(|text| text.len() <= MAX_TYPE),
-            headers: keep
-                .iter()
-                .flat_map(|name| values(headers, name, &scrub).map(|value| (name.clone(), value)))
-                .collect(),
+            headers: asked(headers, keep, &scrub).chain(passing(headers, keep, &scrub)).collect(),
         };
         let packed = headers.get_all(CONTENT_ENCODING).iter().any(|value| {
             let value = value.as_bytes().trim_ascii();
@@ -97,6 +99,31 @@ impl Answer {
         let from = (!packed).then_some(response);
         Self { head, body: Body { from, scrub, deadline, left: max_body, end } }
     }
+}
+
+/// The headers that were asked for.
+fn asked<'a>(
+    headers: &'a HeaderMap,
+    keep: &'a [HeaderName],
+    scrub: &'a Scrub,
+) -> impl Iterator<Item = (HeaderName, String)> + use<'a> {
+    keep.iter().flat_map(|name| values(headers, name, scrub).map(|value| (name.clone(), value)))
+}
+
+/// The others that are handed on. The type is told apart from them.
+fn passing<'a>(
+    headers: &'a HeaderMap,
+    keep: &'a [HeaderName],
+    scrub: &'a Scrub,
+) -> impl Iterator<Item = (HeaderName, String)> + use<'a> {
+    let names = headers.keys().filter(|name| rails::Head::hands_on(name.as_str()));
+    let names = names.filter(|name| **name != CONTENT_TYPE && !keep.contains(name));
+    let all = names.flat_map(|name| values(headers, name, scrub).map(|one| (name.clone(), one)));
+    let room = all.scan(MAX_ALL, |room, (name, value)| {
+        *room = room.checked_sub(name.as_str().len().saturating_add(value.len()))?;
+        Some((name, value))
+    });
+    room.take(MAX_HEADERS)
 }
 
 /// The values of a header that can be shown, without the secret.

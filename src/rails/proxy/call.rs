@@ -62,7 +62,7 @@ pub struct Call<'a> {
     pub within: Duration,
     /// How many bytes of the answer's body are read.
     pub max_body: u64,
-    /// The headers of the answer that are handed on.
+    /// The headers of the answer that are needed, besides those that are handed on anyway.
     pub keep: &'a [HeaderName],
 }
 

@@ -143,10 +143,7 @@ async fn handed_on(
     reply: &Reply,
 ) -> Verdict {
     let Answer { head, mut body } = answer;
-    let kind = head.content_type.clone().map(|kind| ("content-type".to_owned(), kind));
-    let mut reads = reply
-        .send(Part::Head(Head { status: head.status, headers: kind.into_iter().collect() }))
-        .await;
+    let mut reads = reply.send(Part::Head(begun(&head))).await;
     let priced_inside = matches!(&operation.price, Pricing::Answered { at: PriceAt::Json(_), .. });
     let (mut told, mut broken) = (Vec::new(), None);
     loop {
@@ -196,6 +193,14 @@ async fn handed_on(
             unknown(endpoint, order, broken)
         }
     }
+}
+
+/// What is handed on of the head of an answer.
+fn begun(head: &super::Head) -> Head {
+    let kind = head.content_type.clone().map(|kind| ("content-type".to_owned(), kind));
+    let others = head.headers.iter().filter(|(name, _)| Head::hands_on(name.as_str()));
+    let others = others.map(|(name, value)| (name.as_str().to_owned(), value.clone()));
+    Head { status: head.status, headers: kind.into_iter().chain(others).collect() }
 }
 
 /// What a call comes to of which nobody knows whether it is charged.
