@@ -2,6 +2,8 @@
 
 #[path = "http/crowd.rs"]
 mod crowd;
+#[path = "http/gateway.rs"]
+mod gateway;
 #[path = "http/identity.rs"]
 mod identity;
 #[path = "http/leaving.rs"]

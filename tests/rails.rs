@@ -3,7 +3,7 @@
 mod bounding;
 mod charging;
 mod prices;
-mod proxy;
+pub(crate) mod proxy;
 mod reading;
 mod streaming;
 

@@ -127,7 +127,32 @@ async fn fetch(operator: &Operator, mut asked: LedgerAsked, limit: u32) -> anyho
     }
 }
 
+/// The entries with the repetitions of a denial in one line with it, where nothing came between.
+fn folded(entries: &[OperatorLine]) -> Vec<OperatorLine> {
+    let mut told: Vec<OperatorLine> = Vec::new();
+    for entry in entries {
+        let again = told.last_mut().filter(|newer| {
+            let line = (&newer.line.payment_id, &newer.line.code, &newer.detail);
+            newer.line.outcome == "denied_again"
+                && ["denied", "denied_again"].contains(&&*entry.line.outcome)
+                && line == (&entry.line.payment_id, &entry.line.code, &entry.detail)
+        });
+        match again {
+            Some(newer) => {
+                let times = newer.line.times.unwrap_or(1);
+                let times = times.saturating_add(entry.line.times.unwrap_or(1));
+                let at = newer.line.at;
+                *newer = entry.clone();
+                (newer.line.at, newer.line.times) = (at, Some(times));
+            }
+            None => told.push(entry.clone()),
+        }
+    }
+    told
+}
+
 fn words(entries: &[OperatorLine]) -> String {
+    let entries = folded(entries);
     let rows = entries.iter().map(|entry| {
         let line = &entry.line;
         let id = line.payment_id.map(|id| id.to_string());

@@ -99,11 +99,11 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             }
             Verb::List => {
                 let services = operator.services().await?;
-                output.print(&services, || list(&services.services))?;
+                output.print(&services, || list(&services.services, home))?;
             }
             Verb::Show { id } => {
                 let service = operator.service(&id).await?;
-                output.print(&service, || show(&service))?;
+                output.print(&service, || show(&service, home))?;
             }
             Verb::Remove { id } => {
                 let view = operator.remove_service(&id).await?;
@@ -120,7 +120,18 @@ fn price_words(price: Option<Usd>) -> String {
     price.map_or("at the price the caller names".to_owned(), |price| format!("{price} a call"))
 }
 
-fn list(services: &[ServiceEntry]) -> String {
+/// Where a program that speaks no MCP reaches an API: its base URL.
+fn gateway(service: &str, home: &Home) -> String {
+    let listening = home.serving().and_then(|serving| serving.listen);
+    match listening {
+        Some(address) => format!("http://{address}/gateway/{service}"),
+        None => format!(
+            "http://127.0.0.1:7402/gateway/{service} (while `pettycash serve --listen` runs)"
+        ),
+    }
+}
+
+fn list(services: &[ServiceEntry], home: &Home) -> String {
     if services.is_empty() {
         return "No services yet. Add one: pettycash service add search --payee \"Acme Search\" \
                 --price 0.02"
@@ -135,7 +146,11 @@ fn list(services: &[ServiceEntry]) -> String {
         let id = service.service_id.0.to_string();
         vec![id, service.payee.clone(), cost(service), category, rail]
     });
-    table(&["SERVICE", "PAYEE", "PRICE", "CATEGORY", "RAIL"], rows)
+    let table = table(&["SERVICE", "PAYEE", "PRICE", "CATEGORY", "RAIL"], rows);
+    if services.iter().all(|service| service.endpoint.base_url.is_none()) {
+        return table;
+    }
+    format!("{table}\n\nFor programs that speak no MCP: {}", gateway("SERVICE", home))
 }
 
 /// What a call costs, in a few words.
@@ -150,7 +165,7 @@ fn cost(service: &ServiceEntry) -> String {
 }
 
 /// All that is known of one, the secret's place but not the secret.
-fn show(service: &ServiceEntry) -> String {
+fn show(service: &ServiceEntry, home: &Home) -> String {
     let mut rows = vec![
         ("service", service.service_id.0.to_string()),
         ("payee", service.payee.clone()),
@@ -159,5 +174,8 @@ fn show(service: &ServiceEntry) -> String {
     ];
     rows.extend(service.category.iter().map(|category| ("category", category.to_string())));
     rows.extend(endpoint::rows(&service.endpoint));
+    if service.endpoint.base_url.is_some() {
+        rows.push(("gateway", gateway(service.service_id.0.as_str(), home)));
+    }
     table(&[], rows.into_iter().map(|(what, told)| vec![what.to_owned(), told]))
 }

@@ -10,7 +10,7 @@ use crate::{
     mcp::{self, Call, Called, Reach, Server},
     policy::{
         came::Came,
-        names::{Handle, TokenId},
+        names::{Handle, RunId, TokenId},
         token::Power,
     },
 };
@@ -59,6 +59,10 @@ impl Bearer {
 
     pub(super) fn agent(&self) -> &Handle {
         &self.principal.agent
+    }
+
+    pub(super) fn run(&self) -> Option<&RunId> {
+        self.principal.run.as_ref()
     }
 
     pub(super) fn token(&self) -> &TokenId {

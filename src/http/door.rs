@@ -14,6 +14,8 @@ pub(super) const MCP: &str = "/mcp";
 pub(super) const SSE: &str = "/sse";
 /// Where it sends its messages.
 pub(super) const MESSAGES: &str = "/messages";
+/// Below this are the APIs that agents pay for, each under the name of its service.
+pub(super) const GATEWAY: &str = "/gateway/";
 /// Where anybody learns that somebody listens, and no more.
 pub(super) const HEALTHZ: &str = "/healthz";
 /// Below this, everything is the operators'.

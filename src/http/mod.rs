@@ -1,5 +1,5 @@
 //! HTTP: the `/v1` paths that agents and operators reach the engine by, each plane on its own
-//! socket; and over TCP, with a token, MCP for agents and `/v1` for operators.
+//! socket; and over TCP, with a token, MCP and the gateway for agents and `/v1` for operators.
 //!
 //! Nothing is decided here. A request is read strictly, done to its end even if its caller goes
 //! away, and answered always: in the words of the tool for agents, with a problem (RFC 9457) for
@@ -8,6 +8,7 @@
 mod agent;
 mod bearer;
 mod door;
+mod gateway;
 mod message;
 mod openapi;
 mod operator;

@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     App,
     bearer::{Bearer, Servers, shown_in},
-    door::{Door, HEALTHZ, MCP, MESSAGES, OPERATOR, SSE},
+    door::{Door, GATEWAY, HEALTHZ, MCP, MESSAGES, OPERATOR, SSE},
+    gateway::{self, Gateway},
     operator_router,
     problem::Failure,
     sessions::{LOOK_EVERY, Sessions},
@@ -32,13 +33,15 @@ pub(super) struct Web<S> {
     operators: TowerToHyperService<Router>,
     streamable: Sessions,
     legacy: Sessions,
+    gateway: Gateway,
 }
 
 impl<S: Servers> Web<S> {
     pub(super) fn new(app: App, door: Door, servers: S) -> Self {
         let operators = TowerToHyperService::new(operator_router(app.clone()));
         let (streamable, legacy) = (Sessions::default(), Sessions::default());
-        Self { app, servers, door, operators, streamable, legacy }
+        let gateway = Gateway::new(app.engine.clone());
+        Self { app, servers, door, operators, streamable, legacy, gateway }
     }
 
     /// Ends sessions with their tokens until the end, and then as their answers have come.
@@ -95,6 +98,10 @@ impl<S: Servers> Web<S> {
                 (bearer, &Method::POST) => sse::message(&self.legacy, &bearer, request).await,
                 _ => not_taken(&request, "POST"),
             },
+            path if path.starts_with(GATEWAY) => {
+                let bearer = self.payer(request.headers(), busy);
+                self.gateway.answer(bearer, request).await
+            }
             path if path.starts_with(OPERATOR) => {
                 let engine = self.operator(request.headers(), busy)?;
                 let mut request = request;
@@ -107,7 +114,17 @@ impl<S: Servers> Web<S> {
 
     /// Whose request it is, if it is an agent's.
     fn agent(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<Bearer, Failure> {
-        let token = shown_in(headers).ok_or_else(unknown_token)?;
+        self.bearer(shown_in(headers), busy)
+    }
+
+    /// The same where it may take as long as an API does, and the token is in whichever header.
+    fn payer(&self, headers: &HeaderMap, busy: &mut Busy) -> Result<Bearer, Failure> {
+        let bearer = self.bearer(gateway::token_in(headers)?, busy)?;
+        if busy.streams() { Ok(bearer) } else { Err(too_many_streams()) }
+    }
+
+    fn bearer(&self, token: Option<&str>, busy: &mut Busy) -> Result<Bearer, Failure> {
+        let token = token.ok_or_else(unknown_token)?;
         if let Some(bearer) = Bearer::of(&self.app.engine, token) {
             return if busy.by(bearer.agent()) { Ok(bearer) } else { Err(too_many_requests()) };
         }

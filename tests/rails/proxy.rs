@@ -10,7 +10,7 @@ mod reaching;
 mod roaming;
 mod scrubbing;
 mod secrets;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::{
     net::{IpAddr, SocketAddr},

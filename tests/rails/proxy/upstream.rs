@@ -15,8 +15,8 @@ use tokio::{
 };
 
 /// Listens until it is dropped.
-pub(super) struct Upstream {
-    pub(super) address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
     written: Arc<AtomicUsize>,
@@ -24,10 +24,10 @@ pub(super) struct Upstream {
 }
 
 /// One connection to it.
-pub(super) struct Peer {
-    pub(super) stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
     /// Which connection it is, from zero.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     requests: Arc<Mutex<Vec<String>>>,
     written: Arc<AtomicUsize>,
 }
@@ -40,7 +40,7 @@ impl Drop for Upstream {
 
 impl Upstream {
     /// Does that with every connection.
-    pub(super) async fn start<F>(each: impl Fn(Peer) -> F + Send + 'static) -> Self
+    pub(crate) async fn start<F>(each: impl Fn(Peer) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -62,7 +62,7 @@ impl Upstream {
     }
 
     /// Reads each request and answers with these bytes, then closes.
-    pub(super) async fn saying(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn saying(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |mut peer| {
             let answer = answer.clone();
@@ -75,31 +75,31 @@ impl Upstream {
     }
 
     /// How many connections were made to it.
-    pub(super) fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
     /// What it was asked, as it came.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// How many bytes it could write.
-    pub(super) fn written(&self) -> usize {
+    pub(crate) fn written(&self) -> usize {
         self.written.load(Ordering::SeqCst)
     }
 }
 
 impl Peer {
     /// Reads a request, if there is one.
-    pub(super) async fn request(&mut self) -> Option<String> {
+    pub(crate) async fn request(&mut self) -> Option<String> {
         let request = request_of(&mut self.stream).await?;
         self.requests.lock().unwrap().push(request.clone());
         Some(request)
     }
 
     /// Writes, and says whether the other side still takes it.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> bool {
         let done = self.stream.write_all(bytes).await.is_ok();
         if done {
             self.written.fetch_add(bytes.len(), Ordering::SeqCst);
@@ -108,13 +108,13 @@ impl Peer {
     }
 
     /// Writes that over and over, until the other side takes no more.
-    pub(super) async fn write_on(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write_on(&mut self, bytes: &[u8]) {
         while self.write(bytes).await {}
     }
 }
 
 /// Reads one request: its head, and as much of a body as it says.
-pub(super) async fn request_of(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+pub(crate) async fn request_of(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut read = Vec::new();
     loop {
         if let Some(end) = read.windows(4).position(|part| part == b"\r\n\r\n") {

@@ -1,0 +1,95 @@
+//! The bodies of requests that are passed on: read whole, for what they cost must be known before.
+
+use std::{sync::Arc, time::Duration};
+
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, StatusCode,
+    body::{Body as _, Incoming},
+    header::CONTENT_ENCODING,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::refusal::Refusal;
+use crate::{http::problem::Failure, policy::endpoint::Body};
+
+/// The longest body, in bytes: the longest that vendors of language models take.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+/// How many bytes all of them may have that are on their way at once.
+const MAX_ALL: usize = 256 * 1024 * 1024;
+/// How long one may take to arrive.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How many seconds whoever finds no room waits.
+const AGAIN_AFTER_S: u64 = 2;
+
+/// The room there is for bodies.
+pub(super) struct Bodies(Arc<Semaphore>);
+
+/// What a body takes of it, until it is let go of.
+pub(super) type Room = Option<OwnedSemaphorePermit>;
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_ALL)))
+    }
+}
+
+impl Bodies {
+    /// Reads a body to its end; nothing if there is none.
+    pub(super) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<(Option<Body>, Room), Refusal> {
+        let plain = |value: &[u8]| value.eq_ignore_ascii_case(b"identity") || value.is_empty();
+        if headers.get_all(CONTENT_ENCODING).iter().any(|value| !plain(value.as_bytes())) {
+            return Err(Refusal::plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content_encoding",
+                "A body that is packed is not passed on: send it as it is, without \
+                 content-encoding.",
+            ));
+        }
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(too_large());
+        }
+        let slow = |_| Refusal::failure(Failure::body_too_slow());
+        timeout(WITHIN, self.gather(body)).await.map_err(slow)?
+    }
+
+    async fn gather(&self, mut body: Incoming) -> Result<(Option<Body>, Room), Refusal> {
+        let (mut bytes, mut room) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let broken = |_| Refusal::failure(Failure::invalid("the body broke off"));
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            if bytes.len().saturating_add(data.len()) > MAX_BODY {
+                return Err(too_large());
+            }
+            let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let more = Arc::clone(&self.0).try_acquire_many_owned(count);
+            let more = more.map_err(|_| no_room())?;
+            match &mut room {
+                None => room = Some(more),
+                Some(room) => room.merge(more),
+            }
+            bytes.extend_from_slice(&data);
+        }
+        // Whether it is JSON its sender says.
+        let body = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Ok((body.map(|bytes| Body { bytes, json: false }), room))
+    }
+}
+
+fn too_large() -> Refusal {
+    let message = "The body is longer than 32 MiB. Nothing was charged.";
+    Refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+}
+
+fn no_room() -> Refusal {
+    let message = "There is no room for this body beside those that are on their way. Nothing was \
+                   charged: send it again soon.";
+    Refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "no_room", message).again_after(AGAIN_AFTER_S)
+}
