@@ -82,7 +82,9 @@ pub struct Listen {
 
 /// The rails that every `serve` has.
 pub fn rails() -> Rails {
-    Rails::default().with(Arc::new(Proxy::default()))
+    let rails = Rails::default();
+    let proxy = Proxy::default().metering_by(rails.prices().clone());
+    rails.with(Arc::new(proxy))
 }
 
 /// Why there is no serving a home.

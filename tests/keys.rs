@@ -63,6 +63,7 @@ impl Keys {
             task_type: None,
             shadow: Vec::new(),
             request: None,
+            model: None,
         }));
         payment
     }

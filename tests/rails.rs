@@ -5,6 +5,7 @@ mod charging;
 mod prices;
 pub(crate) mod proxy;
 mod reading;
+mod rewriting;
 mod streaming;
 
 use std::{collections::BTreeMap, sync::LazyLock};

@@ -159,7 +159,8 @@ fn words(entries: &[OperatorLine]) -> String {
         let times = line.times.map(|times| format!("×{times}"));
         let note = entry.note.as_ref().map(ToString::to_string);
         let (code, run, task) = (line.code.clone(), line.run.clone(), line.task_id.clone());
-        let details = [code, times, run, task, entry.detail.clone(), note];
+        let model = line.model.as_ref().map(ToString::to_string);
+        let details = [model, code, times, run, task, entry.detail.clone(), note];
         vec![
             time(line.at),
             entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -2,29 +2,36 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Engine, EngineError, request};
 use crate::{
     policy::{
+        answer::PayAnswer,
         denial::BadField,
         endpoint::{ApiRequest, Asking},
-        entry::Hash,
+        entry::{Fact, Hash},
         mandate::Service,
+        models::Models,
         money::Usd,
         names::{Handle, ServiceId},
         state::State,
     },
-    rails::Rails,
+    rails::{Bounded, Rails, Terms, meter::Metering},
 };
 
 /// A call that is asked for, of a service as the catalogue had it then.
 #[derive(Clone, Debug)]
 pub(super) struct Called {
     pub(super) service: Service,
+    /// What is sent.
     pub(super) asking: Arc<Asking>,
     /// The most that it can cost, where the service's own price is not that.
     pub(super) bound: Option<Usd>,
+    /// The language model that it is of, where it is metered, and what its charge goes by.
+    pub(super) model: Option<Models>,
+    pub(super) metering: Option<Arc<Metering>>,
 }
 
 impl Called {
@@ -63,6 +70,28 @@ impl Engine {
         })
         .await
     }
+
+    /// The answer with the language model of its call, where it is of an earlier payment: a key
+    /// knows what that came to, and no more.
+    pub(super) async fn with_model(&self, agent: &Handle, answer: PayAnswer) -> PayAnswer {
+        let replayed = answer.replayed == Some(true) && answer.charged_usd.is_some();
+        let earlier = answer.payment_id.filter(|_| replayed && answer.model_used.is_none());
+        match earlier {
+            // Nothing of the answer depends on it.
+            Some(payment) => match self.first_entry(agent, payment).await {
+                Ok(Some(Fact::Held(hold) | Fact::Paid(hold))) => {
+                    answer.by_model(hold.model.as_ref())
+                }
+                Ok(_) | Err(_) => answer,
+            },
+            None => answer,
+        }
+    }
+}
+
+/// Whether a call is asked for.
+pub(super) fn is_asked(arguments: &Value) -> bool {
+    arguments.get("request").is_some()
 }
 
 /// Reads and prices a call of a service.
@@ -73,9 +102,12 @@ pub(super) fn read(
 ) -> Result<Called, BadField> {
     let asking = service.endpoint.as_deref().ok_or_else(request::uncalled)?.ask(asked)?;
     // What there is no rail for is told where it is decided.
-    let rail = rails.get(&service.rail);
-    let bound = rail.map(|rail| rail.bound(&service, &asking)).transpose()?.flatten();
-    Ok(Called { service, asking: Arc::new(asking), bound })
+    let bounded = match rails.get(&service.rail) {
+        Some(rail) => rail.bound(&service, asking, Terms::default())?,
+        None => Bounded::plain(asking, None),
+    };
+    let Bounded { amount: bound, asking, model, metering } = bounded;
+    Ok(Called { service, asking: Arc::new(asking), bound, model, metering })
 }
 
 /// What tells a request from another: the digest of all that was asked, each part with its length

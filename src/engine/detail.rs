@@ -20,7 +20,7 @@ use crate::policy::{
 pub(super) fn detail(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Opened { mandate } | Fact::MandateSet { mandate, .. } => in_words(mandate),
-        Fact::Held(hold) | Fact::Paid(hold) if !hold.shadow.is_empty() => passed(hold),
+        Fact::Held(hold) | Fact::Paid(hold) => of_hold(hold)?,
         Fact::Voided { cause, .. } => voided(*cause).to_owned(),
         Fact::Captured { flag: Some(flag), .. } => flagged(*flag).to_owned(),
         Fact::Doubted { .. } => "the rail said neither yes nor no: the money stays held".to_owned(),
@@ -36,10 +36,8 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Task(fact) => of_task(fact),
         Fact::Denied(denied) => denied.refusal.denials.iter().find_map(Denial::payees)?.to_string(),
         Fact::Credited { .. }
-        | Fact::Held(_)
         | Fact::Sent { .. }
         | Fact::Captured { .. }
-        | Fact::Paid(_)
         | Fact::Expired { .. }
         | Fact::Refunded { .. }
         | Fact::DeniedAgain { .. }
@@ -62,6 +60,15 @@ fn flagged(flag: CaptureFlag) -> &'static str {
         }
         CaptureFlag::UsageIncomplete => "not all that was used was told: at least what was held",
     }
+}
+
+/// Which other model was asked for, and what shadow caps would have said.
+fn of_hold(hold: &Hold) -> Option<String> {
+    let asked = hold.model.as_ref().and_then(|model| model.asked.as_ref());
+    let asked = asked.map(|asked| format!("{asked} was asked for"));
+    let shadow = (!hold.shadow.is_empty()).then(|| passed(hold));
+    let told: Vec<String> = asked.into_iter().chain(shadow).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// What shadow caps would have said to a payment.

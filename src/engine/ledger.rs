@@ -19,9 +19,10 @@ use super::{
 use crate::{
     policy::{
         answer::{LedgerAnswer, LedgerLine, Refused, ServiceName, columns},
-        entry::{Entry, Fact},
+        denial::Denied,
+        entry::{Entry, Fact, Hold},
         moment::Moment,
-        names::{Handle, PaymentId, RunId, ServiceId},
+        names::{Handle, ModelName, PaymentId, RunId, ServiceId},
         task::TaskId,
         terms::{LedgerAsked, LedgerPage, OperatorLine},
         window::{Period, Zone},
@@ -125,6 +126,7 @@ struct About {
     code: Option<String>,
     run: Option<RunId>,
     task: Option<TaskId>,
+    model: Option<ModelName>,
 }
 
 impl About {
@@ -143,11 +145,14 @@ impl About {
         let first = first.map(|line| line.entry).filter(|entry| entry.agent.as_ref() == agent);
         Ok(match first.map(|entry| entry.fact) {
             Some(Fact::Held(hold) | Fact::Paid(hold)) => {
-                Self { service: Some(hold.service), code: None, run: hold.run, task: hold.task }
+                let model = hold.model.map(|model| model.used);
+                let Hold { service, run, task, .. } = hold;
+                Self { service: Some(service), code: None, run, task, model }
             }
             Some(Fact::Denied(denied)) => {
                 let code = Some(denied.refusal.code().word().to_owned());
-                Self { service: denied.service, code, run: denied.run, task: denied.task }
+                let Denied { service, run, task, .. } = *denied;
+                Self { service, code, run, task, model: None }
             }
             Some(_) | None => Self::default(),
         })
@@ -178,6 +183,7 @@ fn seek(
             line.service_id = about.service.clone().map(ServiceName);
             line.code = line.code.or_else(|| about.code.clone());
             line.run = about.run.as_ref().map(ToString::to_string);
+            line.model.clone_from(&about.model);
             line.task_id = about.task.as_ref().map(ToString::to_string).or(line.task_id);
             known.insert(payment, about);
         }

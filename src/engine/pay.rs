@@ -75,8 +75,9 @@ impl Engine {
     /// Pays, or says why not, or says what became of an earlier payment; with what was answered to
     /// it, as long as that is kept.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
-        let agent = call.agent.clone();
+        let (agent, calls) = (call.agent.clone(), called::is_asked(&call.arguments));
         let answer = self.paid_or_not(call).await?;
+        let answer = if calls { self.with_model(&agent, answer).await } else { answer };
         let kept = || Some(self.spool.get(&agent, answer.payment_id?)?.shown());
         Ok(PayAnswer { response: answer.response.clone().or_else(kept), ..answer })
     }
@@ -187,7 +188,8 @@ impl Engine {
         };
         let replayed = |answer| PayAnswer { replayed: Some(true), ..answer };
         let paid = |hold: &Hold, charged| {
-            replayed(PayAnswer::paid(payment, &hold.service, charged, available).warning(warning))
+            let paid = PayAnswer::paid(payment, &hold.service, charged, available);
+            replayed(paid.by_model(hold.model.as_ref()).warning(warning))
         };
         Ok(Some(match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
@@ -243,7 +245,9 @@ impl Asked {
         }
         match authorize(&state.spender_of(book), &payment, now) {
             Ok(hold) => {
-                let hold = Hold { via: self.via.clone(), request: self.request, ..hold };
+                let (via, request) = (self.via.clone(), self.request);
+                let model = self.called.as_ref().and_then(|called| called.model.clone());
+                let hold = Hold { via, request, model, ..hold };
                 let flagged = stop::flag(book, &hold, now);
                 self.allowed(rails, state, hold, flagged, now)
             }
@@ -301,8 +305,10 @@ impl Asked {
             draft(By::Engine, Fact::Sent { payment }),
         ];
         drafts.extend(flagged);
-        let request = self.called.map(|called| called.asking);
-        let order = Order { payment, agent: self.agent, service, amount, request };
+        let (request, metering) =
+            self.called.map(|called| (called.asking, called.metering)).unzip();
+        let metering = metering.flatten();
+        let order = Order { payment, agent: self.agent, service, amount, request, metering };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };
         let answer = PayAnswer::in_progress(Some(payment), None);
         let decided = Decided { answer, sending: Some(sending) };

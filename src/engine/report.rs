@@ -129,6 +129,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         times: None,
         run: None,
         task_id: None,
+        model: None,
     };
     let of =
         |outcome, payment: PaymentId| LedgerLine { payment_id: Some(payment), ..bare(outcome) };
@@ -215,6 +216,7 @@ fn hold_line(hold: &Hold, line: LedgerLine) -> LedgerLine {
         amount_usd: Some(hold.amount),
         run: hold.run.as_ref().map(ToString::to_string),
         task_id: hold.task.as_ref().map(ToString::to_string),
+        model: hold.model.as_ref().map(|model| model.used.clone()),
         ..line
     }
 }

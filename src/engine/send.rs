@@ -314,7 +314,9 @@ fn settled(
         Ok(match fact {
             Fact::Captured { amount, .. } => {
                 let (available, warning) = left();
-                PayAnswer::paid(payment, &hold.service, amount, available).warning(warning)
+                PayAnswer::paid(payment, &hold.service, amount, available)
+                    .by_model(hold.model.as_ref())
+                    .warning(warning)
             }
             Fact::Doubted { .. } => PayAnswer::in_doubt(&hold),
             end => PayAnswer::failed(payment, &end),

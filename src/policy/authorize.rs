@@ -145,6 +145,7 @@ pub fn authorize(
             task_type: spender.task.as_ref().map(|within| within.task.opened.task_type.clone()),
             shadow: passed(spender, (service, asked), payment.run.as_ref(), now),
             request: None,
+            model: None,
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
             let fixed_price = payment.price().is_some();

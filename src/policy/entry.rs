@@ -1,6 +1,7 @@
 //! Entries: the immutable lines of the ledger. They hold facts, never commands.
 
 mod applied;
+mod binding;
 mod counted;
 mod flag;
 mod hash;
@@ -13,6 +14,7 @@ use super::{
     denial::Denied,
     group::{GroupFact, InGroup},
     mandate::{Mandate, Service},
+    models::Models,
     money::Usd,
     names::{
         Category, Handle, IdempotencyKey, Note, Payee, PaymentId, Reason, RunId, ServiceId,
@@ -30,6 +32,7 @@ use super::{
 };
 
 pub use applied::Applied;
+pub use binding::Binding;
 pub use counted::CountedBy;
 pub use flag::CaptureFlag;
 pub use hash::Hash;
@@ -96,22 +99,6 @@ impl Moved {
     }
 }
 
-/// A caller's name for a payment, and what it was asked to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binding {
-    /// The idempotency key, or the id of the call where the caller gave none.
-    pub key: IdempotencyKey,
-    /// The id of the call that first used it: the same call again is no replay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<IdempotencyKey>,
-    /// The amount that was named, if any: part of what makes two requests the same payment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Usd>,
-    /// When the key may be forgotten, unless the payment is still open (µs since 1970).
-    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
-    pub until: Timestamp,
-}
-
 /// Money set aside for one payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
@@ -152,6 +139,9 @@ pub struct Hold {
     /// The digest of the call of an API that is paid for, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Hash>,
+    /// The language model that is called, where it is one that is metered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Models>,
 }
 
 /// Why held money was released without being taken.

@@ -31,6 +31,7 @@ pub mod hours;
 pub mod incident;
 pub mod keys;
 pub mod mandate;
+pub mod models;
 pub mod moment;
 pub mod money;
 pub mod names;

@@ -18,6 +18,8 @@ pub const MAX_LABEL: usize = 60;
 const MAX_NOTE: usize = 500;
 /// The longest mark, in bytes.
 const MAX_MARK: usize = 128;
+/// The longest name of a model, in bytes.
+const MAX_MODEL: usize = 128;
 /// The longest payee name, in bytes.
 pub const MAX_PAYEE: usize = 120;
 
@@ -219,6 +221,13 @@ name!(
 );
 
 name!(
+    /// The name of a language model, as those who offer it write it.
+    ModelName,
+    |text| (1..=MAX_MODEL).contains(&text.len()) && text.bytes().all(is_model_byte),
+    "a model is 1 to 128 letters, digits, `.`, `-`, `_`, `:`, `/` and `@`"
+);
+
+name!(
     /// What kind of work a task is, spelled like a handle.
     TaskType,
     is_name,
@@ -234,6 +243,10 @@ impl TokenId {
 
 fn is_mark_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)
+}
+
+fn is_model_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:/@".contains(&byte)
 }
 
 fn is_hex(byte: u8) -> bool {

@@ -20,17 +20,24 @@ mod body;
 mod bound;
 mod charge;
 mod events;
+mod metering;
 mod price;
 mod read;
 mod request;
+mod rewrite;
+mod shared;
+mod sieve;
 mod table;
 mod usage;
 
 pub use bound::{Bound, BoundError, Estimate, bound};
 pub use charge::{Charge, charge};
 pub use events::MAX_EVENT;
+pub use metering::{Count, Counted, Metering};
 pub use price::{PriceError, PricePerUnit, Unit};
 pub use read::{Meter, read};
+pub use rewrite::{Changes, rewritten};
+pub use shared::Shared;
 pub use table::{ModelPrices, Prices, TableError, UnknownModel};
 pub use usage::{Flag, Usage};
 

@@ -10,8 +10,8 @@
 //! 1. A file here with one type, and what it needs to reach a payee as its fields.
 //! 2. [`Rail::name`]: what a service says it is paid by. It is in the record, so it never changes.
 //! 3. [`Rail::dispatch`]: how long a call may take. The engine keeps to it; a time-out of the
-//!    rail's own should be shorter, for it knows more about what was sent. [`Rail::bound`]: how
-//!    much to hold for it, where the price is not the service's own.
+//!    rail's own should be shorter, for it knows more about what was sent. [`Rail::bound`]: what
+//!    is sent, and how much is held for it where the price is not the service's own.
 //! 4. [`Rail::pay`]: one attempt. What it knows for sure it says; whatever is not proof is
 //!    [`Verdict::InDoubt`], for then the money stays held. It puts the payment's id wherever the
 //!    payee's side takes a name for a payment, and no text from outside into a log. What the
@@ -30,6 +30,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 
 pub use iou::Iou;
+use meter::{Metering, Shared};
 pub use reply::{Head, Part, Reading, Reply};
 
 use crate::policy::{
@@ -37,6 +38,7 @@ use crate::policy::{
     endpoint::Asking,
     entry::CaptureFlag,
     mandate::Service,
+    models::Models,
     money::Usd,
     names::{Handle, PaymentId, RailName},
 };
@@ -54,6 +56,37 @@ pub struct Order {
     pub amount: Usd,
     /// The call that is paid for, of a service that is one.
     pub request: Option<Arc<Asking>>,
+    /// What its charge goes by, where it is metered.
+    pub metering: Option<Arc<Metering>>,
+}
+
+/// What a mandate says of calls of language models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// The most tokens that may come out of one.
+    pub max_output_tokens: Option<u64>,
+    /// The model that is used in place of the one that is asked for.
+    pub model: Option<&'a str>,
+}
+
+/// A call as it is sent, and what is held for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounded {
+    /// The most that it can cost, or is likely to, where the service's own price is not that.
+    pub amount: Option<Usd>,
+    /// The call.
+    pub asking: Asking,
+    /// The language model that it is of, where it is metered.
+    pub model: Option<Models>,
+    /// What its charge goes by then.
+    pub metering: Option<Arc<Metering>>,
+}
+
+impl Bounded {
+    /// A call as it was asked for, at a price that is known.
+    pub fn plain(asking: Asking, amount: Option<Usd>) -> Self {
+        Self { amount, asking, model: None, metering: None }
+    }
 }
 
 /// What became of a payment, as far as its rail knows.
@@ -95,12 +128,13 @@ pub trait Rail: Send + Sync {
     /// What it takes to pay this service by it.
     fn dispatch(&self, service: &Service) -> Dispatch;
 
-    /// The most that a call of a service can cost, where the service's own price is not that.
+    /// What is sent of a call of a service, and how much is held for it where the service's own
+    /// price is not that.
     ///
     /// # Errors
     /// What has to be otherwise about the call, so that it has a price.
-    fn bound(&self, _service: &Service, _call: &Asking) -> Result<Option<Usd>, BadField> {
-        Ok(None)
+    fn bound(&self, _service: &Service, call: Asking, _terms: Terms) -> Result<Bounded, BadField> {
+        Ok(Bounded::plain(call, None))
     }
 
     /// Whether it is never called, whatever is paid by it.
@@ -115,12 +149,16 @@ pub trait Rail: Send + Sync {
 
 /// The rails that an engine has. Clones are the same rails.
 #[derive(Clone)]
-pub struct Rails(Arc<BTreeMap<RailName, Arc<dyn Rail>>>);
+pub struct Rails {
+    rails: Arc<BTreeMap<RailName, Arc<dyn Rail>>>,
+    /// What those of them meter by whose prices are a table's.
+    prices: Shared,
+}
 
 impl Default for Rails {
     /// Internal credit alone, which every engine has.
     fn default() -> Self {
-        Self(Arc::default()).with(Arc::new(Iou))
+        Self { rails: Arc::default(), prices: Shared::default() }.with(Arc::new(Iou))
     }
 }
 
@@ -128,29 +166,34 @@ impl Rails {
     /// These and one more; it takes the place of one with the same name.
     #[must_use]
     pub fn with(self, rail: Arc<dyn Rail>) -> Self {
-        let mut rails = Arc::unwrap_or_clone(self.0);
+        let mut rails = Arc::unwrap_or_clone(self.rails);
         rails.insert(rail.name(), rail);
-        Self(Arc::new(rails))
+        Self { rails: Arc::new(rails), ..self }
+    }
+
+    /// The table of prices that they meter by: what is set there is what they charge from then on.
+    pub fn prices(&self) -> &Shared {
+        &self.prices
     }
 
     /// The rail of that name.
     pub fn get(&self, name: &RailName) -> Option<&Arc<dyn Rail>> {
-        self.0.get(name)
+        self.rails.get(name)
     }
 
     /// The names there are.
     pub fn names(&self) -> impl Iterator<Item = &RailName> {
-        self.0.keys()
+        self.rails.keys()
     }
 
     /// Whether none of them is ever called.
     pub fn only_record(&self) -> bool {
-        self.0.values().all(|rail| rail.only_records())
+        self.rails.values().all(|rail| rail.only_records())
     }
 }
 
 impl fmt::Debug for Rails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.rails.keys()).finish()
     }
 }

@@ -13,6 +13,7 @@ mod call;
 mod command;
 mod forms;
 mod guard;
+mod metered;
 mod rail;
 mod scrub;
 mod secret;

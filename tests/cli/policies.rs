@@ -360,6 +360,16 @@ fn the_api_of_the_readme_is_applied_as_written_and_given_back_the_same() {
 }
 
 #[test]
+fn the_language_model_of_the_readme_is_applied_as_written_and_metered() {
+    let (policy, desk) = (readme_file(3), Desk::new());
+    assert!(desk.apply(policy).contains("Applied: 1 service set."));
+    assert!(desk.apply(policy).contains("nothing to do"));
+    let shown = desk.ok("service show claude");
+    assert!(shown.contains("metered as anthropic_messages"), "{shown}");
+    assert!(desk.apply(&desk.ok("export-policy")).contains("nothing to do"));
+}
+
+#[test]
 fn the_policy_of_the_readme_is_applied_as_written() {
     let policy = readme_policy();
     let desk = Desk::new();

@@ -182,6 +182,7 @@ async fn a_record_that_no_decision_of_ours_made_is_told_apart() {
                 task_type: None,
                 shadow: Vec::new(),
                 request: None,
+                model: None,
             })
         };
         Box::new(paid) as Box<dyn FnOnce(PaymentId) -> Fact + Send>

@@ -188,6 +188,7 @@ async fn held(records: &Store, agent: &Handle, then: Vec<fn(PaymentId) -> Fact>)
             task_type: None,
             shadow: Vec::new(),
             request: None,
+            model: None,
         };
         let facts = std::iter::once(Fact::Held(hold)).chain(then.iter().map(|fact| fact(payment)));
         let draft = |fact| Draft { agent: Some(whose.clone()), by: By::Engine, fact };

@@ -136,6 +136,7 @@ fn hold(agent: &Handle, id: PaymentId, sent: bool) -> Decision<PaymentId> {
         task_type: None,
         shadow: Vec::new(),
         request: None,
+        model: None,
     };
     let draft = |fact| Draft { agent: Some(agent.clone()), by: By::Agent, fact };
     let mut drafts = vec![draft(Fact::Held(hold))];

@@ -11,7 +11,7 @@ use super::{table, used};
 const WIRES: [Wire; 3] = [Wire::AnthropicMessages, Wire::OpenAiChat, Wire::OpenAiResponses];
 
 fn of(wire: Wire, body: &Value, estimate: Estimate) -> Result<Bound, BoundError> {
-    bound(wire, body.to_string().as_bytes(), table(), estimate)
+    bound(wire, body.to_string().as_bytes(), table(), estimate, None)
 }
 
 fn likely(wire: Wire, body: &Value) -> Bound {
@@ -155,7 +155,8 @@ fn a_request_without_a_maximum_takes_the_models_or_says_which_field_to_set() {
 }
 
 fn refused(wire: Wire, body: &str, prices: &str) -> BoundError {
-    bound(wire, body.as_bytes(), &Prices::parse(prices).unwrap(), Estimate::Likely).unwrap_err()
+    bound(wire, body.as_bytes(), &Prices::parse(prices).unwrap(), Estimate::Likely, None)
+        .unwrap_err()
 }
 
 #[test]
@@ -281,7 +282,8 @@ fn searches_are_held_for_as_far_as_they_are_bounded() {
 #[test]
 fn a_request_that_means_two_things_or_nothing_is_refused() {
     let refused = |body: &str| {
-        bound(Wire::AnthropicMessages, body.as_bytes(), table(), Estimate::Likely).unwrap_err()
+        bound(Wire::AnthropicMessages, body.as_bytes(), table(), Estimate::Likely, None)
+            .unwrap_err()
     };
     for body in [
         "",
@@ -408,7 +410,7 @@ proptest! {
     #[test]
     fn any_bytes_are_bounded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for wire in WIRES {
-            let sure = bound(wire, &bytes, table(), Estimate::Sure);
+            let sure = bound(wire, &bytes, table(), Estimate::Sure, None);
             prop_assert!(sure.is_err());
         }
     }

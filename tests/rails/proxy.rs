@@ -4,6 +4,7 @@ mod calling;
 mod corpus;
 mod guarding;
 mod hostile;
+mod metered;
 mod paying;
 mod pooling;
 mod reaching;

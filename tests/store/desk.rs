@@ -186,6 +186,7 @@ fn keyed(id: PaymentId, key: &str, minutes: i64, fact: fn(Hold) -> Fact) -> Draf
         task_type: None,
         shadow: Vec::new(),
         request: None,
+        model: None,
     };
     Draft { agent: Some(handle("scout")), by: By::Agent, fact: fact(hold) }
 }
@@ -268,6 +269,7 @@ async fn pay_in(store: &Store, run: &str) {
             task_type: None,
             shadow: Vec::new(),
             request: None,
+            model: None,
         };
         let agent = Some(handle("scout"));
         let drafts = vec![Draft { agent, by: By::Agent, fact: Fact::Paid(hold) }];

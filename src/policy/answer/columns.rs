@@ -6,7 +6,7 @@ use super::LedgerLine;
 type Column = (&'static str, fn(&LedgerLine) -> Option<String>);
 
 /// Every column there may be.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("at", |line| Some(line.at.to_string())),
     ("outcome", |line| Some(line.outcome.clone())),
     ("service_id", |line| line.service_id.as_ref().map(|service| service.0.to_string())),
@@ -16,6 +16,7 @@ const COLUMNS: [Column; 9] = [
     ("times", |line| line.times.map(|times| times.to_string())),
     ("run", |line| line.run.clone()),
     ("task_id", |line| line.task_id.clone()),
+    ("model", |line| line.model.as_ref().map(ToString::to_string)),
 ];
 
 /// The names and the rows of what these lines say. A column in which none of them says anything is

@@ -9,8 +9,9 @@ use crate::policy::{
     cap::Bound,
     denial::{Advice, Code, Denial, Refusal},
     entry::{Fact, Hold, VoidCause},
+    models::Models,
     money::{Usd, decimal},
-    names::{Category, Payee, PaymentId, ServiceId, TaskType},
+    names::{Category, ModelName, Payee, PaymentId, ServiceId, TaskType},
     pace::Rate,
     stop,
     warning::Warning,
@@ -132,6 +133,14 @@ pub struct PayAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
     pub charged_usd: Option<Usd>,
+    /// The language model that was asked for, where what it uses is what is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub model_requested: Option<ModelName>,
+    /// The one that is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub model_used: Option<ModelName>,
     /// What can be spent now.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal::option")]
     #[schemars(with = "String")]
@@ -198,6 +207,13 @@ impl PayAnswer {
         Self { note: warning.map(|warning| warning.to_string()), ..self }
     }
 
+    /// The same with the language model of the call, where it is of one.
+    #[must_use]
+    pub fn by_model(self, model: Option<&Models>) -> Self {
+        let model_requested = model.map(|model| model.requested().clone());
+        Self { model_requested, model_used: model.map(|model| model.used.clone()), ..self }
+    }
+
     /// A payment that would be made.
     pub fn allowed(hold: &Hold, available: Usd) -> Self {
         let message = "This would be paid now. Nothing was charged.".to_owned();
@@ -209,6 +225,7 @@ impl PayAnswer {
             available_usd: Some(available),
             ..Self::default()
         }
+        .by_model(hold.model.as_ref())
     }
 
     /// A payment that policy refused.
@@ -266,6 +283,7 @@ impl PayAnswer {
             service_id: Some(ServiceName(hold.service.clone())),
             ..Self::default()
         }
+        .by_model(hold.model.as_ref())
     }
 
     /// A payment that cannot be made because the engine lacks its service's rail.

@@ -10,7 +10,7 @@ use crate::policy::{
     cap::{Bound, Cap, Dimension, one_bound},
     mandate::Service,
     money::{Usd, decimal},
-    names::{Category, Payee, PaymentId, RunId, ServiceId, TaskType},
+    names::{Category, ModelName, Payee, PaymentId, RunId, ServiceId, TaskType},
     rooms::{Bearing, Spender},
     tier::NextTier,
     window::Period,
@@ -225,6 +225,10 @@ pub struct LedgerLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub task_id: Option<String>,
+    /// The language model that was used, where what it uses is what is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub model: Option<ModelName>,
 }
 
 /// The answer of `ledger`.

@@ -91,6 +91,23 @@ pub enum BoundError {
     /// It would be answered later, out of sight.
     #[error("an answer in the background is not metered: leave `background` out")]
     Background,
+    /// Less may come out than it is to think.
+    #[error(
+        "no more than {most} tokens may come out, so `thinking.budget_tokens` has to be below that"
+    )]
+    Thinking {
+        /// How many may come out.
+        most: u64,
+    },
+    /// It asks for more choices than tokens may come out.
+    #[error("no more than {most} tokens may come out, so `n` has to be at most that")]
+    TooManyChoices {
+        /// How many may come out.
+        most: u64,
+    },
+    /// What says how it streams is no object.
+    #[error("`stream_options` has to be an object")]
+    StreamOptions,
     /// There is no price for what it asks for.
     #[error("the model has no price for `{}`: add one to a table of prices", .0.name())]
     NoPrice(Unit),
@@ -106,12 +123,13 @@ pub enum BoundError {
 ///
 /// What the request leaves open is taken at the dearest that could apply: of the prices of input
 /// those for writing to a cache where it asks for that, of the sizes of input all that its bytes
-/// could reach.
+/// could reach. `region` is that of the host that is asked, where the vendor has one for each.
 pub fn bound(
     wire: Wire,
     body: &[u8],
     prices: &Prices,
     estimate: Estimate,
+    region: Option<&str>,
 ) -> Result<Bound, BoundError> {
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let unreadable = |why: &str| BoundError::Unreadable(why.to_owned());
@@ -157,7 +175,7 @@ pub fn bound(
         flags: open.flags,
     };
     let reach = if facts.refers.is_none() && facts.server_tool.is_none() { sure } else { u64::MAX };
-    bound.amount = amount(&mut bound, table, &facts, &asked(wire, body, estimate), reach)?;
+    bound.amount = amount(&mut bound, table, &facts, &asked(wire, body, estimate, region), reach)?;
     if bound.flags.contains(&Flag::TooLarge) {
         return Err(BoundError::TooLarge { field: output_field });
     }
@@ -221,7 +239,12 @@ struct Asked<'a> {
     regions: Regions<'a>,
 }
 
-fn asked(wire: Wire, body: &Map<String, Value>, estimate: Estimate) -> Asked<'_> {
+fn asked<'a>(
+    wire: Wire,
+    body: &'a Map<String, Value>,
+    estimate: Estimate,
+    region: Option<&'a str>,
+) -> Asked<'a> {
     let text = |field: &str| match body.get(field) {
         None | Some(Value::Null) => None,
         Some(value) => Some(value.as_str().unwrap_or("?")),
@@ -248,6 +271,7 @@ fn asked(wire: Wire, body: &Map<String, Value>, estimate: Estimate) -> Asked<'_>
         (Wire::AnthropicMessages, Some("global")) => Regions::Of(None),
         (Wire::AnthropicMessages, Some(region)) => Regions::Of(Some(region)),
         // A workspace of Anthropic's has a region of its own; one of OpenAI's is in the host.
+        (Wire::OpenAiChat | Wire::OpenAiResponses, _) if region.is_some() => Regions::Of(region),
         (_, _) if sure => Regions::Any,
         (_, _) => Regions::Of(None),
     };

@@ -172,7 +172,7 @@ fn wrong<T>(at: &str, wrong: impl Into<String>) -> Result<T, TableError> {
 }
 
 /// A table of prices by the names of models.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     models: BTreeMap<String, ModelPrices>,
     source: Option<String>,
@@ -216,6 +216,11 @@ impl Prices {
     pub fn with(mut self, other: Self) -> Self {
         self.models.extend(other.models);
         self
+    }
+
+    /// The prices of a model, if the table has it.
+    pub fn get(&self, model: &str) -> Option<&ModelPrices> {
+        self.models.get(model)
     }
 
     /// The prices of a model by the name that the table has for it, and by no other.

@@ -10,8 +10,8 @@ use hyper::{
 use serde_json::Value;
 
 use super::{
-    Answer, Broken, Call, Carried, End, Outcome, Place, Secret, SecretError, Secrets, Site, Source,
-    Wire,
+    Answer, Body, Broken, Call, Carried, End, Outcome, Place, Secret, SecretError, Secrets, Site,
+    Source, Wire, metered::bounded,
 };
 use crate::{
     policy::{
@@ -22,7 +22,10 @@ use crate::{
         money::Usd,
         names::RailName,
     },
-    rails::{Dispatch, Head, Order, Part, Rail, Reply, Verdict},
+    rails::{
+        Bounded, Dispatch, Head, Order, Part, Rail, Reply, Terms, Verdict,
+        meter::{Count, Counted, Shared},
+    },
 };
 
 /// How much longer than a call the engine waits for it: connecting may take that long again.
@@ -35,6 +38,7 @@ const MAX_PRICED: usize = 1024 * 1024;
 pub struct Proxy {
     wire: Wire,
     secrets: Secrets,
+    prices: Shared,
 }
 
 /// Why nothing was sent.
@@ -51,7 +55,13 @@ enum Unready {
 impl Proxy {
     /// A rail over this wire.
     pub fn over(wire: Wire) -> Self {
-        Self { wire, secrets: Secrets::default() }
+        Self { wire, ..Self::default() }
+    }
+
+    /// The same, that meters by these prices.
+    #[must_use]
+    pub fn metering_by(self, prices: Shared) -> Self {
+        Self { prices, ..self }
     }
 
     async fn made(&self, order: &Order, reply: &Reply) -> Result<Verdict, Unready> {
@@ -106,19 +116,18 @@ impl Rail for Proxy {
         Dispatch::Called { within: Duration::from_secs(seconds.into()) + LONGER }
     }
 
-    fn bound(&self, service: &Service, call: &Asking) -> Result<Option<Usd>, BadField> {
+    fn bound(&self, service: &Service, call: Asking, terms: Terms) -> Result<Bounded, BadField> {
         let endpoint = service.endpoint.as_deref();
         let operation = endpoint.and_then(|known| known.operation(call.operation.as_str()));
-        match operation.map(|operation| &operation.price) {
-            None | Some(Pricing::Service) => Ok(None),
-            Some(Pricing::Fixed(price)) => Ok(Some(*price)),
-            Some(Pricing::Answered { at_most, .. }) => Ok(Some(*at_most)),
-            Some(Pricing::Metered { .. }) => Err(BadField {
-                field: "request.operation".to_owned(),
-                got: format!("\"{}\"", call.operation),
-                expected: "another operation: what is metered cannot be called yet".to_owned(),
-                example: String::new(),
-            }),
+        match (endpoint, operation.map(|operation| &operation.price)) {
+            (None, _) | (_, None | Some(Pricing::Service)) => Ok(Bounded::plain(call, None)),
+            (_, Some(Pricing::Fixed(price))) => Ok(Bounded::plain(call, Some(*price))),
+            (_, Some(Pricing::Answered { at_most, .. })) => {
+                Ok(Bounded::plain(call, Some(*at_most)))
+            }
+            (Some(endpoint), Some(Pricing::Metered { metered, strict })) => {
+                bounded(endpoint, (*metered, *strict), &self.prices.get(), call, terms)
+            }
         }
     }
 
@@ -144,32 +153,26 @@ async fn handed_on(
 ) -> Verdict {
     let Answer { head, mut body } = answer;
     let mut reads = reply.send(Part::Head(begun(&head))).await;
+    let mut count = order.metering.as_deref().map(|by| by.count(head.content_type.as_deref()));
     let priced_inside = matches!(&operation.price, Pricing::Answered { at: PriceAt::Json(_), .. });
-    let (mut told, mut broken) = (Vec::new(), None);
-    loop {
-        match body.chunk().await {
-            Ok(Some(bytes)) => {
-                if priced_inside && told.len() < MAX_PRICED {
-                    told.extend_from_slice(&bytes);
-                }
-                // Whoever asked may have gone: what is paid for is read all the same.
-                reads = reads && reply.send(Part::Chunk(bytes)).await;
-            }
-            Ok(None) => break,
-            Err(why) => {
-                broken = Some(why);
-                break;
-            }
-        }
-    }
+    let most = if priced_inside { MAX_PRICED } else { 0 };
+    let (told, broken) = passed(&mut body, count.as_mut(), most, reply, &mut reads).await;
     if broken.is_none() && body.end() == Some(End::Whole) {
         reply.send(Part::End).await;
     }
     if endpoint.free_on.contains(head.status) {
         return Verdict::Failed;
     }
+    let counted = count.map(Count::finish);
     if !endpoint.charge_on.contains(head.status) {
-        return unknown(endpoint, order, broken);
+        return match counted {
+            // Whatever the status means, what was used was used.
+            Some(counted) if counted.amount > order.amount => charged(&counted, endpoint, order),
+            Some(_) | None => unknown(endpoint, order, broken),
+        };
+    }
+    if let Some(counted) = counted {
+        return charged(&counted, endpoint, order);
     }
     let price = match &operation.price {
         // It was answered, and so it is paid for, whatever became of the rest of the answer.
@@ -211,6 +214,61 @@ fn unknown(endpoint: &Endpoint, order: &Order, broken: Option<Broken>) -> Verdic
     match endpoint.on_unknown {
         OnUnknown::Hold => Verdict::InDoubt,
         OnUnknown::Capture => Verdict::Flagged(order.amount, CaptureFlag::OutcomeUnknown),
+    }
+}
+
+/// Hands a body on as it comes, but for what is not its caller's. What it began with and how it
+/// broke, if it did.
+async fn passed(
+    body: &mut Body,
+    mut count: Option<&mut Count<'_>>,
+    most: usize,
+    reply: &Reply,
+    reads: &mut bool,
+) -> (Vec<u8>, Option<Broken>) {
+    let mut told = Vec::new();
+    let broken = loop {
+        let bytes = match body.chunk().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break None,
+            Err(why) => break Some(why),
+        };
+        if told.len() < most {
+            told.extend_from_slice(&bytes);
+        }
+        let bytes = match &mut count {
+            Some(count) => count.take(bytes),
+            None => bytes,
+        };
+        // Whoever asked may have gone: what is paid for is read all the same.
+        *reads = *reads && (bytes.is_empty() || reply.send(Part::Chunk(bytes)).await);
+    };
+    let rest = count.map(Count::rest).unwrap_or_default();
+    if *reads && !rest.is_empty() {
+        *reads = reply.send(Part::Chunk(rest)).await;
+    }
+    (told, broken)
+}
+
+/// What a metered call comes to. What its vendor did not tell to the end is in doubt, unless more
+/// is known to be used than is held.
+fn charged(counted: &Counted, endpoint: &Endpoint, order: &Order) -> Verdict {
+    let Counted { amount, complete, flags } = counted;
+    let (agent, payment, held) = (&order.agent, order.payment, order.amount);
+    if !flags.is_empty() {
+        let odd: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        tracing::warn!(%agent, %payment, odd = odd.join("; "), "odd about what was used");
+    }
+    if !complete {
+        tracing::warn!(%agent, %payment, known = %amount, "not all that was used is known");
+    }
+    match (complete, endpoint.on_unknown) {
+        (true, _) if *amount > held => Verdict::Flagged(*amount, CaptureFlag::Overrun),
+        (true, _) => Verdict::Captured(*amount),
+        (false, OnUnknown::Hold) if *amount <= held => Verdict::InDoubt,
+        (false, OnUnknown::Hold | OnUnknown::Capture) => {
+            Verdict::Flagged(held.max(*amount), CaptureFlag::UsageIncomplete)
+        }
     }
 }
 

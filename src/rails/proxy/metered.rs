@@ -1,0 +1,125 @@
+//! Calls of language models: what is sent, what is held for it, and how it is counted.
+
+use std::sync::Arc;
+
+use crate::{
+    policy::{
+        denial::BadField,
+        endpoint::{Asking, Endpoint, Metered},
+        models::Models,
+        names::ModelName,
+    },
+    rails::{
+        Bounded, Terms,
+        meter::{
+            Bound, BoundError, Changes, Estimate, Metering, Prices, UnknownModel, Wire, bound,
+            rewritten,
+        },
+    },
+};
+
+/// How an operator has a model paid for that has no price.
+const ADD_A_PRICE: &str = "an operator adds a price with `pettycash prices update FILE`";
+/// The hosts of OpenAI's that serve in one region, and what the table calls it.
+const REGIONS: [(&str, &str); 2] = [("eu.api.openai.com", "eu"), ("us.api.openai.com", "us")];
+
+/// What is held for a call, and what is sent: the request as it came, but for what the mandate
+/// says of it, and for what a stream has to tell.
+pub(super) fn bounded(
+    endpoint: &Endpoint,
+    (metered, strict): (Metered, bool),
+    prices: &Arc<Prices>,
+    mut asking: Asking,
+    terms: Terms,
+) -> Result<Bounded, BadField> {
+    let wire = wire(metered);
+    let estimate = if strict { Estimate::Sure } else { Estimate::Likely };
+    let region = region(endpoint);
+    let bound_of = |body: &[u8]| bound(wire, body, prices, estimate, region);
+    let asked = bound_of(&asking.body).map_err(|why| bad(&why))?;
+    let changes = Changes {
+        model: terms.model.filter(|model| *model != asked.model),
+        max_output: terms.max_output_tokens,
+        include_usage: asked.include_usage,
+    };
+    let body = rewritten(wire, &asking.body, &changes).map_err(|why| bad(&why))?.into_owned();
+    let used = if body == asking.body {
+        asked.clone()
+    } else {
+        bound_of(&body).map_err(|why| bad(&why))?
+    };
+    asking.body = body;
+    let models = models(&asked, &used).ok_or_else(|| {
+        bad(&UnknownModel { model: used.model.clone(), nearest: Vec::new() }.into())
+    })?;
+    let metering = Metering {
+        hides_usage: asked.include_usage,
+        ..Metering::of(wire, Arc::clone(prices), &used, region)
+    };
+    Ok(Bounded {
+        amount: Some(used.amount),
+        asking,
+        model: Some(models),
+        metering: Some(Arc::new(metering)),
+    })
+}
+
+fn wire(metered: Metered) -> Wire {
+    match metered {
+        Metered::AnthropicMessages => Wire::AnthropicMessages,
+        Metered::OpenAiChat => Wire::OpenAiChat,
+        Metered::OpenAiResponses => Wire::OpenAiResponses,
+    }
+}
+
+/// The region that the host is of, where it has prices of its own.
+fn region(endpoint: &Endpoint) -> Option<&'static str> {
+    let host = endpoint.base_url.host();
+    REGIONS.into_iter().find(|(named, _)| *named == host).map(|(_, region)| region)
+}
+
+/// The models by their names. One that is written as none is has no price.
+fn models(asked: &Bound, used: &Bound) -> Option<Models> {
+    let name = |bound: &Bound| bound.model.parse::<ModelName>().ok();
+    Some(Models::of(name(asked)?, name(used)?))
+}
+
+/// What has to be otherwise about a request.
+fn bad(why: &BoundError) -> BadField {
+    let field = match why {
+        BoundError::NoModel | BoundError::UnknownModel(_) => "request.body.model".to_owned(),
+        BoundError::Number { field }
+        | BoundError::NoMaximum { field }
+        | BoundError::TooLarge { field } => format!("request.body.{field}"),
+        BoundError::Thinking { .. } => "request.body.thinking.budget_tokens".to_owned(),
+        BoundError::TooManyChoices { .. } => "request.body.n".to_owned(),
+        BoundError::StreamOptions => "request.body.stream_options".to_owned(),
+        BoundError::Background => "request.body.background".to_owned(),
+        BoundError::Unreadable(_) | BoundError::NotBounded { .. } | BoundError::NoPrice(_) => {
+            "request.body".to_owned()
+        }
+    };
+    let (got, expected) = match why {
+        BoundError::UnknownModel(UnknownModel { model, nearest }) => (
+            format!("\"{model}\""),
+            match nearest.as_slice() {
+                [] => format!("a model that has a price: {ADD_A_PRICE}"),
+                near => format!("`{}`, or {ADD_A_PRICE}", near.join("` or `")),
+            },
+        ),
+        BoundError::NoPrice(_) => {
+            ("no price".to_owned(), format!("another request, for {why}: {ADD_A_PRICE}"))
+        }
+        BoundError::Unreadable(_)
+        | BoundError::NoModel
+        | BoundError::Number { .. }
+        | BoundError::NoMaximum { .. }
+        | BoundError::NotBounded { .. }
+        | BoundError::Background
+        | BoundError::Thinking { .. }
+        | BoundError::TooManyChoices { .. }
+        | BoundError::StreamOptions
+        | BoundError::TooLarge { .. } => ("a request".to_owned(), format!("otherwise: {why}")),
+    };
+    BadField { field, got, expected, example: String::new() }
+}
