@@ -52,7 +52,7 @@ pub struct Order {
     pub agent: Handle,
     /// What is paid for, as the catalogue had it when the money was held.
     pub service: Service,
-    /// How much is held: no more may be taken.
+    /// How much is held. What is metered may come to more; nothing else may.
     pub amount: Usd,
     /// The call that is paid for, of a service that is one.
     pub request: Option<Arc<Asking>>,

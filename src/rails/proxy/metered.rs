@@ -87,39 +87,66 @@ fn models(asked: &Bound, used: &Bound) -> Option<Models> {
 /// What has to be otherwise about a request.
 fn bad(why: &BoundError) -> BadField {
     let field = match why {
-        BoundError::NoModel | BoundError::UnknownModel(_) => "request.body.model".to_owned(),
+        BoundError::NoModel | BoundError::UnknownModel(_) => ".model".to_owned(),
         BoundError::Number { field }
         | BoundError::NoMaximum { field }
-        | BoundError::TooLarge { field } => format!("request.body.{field}"),
-        BoundError::Thinking { .. } => "request.body.thinking.budget_tokens".to_owned(),
-        BoundError::TooManyChoices { .. } => "request.body.n".to_owned(),
-        BoundError::StreamOptions => "request.body.stream_options".to_owned(),
-        BoundError::Background => "request.body.background".to_owned(),
+        | BoundError::TooLarge { field } => format!(".{field}"),
+        BoundError::Thinking { .. } => ".thinking.budget_tokens".to_owned(),
+        BoundError::TooManyChoices { .. } => ".n".to_owned(),
+        BoundError::StreamOptions => ".stream_options".to_owned(),
+        BoundError::Background => ".background".to_owned(),
         BoundError::Unreadable(_) | BoundError::NotBounded { .. } | BoundError::NoPrice(_) => {
-            "request.body".to_owned()
+            String::new()
         }
     };
-    let (got, expected) = match why {
-        BoundError::UnknownModel(UnknownModel { model, nearest }) => (
-            format!("\"{model}\""),
-            match nearest.as_slice() {
-                [] => format!("a model that has a price: {ADD_A_PRICE}"),
-                near => format!("`{}`, or {ADD_A_PRICE}", near.join("` or `")),
-            },
-        ),
-        BoundError::NoPrice(_) => {
-            ("no price".to_owned(), format!("another request, for {why}: {ADD_A_PRICE}"))
-        }
+    let got = match why {
+        BoundError::UnknownModel(UnknownModel { model, .. }) => format!("\"{model}\""),
+        BoundError::NoModel | BoundError::NoMaximum { .. } => "nothing".to_owned(),
+        BoundError::NotBounded { what } => format!("\"{what}\""),
+        BoundError::NoPrice(unit) => format!("\"{}\"", unit.name()),
         BoundError::Unreadable(_)
-        | BoundError::NoModel
         | BoundError::Number { .. }
-        | BoundError::NoMaximum { .. }
-        | BoundError::NotBounded { .. }
-        | BoundError::Background
+        | BoundError::TooLarge { .. }
         | BoundError::Thinking { .. }
         | BoundError::TooManyChoices { .. }
         | BoundError::StreamOptions
-        | BoundError::TooLarge { .. } => ("a request".to_owned(), format!("otherwise: {why}")),
+        | BoundError::Background => "something else".to_owned(),
     };
-    BadField { field, got, expected, example: String::new() }
+    let (expected, example) = right(why);
+    BadField { field: format!("request.body{field}"), got, expected, example: example.to_owned() }
+}
+
+/// What would do in its place, and an example.
+fn right(why: &BoundError) -> (String, &'static str) {
+    match why {
+        BoundError::UnknownModel(UnknownModel { nearest, .. }) => match nearest.as_slice() {
+            [] => (format!("a model that has a price: {ADD_A_PRICE}"), ""),
+            near => (format!("`{}`, or {ADD_A_PRICE}", near.join("` or `")), ""),
+        },
+        BoundError::Unreadable(_) => ("one JSON object with each key once".to_owned(), ""),
+        BoundError::NoModel => ("the name of a model".to_owned(), ""),
+        BoundError::Number { .. } => ("a whole number above zero".to_owned(), "1024"),
+        BoundError::NoMaximum { .. } => {
+            ("a number, for nothing else bounds what comes out".to_owned(), "1024")
+        }
+        BoundError::TooLarge { .. } => {
+            ("a lower number, for the call might cost more than any amount".to_owned(), "1024")
+        }
+        BoundError::NotBounded { what } => {
+            let why = "may bring in more than the request holds, so that there is no sure bound";
+            (format!("a request without `{what}`, which {why}"), "")
+        }
+        BoundError::NoPrice(unit) => {
+            let unit = unit.name();
+            (format!("a request without `{unit}`, which has no price there: {ADD_A_PRICE}"), "")
+        }
+        BoundError::Background => ("false, for what ends later is not metered".to_owned(), "false"),
+        BoundError::Thinking { most } => {
+            (format!("less than {most}, for no more tokens may come out in all"), "")
+        }
+        BoundError::TooManyChoices { most } => {
+            (format!("at most {most}, for no more tokens may come out in all"), "1")
+        }
+        BoundError::StreamOptions => ("an object".to_owned(), "{}"),
+    }
 }

@@ -286,7 +286,7 @@ async fn what_has_no_price_or_no_sure_bound_is_refused_and_says_what_would_do() 
             "responses",
             &json!({"model": "gpt-5-mini", "input": "", "background": true}),
             "request.body.background",
-            "leave `background` out",
+            "false, for",
         ),
     ] {
         let told = house.pay("scout", asked(operation, body)).await;
