@@ -9,6 +9,7 @@ mod faults;
 mod freezing;
 mod groups;
 mod mandates;
+mod models;
 mod payees;
 mod paying;
 mod policies;

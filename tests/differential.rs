@@ -4,6 +4,7 @@
 mod caps;
 mod decide;
 mod exposure;
+mod models;
 pub(crate) mod ops;
 mod paces;
 mod quotes;

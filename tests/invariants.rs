@@ -37,7 +37,8 @@ impl Watched {
             json!({"funding": "allowance", "per_call": "0.60", "group": group,
                 "caps": ["2.00/day", "1.00/hour", "9x/hour"], "tasks": "agent",
                 "pinned": {"search": "Acme Search"}, "first_payee": "locked",
-                "tiers": ["40x/7d:0.90"]})
+                "tiers": ["40x/7d:0.90"], "max_output_tokens": 4096,
+                "downgrade_at": 80, "downgrade_to": "claude-haiku-4-5"})
         };
         let mut lone = allowance(None);
         lone.as_object_mut().unwrap().remove("group");

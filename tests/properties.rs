@@ -102,6 +102,9 @@ fn mandate() -> impl Strategy<Value = Mandate> {
             first_payee: pettycash::policy::payee::FirstPayee::Free,
             tiers: Vec::new(),
             shadow_caps: Vec::new(),
+            max_output_tokens: None,
+            downgrade_at: None,
+            downgrade_to: None,
         },
     )
 }
@@ -234,6 +237,9 @@ fn a_window_that_was_used_is_not_left_for_an_earlier_one() {
         first_payee: pettycash::policy::payee::FirstPayee::Free,
         tiers: Vec::new(),
         shadow_caps: Vec::new(),
+        max_output_tokens: None,
+        downgrade_at: None,
+        downgrade_to: None,
     };
     let mut history = History::new(mandate.clone(), Vec::new());
     history.step(&Act::Pay(40));

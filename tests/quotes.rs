@@ -103,6 +103,9 @@ fn case() -> impl Strategy<Value = Case> {
                 first_payee: pettycash::policy::payee::FirstPayee::Free,
                 tiers: Vec::new(),
                 shadow_caps: Vec::new(),
+                max_output_tokens: None,
+                downgrade_at: None,
+                downgrade_to: None,
             };
             Case { mandate, before, balance, cost, run }
         },
@@ -277,6 +280,9 @@ proptest! {
                 first_payee: pettycash::policy::payee::FirstPayee::Free,
                 tiers: Vec::new(),
                 shadow_caps: Vec::new(),
+                max_output_tokens: None,
+                downgrade_at: None,
+                downgrade_to: None,
             });
             let payment = bench.payment("shop", Some(amount(spent)), None);
             bench.ask(&scout(), &payment, if held { Fact::Held } else { Fact::Paid }).unwrap();

@@ -4,6 +4,7 @@
 //! is ever filled in.
 
 mod groups;
+mod models;
 mod stops;
 mod tasks;
 mod telling;
@@ -93,6 +94,9 @@ impl Story {
                 first_payee: pettycash::policy::payee::FirstPayee::Free,
                 tiers: Vec::new(),
                 shadow_caps: Vec::new(),
+                max_output_tokens: None,
+                downgrade_at: None,
+                downgrade_to: None,
             },
             opened: false,
             run: None,
@@ -296,6 +300,7 @@ impl Story {
         match words {
             ["explain", payment] => self.explain(payment),
             ["exposure"] => self.exposure(),
+            ["model", service] => self.model(service),
             ["try", caps @ ..] => self.trial(caps),
             ["token-may"] => self.give_with(&[], BTreeSet::from([Power::OpenTasks])),
             ["open-and-finish", many, kind] => self.open_and_finish(many.parse().unwrap(), kind),

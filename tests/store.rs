@@ -86,6 +86,9 @@ fn opened(agent: &str) -> Draft {
         first_payee: pettycash::policy::payee::FirstPayee::Free,
         tiers: Vec::new(),
         shadow_caps: Vec::new(),
+        max_output_tokens: None,
+        downgrade_at: None,
+        downgrade_to: None,
     };
     let fact = Fact::Opened { mandate: Box::new(mandate) };
     Draft { agent: Some(handle(agent)), by: By::Operator, fact }

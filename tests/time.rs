@@ -44,6 +44,9 @@ fn mandate(zone: &Zone, caps: &[(Period, i64)]) -> Mandate {
         first_payee: pettycash::policy::payee::FirstPayee::Free,
         tiers: Vec::new(),
         shadow_caps: Vec::new(),
+        max_output_tokens: None,
+        downgrade_at: None,
+        downgrade_to: None,
     }
 }
 

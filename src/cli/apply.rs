@@ -65,6 +65,9 @@ A file:
   tasks = \"agent\"                it opens its tasks itself
   tiers = [\"50x/7d:0.50\"]         0.50 a payment after 50 captured over 7 days
   first_payee = \"locked\"          a service may pay only who it paid first
+  max_output_tokens = 4096        the most that a language model puts out in one call
+  downgrade_at = 80               from 80 % of a cap on this model, if it is cheaper:
+  downgrade_to = \"claude-haiku-4-5\"
   pinned = { search = \"Acme Search\" }    nothing is paid if search pays another payee
   shadow_caps = [\"2.00/day\"]      deny nothing: see `pettycash policy shadow`
 

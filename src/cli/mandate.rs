@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     home::Home,
     policy::{
+        downgrade::{Downgrade, OutputTokens, models},
         hours::{self, ActiveDays, ActiveHours},
         mandate::{Cap, CapKey, LocalUse, Mandate},
         money::Usd,
@@ -60,6 +61,7 @@ Examples:
   pettycash mandate set scout --cap '1.00/day service=search' --cap 100x/day
   pettycash mandate set scout --per-call 0.10 --deny report --expires 30d
   pettycash mandate set scout --allow-all --allow search      search, and nothing else
+  pettycash mandate set scout --max-output-tokens 4096 --downgrade 80%:claude-haiku-4-5
   pettycash mandate set scout --rate 20/min --burst 5/min:freeze --denials 10:throttle
 
 A cap below what is used already is allowed: then nothing more is paid until its window ends.
@@ -182,6 +184,19 @@ struct Set {
     /// Take all tiers away
     #[arg(long, conflicts_with = "tiers")]
     no_tiers: bool,
+    /// The most tokens that a language model may put out in one call
+    #[arg(long, value_name = "NUMBER")]
+    max_output_tokens: Option<OutputTokens>,
+    /// Let models put out as much as is asked for
+    #[arg(long, conflicts_with = "max_output_tokens")]
+    no_max_output_tokens: bool,
+    /// From which part of any cap on which model is used where it is cheaper than the one that is
+    /// asked for: 80%:claude-haiku-4-5
+    #[arg(long, value_name = "PERCENT:MODEL")]
+    downgrade: Option<Downgrade>,
+    /// Use the model that is asked for however much is spent
+    #[arg(long, conflicts_with = "downgrade")]
+    no_downgrade: bool,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -237,6 +252,7 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
     let set_of = |ids: Vec<ServiceId>| ids.into_iter().collect::<BTreeSet<_>>();
     let caps = set.caps.into_iter().map(CapTerms);
     let ends = expires.map(|expiry| expiry.at(&Clock::System, "mandate")).transpose()?;
+    let cheaper = set.downgrade.map(|Downgrade { at, to }| (at, to)).unzip();
     let local = set.local.then_some(LocalUse::Allowed);
     let patch = MandatePatch {
         per_call_limit_usd: edit(per_call.map(Amount), no_per_call),
@@ -264,6 +280,9 @@ fn patch(set: Set) -> Result<(Handle, MandatePatch, Proving), Failure> {
         no_pinned: set_of(set.no_pins),
         first_payee: set.first_payee,
         tiers: (set.no_tiers || !set.tiers.is_empty()).then_some(set.tiers),
+        max_output_tokens: edit(set.max_output_tokens, set.no_max_output_tokens),
+        downgrade_at: edit(cheaper.0, set.no_downgrade),
+        downgrade_to: edit(cheaper.1, set.no_downgrade),
     };
     if patch.is_empty() {
         return Err(Failure::Usage {
@@ -305,6 +324,10 @@ fn show(view: &MandateView, shared: Vec<String>) -> String {
     lines.extend(shadows.map(|cap| ("shadow cap", cap)));
     lines.extend(stops(&view.rates, view.burst, view.denials));
     lines.extend(when(view.cooldown, hours::words(view.hours.as_ref(), view.days)));
+    let cheaper = (view.downgrade_at, view.downgrade_to.as_ref());
+    lines.extend(
+        models(view.max_output_tokens, cheaper.0, cheaper.1).map(|words| ("models", words)),
+    );
     lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));
@@ -341,6 +364,9 @@ fn services(view: &MandateView) -> String {
         first_payee: FirstPayee::Free,
         tiers: Vec::new(),
         shadow_caps: Vec::new(),
+        max_output_tokens: None,
+        downgrade_at: None,
+        downgrade_to: None,
     }
     .services()
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::policy::{
     answer::CapView,
+    downgrade::models,
     money::Usd,
     names::{Handle, Payee, ServiceId},
     pace::{Rate, Span},
@@ -28,6 +29,7 @@ pub(super) fn bounds(view: &AgentView) -> String {
     parts.extend(view.tiers.iter().map(Tier::in_words));
     parts.extend(rules(&view.rates, (view.burst, view.denials), view.cooldown));
     parts.extend(pinned(&view.pinned, view.first_payee).into_iter().map(in_one_line));
+    parts.extend(models(view.max_output_tokens, view.downgrade_at, view.downgrade_to.as_ref()));
     parts.join(", ")
 }
 
@@ -72,6 +74,7 @@ pub(super) fn asked(new: &NewAgent) -> String {
         parts.push(format!("services {}", new.mandate().services()));
     }
     parts.extend(new.mandate().payees());
+    parts.extend(new.mandate().models());
     parts.extend(new.expires_at.map(|at| format!("until {}", time(at))));
     if !new.local.is_allowed() {
         parts.push(format!("local clients {}", new.local));

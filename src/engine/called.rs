@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -10,21 +11,54 @@ use crate::{
     policy::{
         answer::PayAnswer,
         denial::BadField,
+        downgrade::OutputTokens,
         endpoint::{ApiRequest, Asking},
         entry::{Fact, Hash},
-        mandate::Service,
+        mandate::{Mandate, Service},
         models::Models,
         money::Usd,
-        names::{Handle, ServiceId},
+        names::{Handle, ModelName, RunId, ServiceId},
+        rooms::Spender,
         state::State,
     },
     rails::{Bounded, Rails, Terms, meter::Metering},
 };
 
-/// A call that is asked for, of a service as the catalogue had it then.
+/// What an agent's mandate says of calls of language models.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    max_output: Option<OutputTokens>,
+    /// What is used in place of a dearer model, once so much of a cap is spent.
+    cheaper: Option<ModelName>,
+}
+
+impl Rules {
+    pub(super) fn of(mandate: &Mandate) -> Self {
+        let cheaper = mandate.downgrade().map(|(_, to)| to.clone());
+        Self { max_output: mandate.max_output_tokens, cheaper }
+    }
+}
+
+/// A service, and what the mandate of whoever calls it says.
+pub(super) struct Callable {
+    pub(super) service: Service,
+    pub(super) rules: Rules,
+}
+
+/// A call that is asked for, of a service as the catalogue had it then and by the rules of then.
 #[derive(Clone, Debug)]
 pub(super) struct Called {
     pub(super) service: Service,
+    pub(super) rules: Rules,
+    /// The call as it was asked for.
+    pub(super) fit: Fit,
+    /// The same of the mandate's cheaper model, where that is one.
+    cheaper: Option<Fit>,
+}
+
+/// A call as it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Fit {
     /// What is sent.
     pub(super) asking: Arc<Asking>,
     /// The most that it can cost, where the service's own price is not that.
@@ -34,10 +68,34 @@ pub(super) struct Called {
     pub(super) metering: Option<Arc<Metering>>,
 }
 
+impl From<Bounded> for Fit {
+    fn from(bounded: Bounded) -> Self {
+        let Bounded { amount: bound, asking, model, metering } = bounded;
+        Self { asking: Arc::new(asking), bound, model, metering }
+    }
+}
+
+impl Fit {
+    /// Whether this costs no more than another, whatever comes of it.
+    fn is_no_dearer_than(&self, other: &Self) -> bool {
+        let metering = self.metering.as_ref().zip(other.metering.as_ref());
+        self.bound <= other.bound
+            && metering.is_some_and(|(this, other)| this.is_no_dearer_than(other))
+    }
+}
+
 impl Called {
     /// The service as this call of it is priced.
     pub(super) fn priced(&self) -> Service {
-        Service { price: self.bound.or(self.service.price), ..self.service.clone() }
+        Service { price: self.fit.bound.or(self.service.price), ..self.service.clone() }
+    }
+
+    /// The call of the cheaper model where the mandate has that one used by now.
+    #[must_use]
+    pub(super) fn downgraded(self, spender: &Spender, run: Option<&RunId>, now: Timestamp) -> Self {
+        let due = self.cheaper.is_some() && spender.downgrades(&self.service, run, now).is_some();
+        let fit = self.cheaper.filter(|_| due).unwrap_or(self.fit);
+        Self { fit, cheaper: None, ..self }
     }
 }
 
@@ -53,8 +111,8 @@ impl Engine {
         service: &ServiceId,
         asked: &ApiRequest,
     ) -> Result<Read, EngineError> {
-        let Some(service) = self.callable(agent, service).await? else { return Ok(Ok(None)) };
-        Ok(read(&self.rails, service, asked).map(Some))
+        let Some(found) = self.callable(agent, service).await? else { return Ok(Ok(None)) };
+        Ok(read(&self.rails, found, asked).map(Some))
     }
 
     /// The service, if there is such a one for this agent.
@@ -62,11 +120,12 @@ impl Engine {
         &self,
         agent: &Handle,
         service: &ServiceId,
-    ) -> Result<Option<Service>, EngineError> {
+    ) -> Result<Option<Callable>, EngineError> {
         let (agent, id) = (agent.clone(), service.clone());
         self.look(move |state: &State, _| {
-            let book = state.book(&agent)?;
-            state.service(&id).filter(|_| book.mandate.allows(&id)).cloned()
+            let mandate = &state.book(&agent)?.mandate;
+            let service = state.service(&id).filter(|_| mandate.allows(&id)).cloned()?;
+            Some(Callable { service, rules: Rules::of(mandate) })
         })
         .await
     }
@@ -97,17 +156,26 @@ pub(super) fn is_asked(arguments: &Value) -> bool {
 /// Reads and prices a call of a service.
 pub(super) fn read(
     rails: &Rails,
-    service: Service,
+    Callable { service, rules }: Callable,
     asked: &ApiRequest,
 ) -> Result<Called, BadField> {
     let asking = service.endpoint.as_deref().ok_or_else(request::uncalled)?.ask(asked)?;
     // What there is no rail for is told where it is decided.
-    let bounded = match rails.get(&service.rail) {
-        Some(rail) => rail.bound(&service, asking, Terms::default())?,
-        None => Bounded::plain(asking, None),
+    let Some(rail) = rails.get(&service.rail) else {
+        let fit = Bounded::plain(asking, None).into();
+        return Ok(Called { service, rules, fit, cheaper: None });
     };
-    let Bounded { amount: bound, asking, model, metering } = bounded;
-    Ok(Called { service, asking: Arc::new(asking), bound, model, metering })
+    let max_output_tokens = rules.max_output.and_then(|most| i64::from(most).try_into().ok());
+    let terms = Terms { max_output_tokens, model: None };
+    let other = rules.cheaper.as_ref().map(|model| (model, asking.clone()));
+    let fit = Fit::from(rail.bound(&service, asking, terms)?);
+    // A call that the cheaper model cannot do is made by the one that was asked for.
+    let cheaper = other.filter(|_| fit.metering.is_some()).and_then(|(model, asking)| {
+        let terms = Terms { model: Some(model.as_str()), ..terms };
+        rail.bound(&service, asking, terms).ok().map(Fit::from)
+    });
+    let cheaper = cheaper.filter(|cheaper| cheaper.is_no_dearer_than(&fit));
+    Ok(Called { service, rules, fit, cheaper })
 }
 
 /// What tells a request from another: the digest of all that was asked, each part with its length

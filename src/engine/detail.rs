@@ -171,6 +171,7 @@ pub(super) fn in_words(mandate: &Mandate) -> String {
     words.extend(named("never", &mandate.deny));
     words.extend(mandate.payees());
     words.extend(mandate.stops());
+    words.extend(mandate.models());
     words.extend(mandate.expires_at.map(|at| format!("until {at}")));
     words.extend(mandate.group.as_ref().map(|group| format!("in the group {group}")));
     if !mandate.tasks.is_operator() {

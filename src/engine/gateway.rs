@@ -200,11 +200,11 @@ impl Engine {
         service: &ServiceId,
         request: &mut ApiRequest,
     ) -> Result<Found, EngineError> {
-        let Some(service) = self.callable(agent, service).await? else {
+        let Some(found) = self.callable(agent, service).await? else {
             // There is no such service for this agent: that is told where it is decided.
             return Ok(Found { called: Ok(None), known: true, metered: None });
         };
-        let endpoint = service.endpoint.as_deref();
+        let endpoint = found.service.endpoint.as_deref();
         let may = |name: &str| {
             let name = name.parse().ok();
             endpoint.zip(name).is_some_and(|(endpoint, name)| endpoint.may_set(&name))
@@ -212,7 +212,7 @@ impl Engine {
         request.headers.retain(|(name, _)| may(name));
         let operation = endpoint.map(|endpoint| operation(endpoint, request));
         let (known, metered) = operation.unwrap_or((false, None));
-        let called = called::read(&self.rails, service, request).map(Some);
+        let called = called::read(&self.rails, found, request).map(Some);
         Ok(Found { called, known, metered })
     }
 

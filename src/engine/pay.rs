@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Call, Engine, EngineError,
-    called::{self, Called},
+    called::{self, Called, Rules},
     gates::Asker,
     kin,
     malformed::Malformed,
@@ -229,12 +229,33 @@ impl Asked {
                 let refusal = refuse(book, Denial::InvalidRequest(missing));
                 return self.deny(state, book, id, refusal, now);
             }
-            // What was read and priced is of the catalogue as it was then.
-            (now, then) if now != then.as_ref().map(|called| &called.service) && allowed => {
+            // What was read and priced is of the catalogue as it was then, by the rules of then.
+            (now, then)
+                if allowed
+                    && (now != then.as_ref().map(|called| &called.service)
+                        || then
+                            .as_ref()
+                            .is_some_and(|then| then.rules != Rules::of(&book.mandate))) =>
+            {
                 return Decision::Answer(PayAnswer::of_changed_service().into());
             }
             _ => {}
         }
+        let spender = state.spender_of(book).in_task(self.task);
+        let called = self.called.map(|called| called.downgraded(&spender, self.run.as_ref(), now));
+        let this = Self { called, ..self };
+        this.priced(rails, state, book, id, now)
+    }
+
+    /// The same once it is known which call it is for.
+    fn priced(
+        self,
+        rails: &Rails,
+        state: &State,
+        book: &Book,
+        id: PaymentId,
+        now: Timestamp,
+    ) -> Decision<Decided> {
         let Some(payment) = self.payment(state, book, id, now) else {
             let refusal = refuse(book, Denial::InvalidRequest(request::missing_amount()));
             return self.deny(state, book, id, refusal, now);
@@ -246,7 +267,7 @@ impl Asked {
         match authorize(&state.spender_of(book), &payment, now) {
             Ok(hold) => {
                 let (via, request) = (self.via.clone(), self.request);
-                let model = self.called.as_ref().and_then(|called| called.model.clone());
+                let model = self.called.as_ref().and_then(|called| called.fit.model.clone());
                 let hold = Hold { via, request, model, ..hold };
                 let flagged = stop::flag(book, &hold, now);
                 self.allowed(rails, state, hold, flagged, now)
@@ -306,7 +327,7 @@ impl Asked {
         ];
         drafts.extend(flagged);
         let (request, metering) =
-            self.called.map(|called| (called.asking, called.metering)).unzip();
+            self.called.map(|called| (called.fit.asking, called.fit.metering)).unzip();
         let metering = metering.flatten();
         let order = Order { payment, agent: self.agent, service, amount, request, metering };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };

@@ -8,6 +8,7 @@ use super::{
     mandate::{Service, bounded},
     money::{AmountError, Usd},
     names::{Category, GroupId, Payee, ServiceId, TaskType},
+    tally::nanos,
     task::Task,
     window::Period,
 };
@@ -187,6 +188,14 @@ impl Bound {
         match self {
             Self::Amount(amount) => amount.is_zero(),
             Self::Count(count) => count == 0,
+        }
+    }
+
+    /// Its nano-dollars, or how many.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Amount(amount) => nanos(amount),
+            Self::Count(count) => count.into(),
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Change {
 
 impl Change {
     /// What differs between two bounds, if anything does: none is the loosest.
-    fn of_bound<B: Copy + Ord + fmt::Display>(
+    pub(super) fn of_bound<B: Copy + Ord + fmt::Display>(
         what: String,
         from: Option<B>,
         to: Option<B>,
@@ -148,7 +148,8 @@ impl Mandate {
         let last = local.into_iter().chain(group).chain(tasks);
         let others = stops.chain(services).chain(zone).chain(expiry).chain(last);
         let limits = limit.into_iter().chain(self.changes_of_tiers(to));
-        limits.chain(caps).chain(others).chain(self.shadow_changes(to)).collect()
+        let others = others.chain(self.changes_of_models(to)).chain(self.shadow_changes(to));
+        limits.chain(caps).chain(others).collect()
     }
 
     /// What differs in what is only told of, which gives nobody more or less.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 pub use super::cap::{Bound, Cap, CapKey, Dimension};
 use super::{
+    downgrade::{OutputTokens, Percent},
     endpoint::Endpoint,
     hours::{ActiveDays, ActiveHours},
     money::Usd,
-    names::{Category, GroupId, Payee, RailName, ServiceId},
+    names::{Category, GroupId, ModelName, Payee, RailName, ServiceId},
     pace::{Rate, Span},
     payee::{FirstPayee, MAX_PINNED},
     planted::{self, Bug},
@@ -156,6 +157,15 @@ pub struct Mandate {
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow_caps: Vec<Cap>,
+    /// The most tokens that a language model may put out in one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<OutputTokens>,
+    /// From which part of any cap on a cheaper model is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade_at: Option<Percent>,
+    /// The cheaper model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade_to: Option<ModelName>,
 }
 
 /// The most services a mandate may name.
@@ -230,6 +240,14 @@ pub enum MandateError {
     /// A task has but one sum.
     #[error("a shadow cap per task is on all that is paid in it: `{0}` is not")]
     ShadowOnPartOfTask(CapKey),
+    /// When, but not which; or which, but not when.
+    #[error("`{given}` is said without `{missing}`: say both, or neither")]
+    DowngradeInHalf {
+        /// What is said.
+        given: &'static str,
+        /// What is not.
+        missing: &'static str,
+    },
 }
 
 impl Mandate {
@@ -307,6 +325,7 @@ impl Mandate {
         if self.pinned.len() > MAX_PINNED {
             return Err(MandateError::TooManyPinned);
         }
+        self.check_downgrade()?;
         self.check_tiers()
     }
 

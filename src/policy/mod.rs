@@ -21,6 +21,7 @@ pub mod code;
 pub mod counter;
 pub mod denial;
 pub mod documents;
+pub mod downgrade;
 pub mod endless;
 pub mod endpoint;
 pub mod entry;

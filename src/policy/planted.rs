@@ -132,6 +132,7 @@ bugs! {
     ShadowDenies: "A shadow cap denies.",
     ShadowUntold: "That a payment passed a shadow cap is not written down.",
     TrialSpendsDenied: "What a policy would deny is spent in its trial.",
+    DowngradeIsLate: "At exactly the percentage of a cap the dearer model is still used.",
     ExplainsADayLate: "A payment is explained with the sums of a day later.",
 }
 

@@ -1,6 +1,6 @@
 //! Rooms: what is used, held and left under each cap, and so what can be spent.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use super::{
     book::{Book, Standing, named},
     cap::{Aim, Bound, Cap, Unit},
     counter::{Tallies, spent_in},
+    downgrade::Percent,
     group::Group,
     mandate::{Mandate, Service},
     money::Usd,
@@ -323,6 +324,22 @@ impl<'s> Bearing<'s> {
                 u64::from(most).saturating_sub(self.room.paid).saturating_sub(self.room.open)
             }
         }
+    }
+
+    /// What is captured and held under it: as much as the cap is on, or as many.
+    pub fn spent(&self) -> Bound {
+        match self.cap.bound {
+            Bound::Amount(_) => Bound::Amount(self.room.used.saturating_plus(self.room.held)),
+            Bound::Count(_) => {
+                let spent = self.room.paid.saturating_add(self.room.open);
+                Bound::Count(u32::try_from(spent).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// How that stands to so much of the cap.
+    pub(super) fn stands_to(&self, part: Percent) -> Ordering {
+        part.compare(self.spent().number(), self.cap.bound.number())
     }
 
     /// When one payment of `asked` fits, as far as time alone brings that about.

@@ -1,11 +1,12 @@
 //! The line that says in time that a cap is nearly used up.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use jiff::Timestamp;
 
 use super::{
     cap::{Bound, Cap},
+    downgrade::Percent,
     mandate::Service,
     money::Usd,
     names::{GroupId, RunId},
@@ -13,9 +14,6 @@ use super::{
     rooms::{Bearing, Spender},
     tally::nanos,
 };
-
-/// From which part of a cap on it is told: four fifths, which is 80 %.
-const FROM: (u128, u128) = (4, 5);
 
 /// A cap of which not much is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,33 +48,23 @@ struct Near {
 
 impl Near {
     /// A cap, if it is used and held to 80 % or more.
-    fn of(bearing: &Bearing<'_>) -> Option<Self> {
-        let (cap, room) = (bearing.cap, &bearing.room);
-        let forgets = planted::is(Bug::WarningForgetsHeld);
-        let (spent, left, most) = match cap.bound {
-            Bound::Amount(most) => {
-                let held = if forgets { Usd::ZERO } else { room.held };
-                let spent = room.used.saturating_plus(held);
-                (Bound::Amount(spent), nanos(room.left), nanos(most))
-            }
+    fn of(mut bearing: Bearing<'_>) -> Option<Self> {
+        if planted::is(Bug::WarningForgetsHeld) {
+            (bearing.room.held, bearing.room.open) = (Usd::ZERO, 0);
+        }
+        let (cap, spent) = (bearing.cap, bearing.spent());
+        let left = match cap.bound {
+            Bound::Amount(_) => nanos(bearing.room.left),
             Bound::Count(_) if planted::is(Bug::WarningForgetsCounts) => return None,
-            Bound::Count(most) => {
-                let spent = room.paid.saturating_add(if forgets { 0 } else { room.open });
-                let spent = u32::try_from(spent).unwrap_or(u32::MAX);
-                let left = most.saturating_sub(spent);
-                (Bound::Count(spent), u64::from(left), u64::from(most))
-            }
+            Bound::Count(_) => cap.bound.number().saturating_sub(spent.number()),
         };
-        let number = match spent {
-            Bound::Amount(spent) => nanos(spent),
-            Bound::Count(spent) => u64::from(spent),
+        let told = match bearing.stands_to(Percent::EIGHTY) {
+            Ordering::Less => false,
+            Ordering::Equal => !planted::is(Bug::WarningIsLate),
+            Ordering::Greater => true,
         };
-        let (times, of) = FROM;
-        let reached = u128::from(number).saturating_mul(of);
-        let from = u128::from(most).saturating_mul(times);
-        let late = planted::is(Bug::WarningIsLate);
-        let told = if late { reached > from } else { reached >= from };
         let group = bearing.group().map(|group| group.name.clone());
+        let most = cap.bound.number();
         told.then(|| Self { warning: Warning { cap: cap.clone(), spent, group }, left, most })
     }
 
@@ -100,7 +88,7 @@ impl Spender<'_> {
         let aim = service.map(|service| self.aim(service));
         let bears = |cap: &Cap| self.is_on_all(cap) || aim.is_some_and(|aim| cap.on.covers(&aim));
         let (mut amount, mut count): (Option<Near>, Option<Near>) = (None, None);
-        for near in self.each(run, now, bears).filter_map(|bearing| Near::of(&bearing)) {
+        for near in self.each(run, now, bears).filter_map(Near::of) {
             let least = match near.warning.spent {
                 Bound::Amount(_) => &mut amount,
                 Bound::Count(_) => &mut count,

@@ -132,7 +132,7 @@ fn the_schema_takes_the_hours_of_a_cap_that_apply_takes() {
 fn the_schema_tells_the_keys_that_are_taken_and_no_others() {
     let desk = Desk::new();
     let schema = Schema::published();
-    assert_eq!(schema.keys("AgentTerms").len(), 20, "the README and `apply --help` tell them too");
+    assert_eq!(schema.keys("AgentTerms").len(), 23, "the README and `apply --help` tell them too");
     for (table, of) in
         [("defaults", "AgentTerms"), ("agents.a", "AgentTerms"), ("services.a", "ServiceTerms")]
     {

@@ -7,6 +7,7 @@ use pettycash::policy::entry::CaptureFlag;
 
 use super::{
     caps::{self, caps, group, shadows},
+    models::models,
     paces::{DONE, open_days, open_hours, pace},
     quotes,
     tasks::{self, OnTask, Task},
@@ -495,5 +496,6 @@ fn terms(dice: &mut Dice, agent: u8, zone: &'static str) -> Terms {
         locked: dice.one_in(3),
         tiers: tiers(dice, agent),
         shadow: shadows(dice, agent),
+        models: models(dice),
     }
 }

@@ -26,11 +26,12 @@ use pettycash::policy::{
     state::State,
     stop::Burst,
     task::{TaskState, TasksBy},
-    terms::{GroupTerms, PolicyTerms},
+    terms::{AgentTerms, GroupTerms, PolicyTerms},
     tier::Tier,
     window::{Hours, Period},
 };
 
+use super::models;
 use crate::reference::{self, Breach, Kind, On, Room, Terms, Warning, nearly_used_up};
 
 pub(crate) fn handle(agent: u8) -> Handle {
@@ -160,6 +161,7 @@ fn cap(cap: &reference::Cap) -> Cap {
 }
 
 pub(crate) fn mandate(terms: &Terms) -> Mandate {
+    let blank = AgentTerms::default().mandate(&AgentTerms::default());
     Mandate {
         funding: if terms.prepaid { Funding::Prepaid } else { Funding::Allowance },
         per_call_limit: terms.limit.map(usd),
@@ -190,6 +192,7 @@ pub(crate) fn mandate(terms: &Terms) -> Mandate {
         shadow_caps: terms.shadow.iter().map(cap).collect(),
         first_payee: if terms.locked { FirstPayee::Locked } else { FirstPayee::Free },
         pinned: terms.pinned.iter().map(|(id, name)| (service_id(*id), payee(*name))).collect(),
+        ..models::in_mandate(&terms.models, blank)
     }
 }
 
@@ -215,6 +218,8 @@ pub(crate) struct View {
     limit: Option<i128>,
     /// What an explanation of a payment made now would tell: used, held and left of every bound.
     bounds: Vec<[i128; 3]>,
+    /// The cheaper model that such a payment would use.
+    cheaper: Vec<Option<u8>>,
 }
 
 impl View {
@@ -275,6 +280,7 @@ impl View {
             tasks: tasks.collect(),
             first_paid: first_paid(book),
             limit: book.limit(now).map(nanos),
+            cheaper: service.map_or_else(Vec::new, |one| models::seen(spender, one, of, now)),
             bounds: service.map_or_else(Vec::new, |service| {
                 let all = bearings(spender, (service, Usd::ZERO), of, now);
                 let other = |met: &&Met| matches!(met.rule, Rule::Pace(_) | Rule::Shadow(_));
@@ -303,6 +309,7 @@ impl View {
             warning: nearly_used_up(&caps, &rooms),
             first_paid: model.first_paid(agent),
             limit: model.limit(agent),
+            cheaper: service.map_or_else(Vec::new, |one| models::by(model, agent, one, of)),
             rooms,
             tasks: model.kept(agent),
             bounds: service.map_or_else(Vec::new, |service| {

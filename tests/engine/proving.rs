@@ -341,6 +341,41 @@ async fn tiers_are_not_brought_nearer_by_a_lower_limit_without_a_proof() {
 }
 
 #[tokio::test]
+async fn more_output_a_later_downgrade_and_another_model_take_a_proof_and_less_does_not() {
+    let house = initialised().await;
+    let scout = "scout".parse().unwrap();
+    let set = async |patch: serde_json::Value, proof: Option<Proof>| {
+        let patch: MandatePatch = serde_json::from_value(patch).unwrap();
+        house.engine.change_mandate(&scout, patch, proof).await
+    };
+    let first = json!({"max_output_tokens": 4096, "downgrade_at": 80,
+                       "downgrade_to": "claude-haiku-4-5"});
+    assert!(set(first, None).await.unwrap().applied, "before, nothing bounded it");
+    for less in [json!({"max_output_tokens": 4095}), json!({"downgrade_at": 79})] {
+        assert!(set(less, None).await.unwrap().applied);
+    }
+    for more in [
+        json!({"max_output_tokens": 4096}),
+        json!({"max_output_tokens": null}),
+        json!({"downgrade_at": 80}),
+        json!({"downgrade_at": null, "downgrade_to": null}),
+        json!({"downgrade_to": "gpt-5.4-nano"}),
+        json!({"downgrade_at": 1, "downgrade_to": "gpt-5.4-nano"}),
+    ] {
+        let refused = set(more.clone(), None).await.unwrap_err().problem();
+        assert_eq!(refused.code, "operator_proof_required", "{more}");
+        let plan = json!({"dry_run": true}).as_object().unwrap().clone();
+        let dry: serde_json::Map<_, _> =
+            more.as_object().unwrap().clone().into_iter().chain(plan).collect();
+        let told = set(dry.into(), None).await.unwrap();
+        assert!(told.changes.iter().all(|change| change.loosens), "{:?}", told.changes);
+    }
+    let half = set(json!({"downgrade_to": null}), Some(passphrase(RIGHT))).await.unwrap_err();
+    let half = half.problem();
+    assert!(half.detail.contains("`downgrade_at` is said without `downgrade_to`"), "{half:?}");
+}
+
+#[tokio::test]
 async fn wrong_passphrases_get_slower_one_after_the_other_and_few_may_wait() {
     let house = std::sync::Arc::new(initialised().await);
     let begun = instant();

@@ -10,6 +10,7 @@ mod caps;
 mod exposure;
 mod groups;
 mod hours;
+mod models;
 mod operator;
 mod outright;
 mod planning;
@@ -25,6 +26,7 @@ use calendar::Calendar;
 pub(crate) use came::{Came, Token};
 pub(crate) use caps::{Cap, On, Room, Service};
 pub(crate) use groups::{Group, GroupTerms};
+pub(crate) use models::Models;
 pub(crate) use operator::{Done, Settle};
 pub(crate) use planning::{Quoted, Warning, nearly_used_up};
 pub(crate) use stops::Measure;
@@ -88,6 +90,7 @@ pub(crate) struct Terms {
     pub(crate) tiers: Vec<(i64, i64, i128)>,
     /// Caps that deny nothing.
     pub(crate) shadow: Vec<Cap>,
+    pub(crate) models: Models,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

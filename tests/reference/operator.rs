@@ -322,6 +322,7 @@ fn check(terms: &Terms) -> Result<(), &'static str> {
         before = Some(*tier);
         rises
     });
-    let sound = rolling.len() <= 2 && !zero && !twice && !part && rises;
+    let halves = terms.models.cheaper.is_some() != terms.models.cheaper_at.is_some();
+    let sound = !halves && rolling.len() <= 2 && !zero && !twice && !part && rises;
     if bounded && sound { Ok(()) } else { Err("mandate") }
 }

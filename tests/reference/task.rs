@@ -87,13 +87,18 @@ impl Model {
     /// Of each task of the agent's that is not finished: whether it failed, what is used, held and
     /// left.
     pub(crate) fn kept(&self, agent: u8) -> Vec<(bool, i128, i128, Option<i128>)> {
-        let theirs = self.tasks.iter().enumerate().filter(|(_, task)| task.agent == agent);
-        let kept = theirs.filter(|(_, task)| !matches!(task.state, State::Finished(..)));
-        let told = |(n, task): (usize, &Task)| {
-            let failed = task.state == State::Failed;
+        let told = |n: usize| {
+            let failed = self.tasks[n].state == State::Failed;
             (failed, self.used_in(n), self.held_in(n), self.left_in(agent, n))
         };
-        kept.map(told).collect()
+        self.numbers_of_kept(agent).map(told).collect()
+    }
+
+    /// Those tasks.
+    pub(crate) fn numbers_of_kept(&self, agent: u8) -> impl Iterator<Item = usize> {
+        let theirs = self.tasks.iter().enumerate().filter(move |(_, task)| task.agent == agent);
+        let kept = theirs.filter(|(_, task)| !matches!(task.state, State::Finished(..)));
+        kept.map(|(number, _)| number)
     }
 
     /// What can be spent now in a run and a task.

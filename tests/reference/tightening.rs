@@ -2,6 +2,7 @@
 
 use super::{
     Cap, Terms,
+    models::dearer,
     trust::{frees_payees, raises},
 };
 
@@ -26,6 +27,7 @@ pub(super) fn loosens(from: &Terms, to: &Terms) -> bool {
     from.zone != to.zone
         || frees_payees(from, to)
         || raises(from, to)
+        || dearer(from, to)
         || higher(from.limit, to.limit)
         || caps().any(|cap| higher(most(from, cap), most(to, cap)))
         || spans().any(|long| higher(rate(from, long), rate(to, long)))

@@ -8,7 +8,7 @@ use pettycash::policy::{
 use super::{Story, words::seconds};
 
 /// The words that begin a rule which is neither a cap nor a limit.
-pub(super) const RULES: [&str; 15] = [
+pub(super) const RULES: [&str; 19] = [
     "burst",
     "unburst",
     "denials",
@@ -24,6 +24,10 @@ pub(super) const RULES: [&str; 15] = [
     "first-payee",
     "tier",
     "untier",
+    "max-output",
+    "unmax-output",
+    "downgrade",
+    "undowngrade",
 ];
 
 impl Story {
@@ -68,7 +72,7 @@ impl Story {
                 Err(error) => return Some(error),
             },
             ["untier"] => self.mandate.tiers.clear(),
-            other => panic!("no such trust: {other:?}"),
+            other => return self.models(other),
         }
         None
     }

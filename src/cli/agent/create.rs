@@ -10,6 +10,7 @@ use crate::{
     },
     clock::Clock,
     policy::{
+        downgrade::{Downgrade, OutputTokens},
         hours::{ActiveDays, ActiveHours},
         mandate::{Cap, Funding, LocalUse},
         money::Usd,
@@ -39,6 +40,8 @@ Examples:
       --days mon-fri --hours 09:00-18:00 --cooldown 30s
   pettycash agent create helper --cap 0.50/task --cap 5.00/day --tasks agent \\
       --funding allowance
+  pettycash agent create writer --cap 5.00/day --funding allowance \\
+      --max-output-tokens 4096 --downgrade 80%:claude-haiku-4-5
   pettycash agent create reader --preset summariser --cap 2.00/day
   pettycash agent create remote --cap 5.00/day --funding allowance --no-local   by token only";
 
@@ -114,6 +117,13 @@ pub(super) struct Create {
     /// Give it no tiers, whatever the preset has
     #[arg(long, conflicts_with = "tiers")]
     no_tiers: bool,
+    /// The most tokens that a language model may put out in one call
+    #[arg(long, value_name = "NUMBER")]
+    max_output_tokens: Option<OutputTokens>,
+    /// From which part of any cap on which model is used where it is cheaper than the one that is
+    /// asked for: 80%:claude-haiku-4-5
+    #[arg(long, value_name = "PERCENT:MODEL")]
+    downgrade: Option<Downgrade>,
     /// What one of the usual agents may spend: summariser, enricher, booker or orchestrator; what
     /// is named beside it goes before it; see `pettycash agent presets`
     #[arg(long, value_name = "NAME")]
@@ -149,6 +159,10 @@ pub(super) fn terms(create: Create) -> Result<(NewAgent, Proving), Failure> {
     to.first_payee = create.first_payee.unwrap_or(to.first_payee);
     to.tasks = create.tasks.unwrap_or(to.tasks);
     to.tiers = if create.tiers.is_empty() && !create.no_tiers { to.tiers } else { create.tiers };
+    to.max_output_tokens = create.max_output_tokens.or(to.max_output_tokens);
+    if let Some(Downgrade { at, to: model }) = create.downgrade {
+        (to.downgrade_at, to.downgrade_to) = (Some(at), Some(model));
+    }
     let of_preset = create.preset.filter(|preset| preset.mandate().tiers == to.tiers);
     to.check().map_err(|error| Failure::Usage {
         message: error.to_string(),

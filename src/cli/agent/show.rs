@@ -7,6 +7,7 @@ use crate::{
     },
     policy::{
         answer::CapView,
+        downgrade::models,
         hours,
         money::Usd,
         names::ServiceId,
@@ -60,6 +61,10 @@ pub(super) fn show(view: &AgentView) -> String {
         format!("{hours}{}", until.unwrap_or_default())
     });
     lines.extend(when(view.cooldown, hours));
+    let cheaper = (view.downgrade_at, view.downgrade_to.as_ref());
+    lines.extend(
+        models(view.max_output_tokens, cheaper.0, cheaper.1).map(|words| ("models", words)),
+    );
     lines.extend(view.group.as_ref().map(|group| ("group", group.to_string())));
     lines.push(("timezone", view.timezone.name().to_owned()));
     lines.push(("services", services(view)));

@@ -5,6 +5,8 @@ use crate::policy::endpoint::is_key;
 /// What is part of the names of keys whose text may be a secret.
 const SECRETIVE: [&str; 7] =
     ["secret", "authorization", "cookie", "key", "token", "password", "credential"];
+/// The key of a mandate that has such a part, and a number behind it.
+const NUMBER: &str = "max_output_tokens";
 
 /// The text with `*` for every byte that may be of a secret, of the same length.
 pub(super) fn masked(text: &str) -> String {
@@ -13,7 +15,8 @@ pub(super) fn masked(text: &str) -> String {
         let (key, value) = line.split_once('=').map_or((line, ""), |(key, value)| (key, value));
         let key = key.to_ascii_lowercase();
         let table = ["headers", "query"].contains(&key.trim());
-        let secretive = table || SECRETIVE.iter().any(|word| key.contains(word));
+        let of_key = |word: &&str| key.contains(*word) && key.trim() != NUMBER;
+        let secretive = table || SECRETIVE.iter().any(of_key);
         let pieces = line.split_inclusive(|c: char| !is_of_key(c));
         let at_value = line.len().saturating_sub(value.len());
         let mut from = 0;
@@ -65,6 +68,10 @@ mod tests {
                 "headers = { x-version = \"{secret}\", \"x-a\" = \"Bearer *******\" }",
             ),
             ("api_token = \"abc\"\nprice = \"0.02\"", "api_token = \"***\"\nprice = \"0.02\""),
+            (
+                "max_output_tokens = 4096\nmax_tokens = 4096",
+                "max_output_tokens = 4096\nmax_tokens = ****",
+            ),
             ("note = \"sk-ant-0123456789abcdef\"", "note = \"***********************\""),
         ] {
             assert_eq!(masked(line), shown);

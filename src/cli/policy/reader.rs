@@ -28,14 +28,15 @@ const LONGEST: usize = 64;
 const REASON: usize = 400;
 
 /// The keys that take a number.
-const NUMBERS: [&str; 3] = ["schema", "timeout", "max_response_bytes"];
+const NUMBERS: [&str; 5] =
+    ["schema", "timeout", "max_response_bytes", "max_output_tokens", "downgrade_at"];
 /// The keys that take a table, besides the list of operations.
 const TABLES: [&str; 4] = ["secret", "headers", "query", "price_from"];
 /// Those of them that take texts by any name.
 const NAMED: [&str; 2] = ["headers", "query"];
 
 /// What a key takes, where its name does not say.
-const HINTS: [(&str, &str); 36] = [
+const HINTS: [(&str, &str); 39] = [
     ("schema", "write `schema = 1`"),
     ("funding", "write \"prepaid\" or \"allowance\""),
     ("per_call", "write dollars in quotes, such as \"0.25\""),
@@ -59,6 +60,9 @@ const HINTS: [(&str, &str); 36] = [
         "write a list such as [\"50x/7d:0.50\"]: after 50 payments over 7 days, 0.50 a payment",
     ),
     ("first_payee", "write \"free\" or \"locked\""),
+    ("max_output_tokens", "write a number of tokens such as 4096"),
+    ("downgrade_at", "write a percentage as a number, such as 80"),
+    ("downgrade_to", "write the name of a model, such as \"claude-haiku-4-5\""),
     ("base_url", "write a URL such as \"https://api.example.com/v1\""),
     ("secret", "write where it is found, such as { env = \"EXAMPLE_KEY\" }"),
     ("headers", "write { authorization = \"Bearer {secret}\" }, or as the API asks for it"),

@@ -6,6 +6,7 @@
 mod caps;
 mod endpoints;
 mod groups;
+mod models;
 mod numbers;
 mod payees;
 mod services;
@@ -191,6 +192,7 @@ impl<'a> Review<'a> {
         }
         self.limits(&agent);
         self.tiers(&agent);
+        self.models(&agent);
         self.shadows(&agent);
         self.burst(&agent);
         let (name, caps) = (handle.as_str(), mandate.caps.iter().collect());
@@ -293,6 +295,8 @@ impl Agent<'_> {
             "pinned" => terms.pinned.is_some(),
             "tiers" => terms.tiers.is_some(),
             "shadow_caps" => terms.shadow_caps.is_some(),
+            "downgrade_at" => terms.downgrade_at.is_some(),
+            "downgrade_to" => terms.downgrade_to.is_some(),
             _ => false,
         };
         let handle = self.handle;
@@ -335,18 +339,19 @@ impl Agent<'_> {
     /// What a contradiction is, what to do about it, and where it is.
     fn contradicts(&self, wrong: MandateError) -> (FaultCode, String, Vec<Place>) {
         let caps = || self.caps().iter().enumerate();
-        let of = |key: CapKey| caps().filter(move |(_, cap)| cap.0.key() == key);
+        let of = |key: &CapKey| {
+            let those = caps().filter(|(_, cap)| cap.0.key() == *key);
+            those.map(|(index, _)| self.item("caps", Some(index), "given here")).collect()
+        };
         match wrong {
             MandateError::AllowanceWithoutCap => (
                 FaultCode::AllowanceWithoutCap,
                 "give it one: `caps = [\"5.00/day\"]`".to_owned(),
                 vec![self.place("funding", None)],
             ),
-            MandateError::CapTwice(key) => (
-                FaultCode::CapTwice,
-                "keep one of the two".to_owned(),
-                of(key).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
-            ),
+            MandateError::CapTwice(key) => {
+                (FaultCode::CapTwice, "keep one of the two".to_owned(), of(&key))
+            }
             MandateError::Zero(_) => {
                 let zero = caps().find(|(_, cap)| cap.0.bound.is_zero());
                 let at = match zero {
@@ -361,14 +366,11 @@ impl Agent<'_> {
                 let hint = format!("`allow` and `deny` name at most {MAX_SERVICES} together");
                 (FaultCode::TooManyServices, hint, vec![self.place(key, None)])
             }
-            MandateError::RateTwice(span) => (
-                FaultCode::RateTwice,
-                "keep one of the two".to_owned(),
-                self.rates()
-                    .filter(|(_, rate)| rate.span == span)
-                    .map(|(index, _)| self.item("rates", Some(index), "given here"))
-                    .collect(),
-            ),
+            MandateError::RateTwice(span) => {
+                let those = self.rates().filter(|(_, rate)| rate.span == span);
+                let at = those.map(|(index, _)| self.item("rates", Some(index), "given here"));
+                (FaultCode::RateTwice, "keep one of the two".to_owned(), at.collect())
+            }
             MandateError::TooManyRates => (
                 FaultCode::TooManyRates,
                 format!("keep {MAX_RATES} of them"),
@@ -382,14 +384,16 @@ impl Agent<'_> {
                 ),
                 self.all_caps(),
             ),
-            MandateError::CapOnPartOfTask(key) => (
-                FaultCode::CapOnPartOfTask,
-                "leave out what it is on, or cap that over another period".to_owned(),
-                of(key).map(|(index, _)| self.item("caps", Some(index), "given here")).collect(),
-            ),
+            MandateError::CapOnPartOfTask(key) => {
+                let hint = "leave out what it is on, or cap that over another period".to_owned();
+                (FaultCode::CapOnPartOfTask, hint, of(&key))
+            }
             MandateError::TierBelow(_)
             | MandateError::TierWithoutLimit
             | MandateError::TooManyTiers => self.contradicts_by_tiers(&wrong),
+            MandateError::DowngradeInHalf { given, missing } => {
+                self.contradicts_by_models(given, missing)
+            }
             MandateError::ShadowTwice(_)
             | MandateError::ShadowZero
             | MandateError::ShadowOnPartOfTask(_) => self.contradicts_by_shadows(&wrong),

@@ -10,10 +10,11 @@ use super::{AgentView, CapTerms, NewAgent, once::once};
 use crate::policy::{
     cap::Aim,
     change::Change,
+    downgrade::{OutputTokens, Percent},
     hours::{ActiveDays, ActiveHours},
     mandate::{Cap, CapKey, Dimension, Funding, LocalUse, Mandate, MandateError},
     money::{Usd, decimal},
-    names::{GroupId, Handle, Payee, ServiceId},
+    names::{GroupId, Handle, ModelName, Payee, ServiceId},
     pace::{Rate, Span},
     payee::FirstPayee,
     state::State,
@@ -86,6 +87,15 @@ pub struct MandateView {
     /// Caps that deny nothing, and of which it is told what they would have denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow_caps: Vec<CapTerms>,
+    /// The most tokens that a language model may put out in one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<OutputTokens>,
+    /// From so many percent of any cap on the model of `downgrade_to` is used, where it is cheaper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade_at: Option<Percent>,
+    /// The cheaper model, such as `claude-haiku-4-5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade_to: Option<ModelName>,
 }
 
 impl MandateView {
@@ -114,6 +124,9 @@ impl MandateView {
             first_payee: mandate.first_payee,
             tiers: mandate.tiers.clone(),
             shadow_caps: mandate.shadow_caps.iter().cloned().map(CapTerms).collect(),
+            max_output_tokens: mandate.max_output_tokens,
+            downgrade_at: mandate.downgrade_at,
+            downgrade_to: mandate.downgrade_to.clone(),
         }
     }
 }
@@ -143,6 +156,9 @@ impl NewAgent {
             first_payee: mandate.first_payee,
             tiers: mandate.tiers,
             shadow_caps: mandate.shadow_caps.into_iter().map(CapTerms).collect(),
+            max_output_tokens: mandate.max_output_tokens,
+            downgrade_at: mandate.downgrade_at,
+            downgrade_to: mandate.downgrade_to,
         }
     }
 }
@@ -289,6 +305,18 @@ pub struct MandatePatch {
     /// All the higher limits for a track record; an empty list is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiers: Option<Vec<Tier>>,
+    /// The most tokens that a language model may put out in one call; null is no bound.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<OutputTokens>")]
+    pub max_output_tokens: Edit<OutputTokens>,
+    /// From so many percent of any cap on a cheaper model is used; null, with the model, is never.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<Percent>")]
+    pub downgrade_at: Edit<Percent>,
+    /// The cheaper model; null, with the percentage, is none.
+    #[serde(skip_serializing_if = "Edit::keeps")]
+    #[schemars(with = "Option<ModelName>")]
+    pub downgrade_to: Edit<ModelName>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -366,6 +394,9 @@ impl MandatePatch {
             first_payee: self.first_payee.unwrap_or(present.first_payee),
             tiers: self.tiers.clone().unwrap_or_else(|| present.tiers.clone()),
             shadow_caps: present.shadow_caps.clone(),
+            max_output_tokens: self.max_output_tokens.of(present.max_output_tokens),
+            downgrade_at: self.downgrade_at.of(present.downgrade_at),
+            downgrade_to: self.downgrade_to.clone().of(present.downgrade_to.clone()),
         };
         mandate.check()?;
         Ok(mandate)
@@ -447,7 +478,11 @@ impl MandatePatch {
         });
         let bounds = self.tiers.is_some() || !self.caps.is_empty() || !self.group.keeps();
         let tiers = bounds.then(|| state.remark_on_tiers(to)).flatten();
-        still_denied.chain(unknown).chain(idle).chain(pinned).chain(tiers).collect()
+        let capped = !self.caps.is_empty() || !self.no_caps.is_empty() || !self.group.keeps();
+        let cheaper = capped || !self.downgrade_at.keeps();
+        let cheaper = cheaper.then(|| state.remark_on_downgrade(to)).flatten();
+        let bounds = tiers.into_iter().chain(cheaper);
+        still_denied.chain(unknown).chain(idle).chain(pinned).chain(bounds).collect()
     }
 }
 

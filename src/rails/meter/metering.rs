@@ -53,6 +53,12 @@ impl Metering {
         }
     }
 
+    /// Whether no price of its model is above that of another call's.
+    pub fn is_no_dearer_than(&self, other: &Self) -> bool {
+        let of = |call: &Self| call.prices.get(&call.model).cloned();
+        of(self).zip(of(other)).is_some_and(|(this, other)| this.is_no_dearer_than(&other))
+    }
+
     /// Begins to count an answer whose body is of that type.
     pub fn count(&self, content_type: Option<&str>) -> Count<'_> {
         let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();

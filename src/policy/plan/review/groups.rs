@@ -221,6 +221,7 @@ fn contradicts(
         | MandateError::TierBelow(_)
         | MandateError::TierWithoutLimit
         | MandateError::TooManyTiers
+        | MandateError::DowngradeInHalf { .. }
         | MandateError::ShadowTwice(_)
         | MandateError::ShadowZero
         | MandateError::ShadowOnPartOfTask(_)
