@@ -2,6 +2,7 @@
 
 mod bounding;
 mod charging;
+mod extracting;
 mod prices;
 pub(crate) mod proxy;
 mod reading;

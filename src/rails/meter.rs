@@ -19,8 +19,10 @@
 mod body;
 mod bound;
 mod charge;
+mod decimal;
 mod events;
 mod metering;
+mod extract;
 mod price;
 mod read;
 mod request;
@@ -34,6 +36,7 @@ pub use bound::{Bound, BoundError, Estimate, bound};
 pub use charge::{Charge, charge};
 pub use events::MAX_EVENT;
 pub use metering::{Count, Counted, Metering};
+pub use extract::{MAX_TABLE, extract};
 pub use price::{PriceError, PricePerUnit, Unit};
 pub use read::{Meter, read};
 pub use rewrite::{Changes, rewritten};

@@ -98,6 +98,11 @@ impl Unit {
 pub struct PricePerUnit(u64);
 
 impl PricePerUnit {
+    /// A price of so many pico-dollars.
+    pub(super) fn of_picos(picos: u64) -> Result<Self, PriceError> {
+        if picos <= MAX_PICOS { Ok(Self(picos)) } else { Err(PriceError::TooLarge) }
+    }
+
     /// The price in whole pico-dollars.
     pub fn picos(self) -> u64 {
         self.0
@@ -138,7 +143,7 @@ impl FromStr for PricePerUnit {
         let whole: u64 = whole.parse().map_err(|_| PriceError::TooLarge)?;
         let picos: u64 = format!("{fraction:0<12}").parse().map_err(|_| PriceError::NotDecimal)?;
         let total = whole.checked_mul(PICOS).and_then(|whole| whole.checked_add(picos));
-        total.filter(|picos| *picos <= MAX_PICOS).map(Self).ok_or(PriceError::TooLarge)
+        total.ok_or(PriceError::TooLarge).and_then(Self::of_picos)
     }
 }
 

@@ -196,7 +196,7 @@ pub struct TableError {
     pub wrong: String,
 }
 
-fn wrong<T>(at: &str, wrong: impl Into<String>) -> Result<T, TableError> {
+pub(super) fn wrong<T>(at: &str, wrong: impl Into<String>) -> Result<T, TableError> {
     Err(TableError { at: at.to_owned(), wrong: wrong.into() })
 }
 
