@@ -14,6 +14,7 @@ mod payees;
 mod paying;
 mod policies;
 mod presets;
+mod prices;
 mod proving;
 mod reading;
 mod recovering;

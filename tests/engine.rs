@@ -16,6 +16,7 @@ mod pacing;
 mod pay;
 mod planning;
 mod policies;
+mod prices;
 mod proving;
 mod rails;
 mod record;

@@ -23,6 +23,7 @@ pub mod owner;
 mod pay;
 mod policy;
 mod preset;
+mod prices;
 mod program;
 mod proof;
 mod recover;
@@ -121,6 +122,8 @@ enum Verb {
     Settle(settle::Args),
     /// Add to the catalogue of services, list it and take from it
     Service(service::Args),
+    /// Show what metered calls of language models cost, and renew it from a table
+    Prices(prices::Args),
     /// Show groups, whose caps several agents share
     Group(group::Args),
     /// Open, list, finish and resume tasks: units of work with a budget of their own
@@ -210,6 +213,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Man(args) => man::run(args, Cli::command(), output),
         Verb::TopUp(args) => top_up::run(args, &existing()?, output),
         Verb::Service(args) => service::run(args, &home()?, output),
+        Verb::Prices(args) => prices::run(args, &home()?, output),
         Verb::Group(args) => group::run(args, &home()?, output),
         Verb::Task(args) => task::run(args, &existing()?, output),
         Verb::Ledger(args) => ledger::run(&args, &existing()?, output),

@@ -19,9 +19,10 @@ use crate::policy::{
         Acted, ActedOnAll, AgentView, Agents, Books, Explained, Exposure, Freezing, GroupView,
         Groups, Health, LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView,
         NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
-        PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, Problem, Refund, Refunded, Repin,
-        Revocation, Rotation, ServiceEntry, Services, Settled, Settlement, TokenGiven, TokenList,
-        TokenView, TopUp, TrialAsked, Unfreezing,
+        PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, PriceTable, PricesAsked, PricesPlan,
+        PricesWanted, Problem, Refund, Refunded, Repin, Revocation, Rotation, ServiceEntry,
+        Services, Settled, Settlement, TokenGiven, TokenList, TokenView, TopUp, TrialAsked,
+        Unfreezing,
     },
 };
 
@@ -239,6 +240,17 @@ impl Operator {
     /// Applies a policy, or asks what would change.
     pub async fn apply_policy(&self, asked: &PolicyAsked) -> Answer<PolicyPlan> {
         self.post("/v1/policy", asked).await
+    }
+
+    /// What metered calls cost, of all models or of one.
+    pub async fn prices(&self, wanted: &PricesWanted) -> Answer<PriceTable> {
+        let model = wanted.model.as_ref().map(|model| format!("model={}", escaped(model)));
+        self.get(&format!("/v1/prices?{}", model.unwrap_or_default())).await
+    }
+
+    /// Sets prices, or asks what that would change.
+    pub async fn set_prices(&self, asked: &PricesAsked) -> Answer<PricesPlan> {
+        self.post("/v1/prices", asked).await
     }
 
     /// What one agent or all of them can still spend.

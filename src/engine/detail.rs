@@ -10,6 +10,7 @@ use crate::policy::{
     names::ServiceId,
     payee::Repinned,
     plan::sum,
+    prices::PricesSet,
     shadow::Passed,
     task::{TaskFact, TaskOpened},
     tier::Tier,
@@ -32,6 +33,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::ServiceSet(service) => format!("paid to {} by {}", service.payee, service.rail),
         Fact::Token(fact) => of_token(fact),
         Fact::PolicyApplied(applied) => of_policy(applied),
+        Fact::PricesSet(set) => of_prices(set),
         Fact::Incident(incident) => happened(incident),
         Fact::Task(fact) => of_task(fact),
         Fact::Denied(denied) => denied.refusal.denials.iter().find_map(Denial::payees)?.to_string(),
@@ -122,6 +124,16 @@ fn of_policy(applied: &Applied) -> String {
     let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
     let count = |number: &u32| usize::try_from(*number).unwrap_or(usize::MAX);
     format!("{}{by}", sum(count(created), count(changed), count(services), count(groups)))
+}
+
+fn of_prices(set: &PricesSet) -> String {
+    let PricesSet { origin, models, token, .. } = set;
+    let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
+    let of = origin.source.as_ref().map(|source| format!(" of {source}")).unwrap_or_default();
+    match models.len() {
+        1 => format!("1 model{of}{by}"),
+        several => format!("{several} models{of}{by}"),
+    }
 }
 
 fn given_out(issued: &Issued) -> String {

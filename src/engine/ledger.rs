@@ -34,7 +34,7 @@ use crate::{
 const MAX_OPERATOR_PAGE: u32 = 1_000;
 
 /// Every outcome that a line may have.
-const OUTCOMES: [&str; 39] = [
+const OUTCOMES: [&str; 40] = [
     "paid",
     "captured",
     "denied",
@@ -74,6 +74,7 @@ const OUTCOMES: [&str; 39] = [
     "task_failed",
     "task_resumed",
     "repinned",
+    "prices_set",
 ];
 
 /// Which lines are asked for; one that says nothing asks for all.

@@ -25,6 +25,7 @@ mod operate;
 mod pages;
 mod pay;
 mod policy;
+pub mod prices;
 mod proof;
 mod quote;
 pub mod recover;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 pub use policy::PolicyError;
+pub use prices::PricesError;
 pub use proof::{Proof, ProofError};
 pub use refund::RefundError;
 pub use secret::{Kind as TokenKind, TokenError, digest as token_digest};
@@ -155,6 +157,9 @@ pub enum EngineError {
     /// The policy is not applied.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// There are no such prices.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
     /// It takes an operator's proof.
     #[error(transparent)]
     Proof(#[from] ProofError),
@@ -195,6 +200,7 @@ impl EngineError {
             Self::Refund(error) => refund::problem(*error),
             Self::Settle(error) => settle::problem(*error),
             Self::Policy(error) => policy::problem(error),
+            Self::Prices(error) => prices::problem(error),
             Self::Proof(error) => proof::problem(*error),
             Self::Store(error @ StoreError::Uncertain { .. }) => (
                 503,
@@ -219,6 +225,7 @@ impl EngineError {
             | Self::Refund(_)
             | Self::Settle(_)
             | Self::Policy(_)
+            | Self::Prices(_)
             | Self::Proof(_)
             | Self::Cursor
             | Self::Asked(_)

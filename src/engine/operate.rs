@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Call, Engine, EngineError, doors::changed_by, proof, tasks};
+use super::{Call, Engine, EngineError, doors::changed_by, prices, proof, tasks};
 use crate::{
     policy::{
         answer::{PayAnswer, Refused},
@@ -435,6 +435,7 @@ pub(super) fn problem(error: &OperateError) -> (u16, &'static str, Option<&'stat
         OperateError::PassphraseSetMeanwhile => {
             (409, "passphrase_set", Some("nothing was done; prove the one that is set now"))
         }
+        OperateError::PricesSetMeanwhile | OperateError::TooManyPrices => prices::problem_of(error),
         OperateError::TooManyTokens(_) => {
             (409, "too_many_tokens", Some("revoke those that nobody uses"))
         }

@@ -13,7 +13,6 @@ use crate::{
         names::{Note, TokenId},
         operate::Act,
         plan::{Around, Ground, MAX_NAMED, MAX_WEIGHT, Planned, retimed, weight},
-        proof::Proven,
         state::State,
         terms::{
             AgentTerms, GroupTerms, PolicyAsked, PolicyPlan, PolicyTerms, PresentPolicy,
@@ -134,10 +133,7 @@ impl Engine {
 
     /// Writes down what was planned; nothing where something that it rests on has changed.
     async fn commit_policy(&self, prepared: Prepared) -> Result<Option<PolicyPlan>, EngineError> {
-        let token = match &self.proven {
-            Some(Proven::Token(token)) => Some(token.clone()),
-            Some(Proven::Unasked | Proven::Passphrase(_)) | None => None,
-        };
+        let token = self.shown_token();
         let decide = move |state: &State, now| {
             if state.edition() != prepared.edition {
                 return Ok::<_, EngineError>((Act::Nothing, None));

@@ -200,6 +200,14 @@ impl Engine {
         tracing::info!(first, ended = given.ended.len(), "the operators' passphrase was set");
         Ok(given)
     }
+
+    /// The operator's token that was shown, where it was one.
+    pub(super) fn shown_token(&self) -> Option<TokenId> {
+        match &self.proven {
+            Some(Proven::Token(token)) => Some(token.clone()),
+            Some(Proven::Unasked | Proven::Passphrase(_)) | None => None,
+        }
+    }
 }
 
 /// The operators' tokens that live and are meant, oldest first.

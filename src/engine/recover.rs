@@ -96,6 +96,7 @@ impl Engine {
             proven,
         };
         engine.refresh_doors().await?;
+        engine.meter_by_the_record().await?;
         match engine.put_right().await {
             Ok(()) => {}
             Err(EngineError::Store(error)) if error.leaves_reading() => {

@@ -178,6 +178,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         }
         Fact::PassphraseSet { .. } => bare("passphrase_set"),
         Fact::PolicyApplied(_) => bare("policy_applied"),
+        Fact::PricesSet(_) => bare("prices_set"),
         Fact::Group(GroupFact::Set { .. }) => bare("group_set"),
         Fact::Group(GroupFact::Removed { .. }) => bare("group_removed"),
         Fact::Token(fact) => bare(token_word(fact)),

@@ -282,6 +282,7 @@ impl Check {
             | Fact::Group(_)
             | Fact::Task(_)
             | Fact::Repinned(_)
+            | Fact::PricesSet(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

@@ -22,9 +22,10 @@ use crate::{
             Acted, ActedOnAll, AgentView, Agents, Books, Explained, Exposure, Freezing, GroupView,
             Groups, Health, LedgerAsked, LedgerPage, MandateChanged, MandatePatch, MandateView,
             NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven,
-            PaymentTerms, PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, Refund, Refunded,
-            Repin, Revocation, Rotation, ServiceEntry, Services, Settled, Settlement, TokenGiven,
-            TokenList, TokenView, TopUp, TrialAsked, Unfreezing,
+            PaymentTerms, PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, PriceTable,
+            PricesAsked, PricesPlan, PricesWanted, Refund, Refunded, Repin, Revocation, Rotation,
+            ServiceEntry, Services, Settled, Settlement, TokenGiven, TokenList, TokenView, TopUp,
+            TrialAsked, Unfreezing,
         },
     },
 };
@@ -106,6 +107,10 @@ fn routes() -> Vec<Route> {
             "What a policy would have said to what happened; nothing is changed"),
         get("/v1/policy/shadow", shadows, "shadow_caps",
             "What shadow caps would have denied of what was paid"),
+        get("/v1/prices", prices, "show_prices",
+            "What metered calls of language models cost, of all models or of one"),
+        post("/v1/prices", set_prices, "set_prices",
+            "Sets the prices that a table has, or says what would change"),
         get("/v1/exposure", exposure, "exposure",
             "What one agent or all of them can still spend if every cap is reached"),
         get("/v1/ledger", ledger, "ledger",
@@ -283,6 +288,18 @@ async fn try_policy(
     Sent(asked_for): Sent<TrialAsked, MAX_POLICY>,
 ) -> Answer<PolicyTrial> {
     asked(&app, async move |engine: Engine| engine.try_policy(asked_for).await).await
+}
+
+async fn prices(app: App, Asked(wanted): Asked<PricesWanted>) -> Answer<PriceTable> {
+    asked(&app, async move |engine: Engine| engine.prices(wanted).await).await
+}
+
+async fn set_prices(
+    app: App,
+    Shown(proof): Shown,
+    Sent(table): Sent<PricesAsked, MAX_POLICY>,
+) -> Answer<PricesPlan> {
+    asked(&app, async move |engine: Engine| engine.set_prices(table, proof).await).await
 }
 
 async fn pay(

@@ -1,6 +1,6 @@
 //! Documents: the state in pieces, as the desk keeps it.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     mandate::Service,
     money::Usd,
     names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
+    prices::Overlay,
     proof::Phc,
     state::{OpenPayment, State},
     tally::{Run, RunTally},
@@ -42,6 +43,8 @@ pub enum DocKey {
     Group(GroupId),
     /// A task that is not forgotten.
     Task(Handle, TaskId),
+    /// The prices that operators set.
+    Prices,
 }
 
 /// One document of the state, as the desk keeps it.
@@ -85,6 +88,8 @@ pub enum Document {
         /// What is known of it.
         task: Task,
     },
+    /// The prices that operators set.
+    Prices(Overlay),
 }
 
 impl State {
@@ -101,6 +106,7 @@ impl State {
         let open = self.open.keys().copied().map(DocKey::Open);
         let refunded = self.refunded.keys().copied().map(DocKey::Refunded);
         let tokens = self.tokens().map(|token| DocKey::Token(token.id.clone()));
+        let prices = (!self.prices.tables.is_empty()).then_some(DocKey::Prices);
         let passphrase = self.passphrase.iter().map(|_| DocKey::Passphrase);
         books
             .chain(runs)
@@ -110,6 +116,7 @@ impl State {
             .chain(refunded)
             .chain(tokens)
             .chain(passphrase)
+            .chain(prices)
             .chain(self.groups.keys().cloned().map(DocKey::Group))
     }
 
@@ -142,6 +149,7 @@ impl State {
                 let task = self.books.get(agent)?.tasks.get(task)?.clone();
                 Some(Document::Task { agent: agent.clone(), task })
             }
+            DocKey::Prices => Some(Document::Prices((*self.prices).clone())),
         }
     }
 
@@ -194,6 +202,7 @@ impl State {
                 }
                 Document::Token(token) => state.tokens.insert(token),
                 Document::Passphrase(hash) => state.passphrase = Some(hash),
+                Document::Prices(prices) => state.prices = Arc::new(prices),
                 Document::Group(group) => {
                     state.groups.insert(group.name.clone(), *group);
                 }

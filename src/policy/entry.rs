@@ -21,6 +21,7 @@ use super::{
         TaskType,
     },
     payee::Repinned,
+    prices::PricesSet,
     proof::Phc,
     row::Alike,
     shadow::Passed,
@@ -329,6 +330,8 @@ pub enum Fact {
     Task(TaskFact),
     /// The operator said whom a service is to pay.
     Repinned(Repinned),
+    /// The operator set prices of metered calls.
+    PricesSet(Box<PricesSet>),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -350,6 +353,7 @@ impl Fact {
                 Incident::RollbackAccepted { note, .. } | Incident::DamageCut { note, .. },
             ) => note.as_ref(),
             Self::PolicyApplied(applied) => applied.note.as_ref(),
+            Self::PricesSet(set) => set.note.as_ref(),
             Self::Opened { .. }
             | Self::Held(_)
             | Self::Sent { .. }
@@ -398,6 +402,7 @@ impl Fact {
             | Self::Group(_)
             | Self::Task(_)
             | Self::Repinned(_)
+            | Self::PricesSet(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -432,6 +437,7 @@ impl Fact {
             | Self::Group(_)
             | Self::Task(_)
             | Self::Repinned(_)
+            | Self::PricesSet(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

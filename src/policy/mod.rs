@@ -41,6 +41,7 @@ pub mod pace;
 pub mod payee;
 pub mod plan;
 pub mod planted;
+pub mod prices;
 pub mod proof;
 pub mod quote;
 pub mod rooms;

@@ -10,6 +10,7 @@ use super::{
     money::Usd,
     names::{GroupId, Handle, Note, Reason, ServiceId, TokenId},
     planted::{self, Bug},
+    prices::MAX_PRICES,
     settle,
     state::State,
     task::TaskId,
@@ -63,6 +64,12 @@ pub enum OperateError {
     /// The passphrase that was to be replaced is another one by now.
     #[error("the operators' passphrase was set by somebody else meanwhile")]
     PassphraseSetMeanwhile,
+    /// Other prices have been set since those that these were held against.
+    #[error("other prices were set by somebody else meanwhile")]
+    PricesSetMeanwhile,
+    /// More prices than one record holds.
+    #[error("all prices that are set would be longer than {MAX_PRICES} bytes")]
+    TooManyPrices,
     /// No group is called so.
     #[error("there is no group `{0}`")]
     UnknownGroup(GroupId),

@@ -1,6 +1,9 @@
 //! The state that decisions start from: the fold of every entry, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,7 @@ use super::{
     names::{GroupId, Handle, IdempotencyKey, PaymentId, ServiceId},
     pace::Pace,
     planted::{self, Bug},
+    prices::Overlay,
     proof::Phc,
     row::Repeats,
     task::TaskFact,
@@ -59,6 +63,7 @@ pub struct State {
     pub(super) passphrase: Option<Phc>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) repeats: BTreeMap<Handle, Repeats>,
+    pub(super) prices: Arc<Overlay>,
     pub(super) now: Timestamp,
     pub(super) touched: BTreeSet<DocKey>,
     /// How often a mandate, who there is, or the catalogue changed since this was begun.
@@ -70,10 +75,11 @@ pub struct State {
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         let Self { books, services, open, keys, refunded, repeats, now, .. } = self;
-        let Self { tokens, passphrase, groups, touched: _, .. } = self;
+        let Self { tokens, passphrase, groups, prices, touched: _, .. } = self;
         (books, services, open) == (&other.books, &other.services, &other.open)
             && (refunded, repeats, now) == (&other.refunded, &other.repeats, &other.now)
             && (tokens, passphrase, groups) == (&other.tokens, &other.passphrase, &other.groups)
+            && *prices == other.prices
             && keys.differing(&other.keys, *now) == 0
     }
 }
@@ -150,7 +156,7 @@ impl State {
         self.fold_tokens(entry.agent.as_ref(), &entry.fact, entry.at);
         match &entry.agent {
             Some(agent) => self.apply_to(agent, entry, position, hash),
-            None => self.apply_to_catalogue(&entry.fact, position),
+            None => self.apply_to_catalogue(&entry.fact, entry.at, position),
         }
     }
 
@@ -173,7 +179,10 @@ impl State {
         self.edition = self.edition.saturating_add(u64::from(turns));
     }
 
-    fn apply_to_catalogue(&mut self, fact: &Fact, position: u64) {
+    fn apply_to_catalogue(&mut self, fact: &Fact, at: Timestamp, position: u64) {
+        if let Fact::PricesSet(set) = fact {
+            self.fold_prices(set, at);
+        }
         if let Fact::Group(fact) = fact {
             self.fold_group(fact, position);
         }
@@ -277,6 +286,7 @@ impl State {
             | Fact::Group(_)
             | Fact::Task(_)
             | Fact::Repinned(_)
+            | Fact::PricesSet(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -458,6 +468,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::Token(_)
         | Fact::PassphraseSet { .. }
         | Fact::PolicyApplied(_)
+        | Fact::PricesSet(_)
         | Fact::Group(_)
         | Fact::Task(_)
         | Fact::Incident(_) => return,

@@ -14,6 +14,7 @@ mod more;
 pub(super) mod once;
 mod payee;
 mod policy;
+mod prices;
 mod service;
 mod shadow;
 mod task;
@@ -62,6 +63,10 @@ pub use payee::Repin;
 pub use policy::{
     AgentChange, AgentTerms, PolicyAsked, PolicyPlan, PolicyTerms, PresentPolicy, SCHEMA,
     SchemaVersion, ServiceChange,
+};
+pub use prices::{
+    ModelPrice, ModelRate, PlainPrice, PriceChange, PriceChanges, PriceSource, PriceTable,
+    PricesAsked, PricesPlan, PricesWanted,
 };
 pub use service::{NewService, ServiceEntry, ServiceTerms, Services};
 pub use shadow::ShadowView;

@@ -169,6 +169,7 @@ impl Trial {
             | Fact::Token(_)
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
+            | Fact::PricesSet(_)
             | Fact::Group(_)
             | Fact::Incident(_) => {}
             Fact::Credited { .. }

@@ -20,11 +20,13 @@ mod body;
 mod bound;
 mod charge;
 mod decimal;
+mod differ;
 mod events;
-mod metering;
 mod extract;
+mod metering;
 mod price;
 mod read;
+mod renew;
 mod request;
 mod rewrite;
 mod shared;
@@ -34,14 +36,16 @@ mod usage;
 
 pub use bound::{Bound, BoundError, Estimate, bound};
 pub use charge::{Charge, charge};
+pub use differ::Differs;
 pub use events::MAX_EVENT;
-pub use metering::{Count, Counted, Metering};
 pub use extract::{MAX_TABLE, extract};
+pub use metering::{Count, Counted, Metering};
 pub use price::{PriceError, PricePerUnit, Unit};
 pub use read::{Meter, read};
+pub use renew::{Renewal, own_form};
 pub use rewrite::{Changes, rewritten};
 pub use shared::Shared;
-pub use table::{ModelPrices, Prices, TableError, UnknownModel};
+pub use table::{Listed, ModelPrices, Prices, TableError, UnknownModel};
 pub use usage::{Flag, Usage};
 
 /// What a vendor's API speaks.

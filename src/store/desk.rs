@@ -241,6 +241,7 @@ fn key_bytes(key: &DocKey) -> Vec<u8> {
         DocKey::Refunded(payment) => format!("refunded/{payment}"),
         DocKey::Token(token) => format!("token/{token}"),
         DocKey::Passphrase => "passphrase".to_owned(),
+        DocKey::Prices => "prices".to_owned(),
         DocKey::Group(group) => format!("group/{group}"),
         DocKey::Task(agent, task) => format!("task/{agent}/{task}"),
     };

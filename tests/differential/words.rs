@@ -467,6 +467,7 @@ pub(crate) fn operate_word(error: &OperateError) -> &'static str {
         OperateError::FailedTask(_) => "task_failed",
         OperateError::NothingLeft { .. } => "nothing_left",
         OperateError::OpensTooOften { .. } => "opens",
+        OperateError::PricesSetMeanwhile | OperateError::TooManyPrices => "prices",
         OperateError::FirstPayeeFree(_) => "first_payee_free",
     }
 }

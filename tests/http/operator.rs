@@ -75,6 +75,12 @@ fn story() -> Vec<(&'static str, Value)> {
         ("unfreeze_all", json!({})),
         ("revoke_agent", why),
         ("remove_service", none.clone()),
+        (
+            "set_prices",
+            json!({"table": "{\"models\": {\"ours\": {\"rates\": {\"standard\": \
+                {\"input\": \"0.000001\", \"output\": \"0.000002\"}}}}}", "note": "a contract"}),
+        ),
+        ("show_prices", none.clone()),
         ("exposure", none.clone()),
         ("shadow_caps", none.clone()),
         ("ledger", none.clone()),

@@ -56,7 +56,7 @@ type BySize = BTreeMap<Option<u64>, ByUnit>;
 type ByTier = BTreeMap<String, BySize>;
 
 /// An object as it is written, in order, no name twice.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 /// Takes our part out of litellm's table. `source` says which it is, `priced_at` of which day.
 ///
@@ -98,13 +98,14 @@ pub fn extract(text: &str, source: &str, priced_at: &str) -> Result<String, Tabl
     Ok(extract)
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     /// What stands there as a text.
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// What stands there, as it is written.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(named, _)| named == name).map(|(_, value)| value.get())
     }
 

@@ -103,6 +103,15 @@ impl PricePerUnit {
         if picos <= MAX_PICOS { Ok(Self(picos)) } else { Err(PriceError::TooLarge) }
     }
 
+    /// What a million of them cost, in dollars, exactly: how vendors tell prices.
+    pub fn per_million(self) -> String {
+        const MICROS: u64 = 1_000_000;
+        let whole = self.0.checked_div(MICROS).unwrap_or_default();
+        let rest = format!("{:06}", self.0.checked_rem(MICROS).unwrap_or_default());
+        let decimals = rest.trim_end_matches('0');
+        format!("{whole}.{decimals:0<2}")
+    }
+
     /// The price in whole pico-dollars.
     pub fn picos(self) -> u64 {
         self.0

@@ -14,6 +14,8 @@ const MAX_MODELS: usize = 10_000;
 const MAX_RATES: usize = 64;
 /// The longest name of a model, in bytes.
 const MAX_NAME: usize = 128;
+/// The longest of what a table says of itself, in characters.
+const MAX_TOLD: usize = 200;
 /// How many names are told that are near to an unknown one.
 const MAX_NEAREST: usize = 3;
 
@@ -92,6 +94,19 @@ pub(super) enum Regions<'a> {
     Any,
 }
 
+/// The prices of calls of one size of a model, in one tier and region.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The tier, as the table names it.
+    pub tier: &'a str,
+    /// The region; none where the vendor chooses it.
+    pub region: Option<&'a str>,
+    /// They are of calls whose input has more tokens than this; what is not there is as below.
+    pub above: Option<u64>,
+    /// What each unit costs.
+    pub prices: &'a BTreeMap<Unit, PricePerUnit>,
+}
+
 /// The prices of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelPrices {
@@ -129,6 +144,17 @@ impl ModelPrices {
                 self.rates.iter().find(|ours| ours.tier == STANDARD && ours.region.is_none());
             ours.or(plain).is_some_and(|ours| ours.is_no_dearer_than(theirs))
         })
+    }
+
+    /// Every rate there is, as a call of each size would be priced.
+    pub fn listed(&self) -> Vec<Listed<'_>> {
+        let each = self.rates.iter().flat_map(|rate| {
+            let above = rate.above.iter().map(|(size, prices)| (Some(*size), prices));
+            let (tier, region) = (rate.tier.as_str(), rate.region());
+            let all = [(None, &rate.base)].into_iter().chain(above);
+            all.map(move |(above, prices)| Listed { tier, region, above, prices })
+        });
+        each.collect()
     }
 
     /// The rates that come into question. A tier or region that the table has none of is flagged:
@@ -206,6 +232,7 @@ pub struct Prices {
     models: BTreeMap<String, ModelPrices>,
     source: Option<String>,
     priced_at: Option<String>,
+    sha256: Option<String>,
 }
 
 impl Prices {
@@ -228,7 +255,7 @@ impl Prices {
         if models.len() > MAX_MODELS {
             return wrong("models", format!("there are more than {MAX_MODELS}"));
         }
-        let told = |field: &str| table.get(field).and_then(Value::as_str).map(shown);
+        let told = |field: &str| table.get(field).and_then(Value::as_str).map(told);
         let mut read = BTreeMap::new();
         for (name, model) in models {
             if name.is_empty() || name.len() > MAX_NAME || *name != whole(name) {
@@ -237,7 +264,8 @@ impl Prices {
             }
             read.insert(name.clone(), model_prices(name, model)?);
         }
-        Ok(Self { models: read, source: told("source"), priced_at: told("priced_at") })
+        let (source, priced_at) = (told("source"), told("priced_at"));
+        Ok(Self { models: read, source, priced_at, sha256: told("sha256") })
     }
 
     /// This table with all of another, which stands where both have a model.
@@ -247,14 +275,16 @@ impl Prices {
         self
     }
 
-    /// The prices of a model, if the table has it.
-    pub fn get(&self, model: &str) -> Option<&ModelPrices> {
-        self.models.get(model)
+    /// This table without a model.
+    #[must_use]
+    pub fn without(mut self, model: &str) -> Self {
+        self.models.remove(model);
+        self
     }
 
     /// The prices of a model by the name that the table has for it, and by no other.
     pub fn find(&self, model: &str) -> Result<&ModelPrices, UnknownModel> {
-        self.models.get(model).ok_or_else(|| {
+        self.get(model).ok_or_else(|| {
             let model = shown(model);
             let mut near: Vec<(usize, &String)> =
                 self.models.keys().map(|name| (strsim::osa_distance(&model, name), name)).collect();
@@ -263,6 +293,12 @@ impl Prices {
             let nearest = near.iter().take(MAX_NEAREST).map(|(_, name)| (*name).clone()).collect();
             UnknownModel { model, nearest }
         })
+    }
+
+    /// The same where nobody is told what is near to a name that is not there, which takes a look
+    /// at all of them.
+    pub fn get(&self, model: &str) -> Option<&ModelPrices> {
+        self.models.get(model)
     }
 
     /// The names of the models that have a price.
@@ -279,11 +315,21 @@ impl Prices {
     pub fn priced_at(&self) -> Option<&str> {
         self.priced_at.as_deref()
     }
+
+    /// The digest of the table that it is an extract of, as it says.
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
 }
 
 /// The text with nothing hidden in it.
 fn whole(text: &str) -> String {
     text.chars().filter(|c| !crate::policy::names::is_hidden(*c)).collect()
+}
+
+/// What a table says of itself, as it may be shown.
+fn told(text: &str) -> String {
+    whole(text).chars().take(MAX_TOLD).collect()
 }
 
 fn object<'a>(at: &str, value: &'a Value) -> Result<&'a Map<String, Value>, TableError> {
