@@ -21,6 +21,7 @@ mod recovering;
 mod schema;
 mod shell;
 mod tasks;
+mod testing;
 mod tiers;
 mod tokens;
 

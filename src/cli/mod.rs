@@ -30,6 +30,7 @@ mod recover;
 mod refund;
 mod serve;
 mod service;
+mod service_test;
 mod session;
 mod settle;
 mod task;

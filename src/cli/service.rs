@@ -9,6 +9,7 @@ use super::{
     output::{Output, above_zero, table, wait},
     owner,
     proof::Proving,
+    service_test,
 };
 use crate::{
     client::Operator,
@@ -41,6 +42,9 @@ enum Verb {
         /// The service
         id: ServiceId,
     },
+    /// Call a service yourself, with its key, and see what an agent would be charged
+    #[command(after_help = TEST_HELP)]
+    Test(service_test::Test),
     /// Take a service out of the catalogue: nobody can pay it any more
     #[command(after_help = "Example:\n  pettycash service remove search\n\n\
         What was paid stays as it is. Mandates that name it keep the name.")]
@@ -49,6 +53,16 @@ enum Verb {
         id: ServiceId,
     },
 }
+
+const TEST_HELP: &str = "\
+Examples:
+  pettycash service test weather
+  pettycash service test weather now --request '{\"params\": {\"place\": \"Lyon\"}}'
+
+It is your own call, made by `serve` as an agent's would be, with the same key: nothing is held, no
+agent is charged, and it is an entry of the ledger. The API's side may charge you. Without an
+operation, the first that only reads and takes no parameters in its path is called. What comes back
+is shown as data, whatever it says. Exit code 0 where an agent would have been charged.";
 
 const ADD_HELP: &str = "\
 Examples:
@@ -105,6 +119,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 let service = operator.service(&id).await?;
                 output.print(&service, || show(&service, home))?;
             }
+            Verb::Test(test) => return service_test::run(test, &operator, output).await,
             Verb::Remove { id } => {
                 let view = operator.remove_service(&id).await?;
                 output.print(&view, || {

@@ -21,8 +21,8 @@ use crate::policy::{
         NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven, PaymentTerms,
         PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, PriceTable, PricesAsked, PricesPlan,
         PricesWanted, Problem, Refund, Refunded, Repin, Revocation, Rotation, ServiceEntry,
-        Services, Settled, Settlement, TokenGiven, TokenList, TokenView, TopUp, TrialAsked,
-        Unfreezing,
+        ServiceTest, Services, Settled, Settlement, TestAsked, TokenGiven, TokenList, TokenView,
+        TopUp, TrialAsked, Unfreezing,
     },
 };
 
@@ -372,6 +372,11 @@ impl Operator {
     /// If it cannot be asked, or there is no such service.
     pub async fn service(&self, service: &ServiceId) -> Answer<ServiceEntry> {
         self.get(&format!("/v1/services/{service}")).await
+    }
+
+    /// Calls a service as the operator.
+    pub async fn test_service(&self, id: &ServiceId, asked: &TestAsked) -> Answer<ServiceTest> {
+        self.post(&format!("/v1/services/{id}/test"), asked).await
     }
 
     /// Takes a service out of the catalogue.

@@ -11,6 +11,7 @@ use crate::policy::{
     payee::Repinned,
     plan::sum,
     prices::PricesSet,
+    service_test::ServiceTested,
     shadow::Passed,
     task::{TaskFact, TaskOpened},
     tier::Tier,
@@ -34,6 +35,7 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Token(fact) => of_token(fact),
         Fact::PolicyApplied(applied) => of_policy(applied),
         Fact::PricesSet(set) => of_prices(set),
+        Fact::ServiceTested(tested) => of_test(tested),
         Fact::Incident(incident) => happened(incident),
         Fact::Task(fact) => of_task(fact),
         Fact::Denied(denied) => denied.refusal.denials.iter().find_map(Denial::payees)?.to_string(),
@@ -124,6 +126,14 @@ fn of_policy(applied: &Applied) -> String {
     let by = token.as_ref().map(|token| format!(", shown {token}")).unwrap_or_default();
     let count = |number: &u32| usize::try_from(*number).unwrap_or(usize::MAX);
     format!("{}{by}", sum(count(created), count(changed), count(services), count(groups)))
+}
+
+fn of_test(tested: &ServiceTested) -> String {
+    let ServiceTested { operation, outcome, status, token, .. } = tested;
+    let status = status.map(|status| format!("answered {status}"));
+    let by = token.as_ref().map(|token| format!("shown {token}"));
+    let parts = [Some(operation.to_string()), status, Some(outcome.in_words().to_owned()), by];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn of_prices(set: &PricesSet) -> String {

@@ -34,7 +34,7 @@ use crate::{
 const MAX_OPERATOR_PAGE: u32 = 1_000;
 
 /// Every outcome that a line may have.
-const OUTCOMES: [&str; 40] = [
+const OUTCOMES: [&str; 41] = [
     "paid",
     "captured",
     "denied",
@@ -75,6 +75,7 @@ const OUTCOMES: [&str; 40] = [
     "task_resumed",
     "repinned",
     "prices_set",
+    "service_tested",
 ];
 
 /// Which lines are asked for; one that says nothing asks for all.

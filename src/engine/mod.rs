@@ -35,6 +35,7 @@ mod report;
 mod request;
 mod secret;
 mod send;
+mod service_test;
 mod settle;
 mod spool;
 mod tally;

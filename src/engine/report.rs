@@ -170,26 +170,26 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::Revoked { reason, .. } => {
             LedgerLine { code: Some(reason.to_string()), ..bare("revoked") }
         }
-        Fact::ServiceRemoved { service } => {
-            LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("service_removed") }
-        }
-        Fact::Repinned(Repinned { service, .. }) => {
-            LedgerLine { service_id: Some(ServiceName(service.clone())), ..bare("repinned") }
-        }
+        Fact::ServiceRemoved { service } => priced(service, None, bare("service_removed")),
+        Fact::Repinned(Repinned { service, .. }) => priced(service, None, bare("repinned")),
         Fact::PassphraseSet { .. } => bare("passphrase_set"),
         Fact::PolicyApplied(_) => bare("policy_applied"),
         Fact::PricesSet(_) => bare("prices_set"),
+        Fact::ServiceTested(tested) => {
+            priced(&tested.service, tested.charge, bare("service_tested"))
+        }
         Fact::Group(GroupFact::Set { .. }) => bare("group_set"),
         Fact::Group(GroupFact::Removed { .. }) => bare("group_removed"),
         Fact::Token(fact) => bare(token_word(fact)),
         Fact::Incident(incident) => bare(incident_word(incident)),
         Fact::Task(fact) => task_line(fact, bare(task_word(fact))),
-        Fact::ServiceSet(service) => LedgerLine {
-            service_id: Some(ServiceName(service.id.clone())),
-            amount_usd: service.price,
-            ..bare("service_set")
-        },
+        Fact::ServiceSet(service) => priced(&service.id, service.price, bare("service_set")),
     }
+}
+
+/// A line of a service, with its amount if there is one.
+fn priced(service: &ServiceId, amount_usd: Option<Usd>, line: LedgerLine) -> LedgerLine {
+    LedgerLine { service_id: Some(ServiceName(service.clone())), amount_usd, ..line }
 }
 
 fn incident_word(incident: &Incident) -> &'static str {

@@ -14,6 +14,7 @@ use crate::policy::{
     task::{TaskId, TaskOutcome},
 };
 
+pub(super) use api::api_request;
 pub(super) use reading::{LedgerRequest, QuoteRequest, bad_by};
 
 /// How much of a wrong value an answer repeats.

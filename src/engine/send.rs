@@ -249,7 +249,12 @@ impl Engine {
 }
 
 /// Calls the rail, on a task of its own: it may panic, or never come back.
-async fn ask(rail: Arc<dyn Rail>, order: Order, reply: Reply, within: Duration) -> Verdict {
+pub(super) async fn ask(
+    rail: Arc<dyn Rail>,
+    order: Order,
+    reply: Reply,
+    within: Duration,
+) -> Verdict {
     let (agent, payment, held) = (order.agent.clone(), order.payment, order.amount);
     let call = tokio::spawn(async move { rail.pay(&order, reply).await });
     let rest = call.abort_handle();

@@ -38,6 +38,8 @@ pub(super) struct Told {
     pub(super) ended: bool,
     /// Whether there was more than is kept.
     cut: bool,
+    /// How many bytes there were in all.
+    pub(super) size: u64,
 }
 
 impl Told {
@@ -142,12 +144,14 @@ pub(super) async fn collect(
     to: Option<&Reply>,
     most: usize,
 ) -> Option<Told> {
+    let mut size = 0_u64;
     let (mut head, mut body, mut cut, mut ended) = (None, Vec::new(), false, false);
     let mut to = to;
     while let Some(part) = reading.next().await {
         match &part {
             Part::Head(one) => head = Some(one.clone()),
             Part::Chunk(bytes) => {
+                size = size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 let room = most.saturating_sub(body.len()).min(bytes.len());
                 body.extend_from_slice(bytes.get(..room).unwrap_or_default());
                 cut |= room < bytes.len();
@@ -164,5 +168,5 @@ pub(super) async fn collect(
             to = None;
         }
     }
-    Some(Told { head: head?, body: body.into(), ended, cut })
+    Some(Told { head: head?, body: body.into(), ended, cut, size })
 }

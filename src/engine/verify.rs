@@ -283,6 +283,7 @@ impl Check {
             | Fact::Task(_)
             | Fact::Repinned(_)
             | Fact::PricesSet(_)
+            | Fact::ServiceTested(_)
             | Fact::Incident(_) => {}
         }
         if let Some(problem) = problem {

@@ -24,8 +24,8 @@ use crate::{
             NewAgent, NewPassphrase, NewService, NewToken, OperatorDoor, PassphraseGiven,
             PaymentTerms, PolicyAsked, PolicyPlan, PolicyTrial, PresentPolicy, PriceTable,
             PricesAsked, PricesPlan, PricesWanted, Refund, Refunded, Repin, Revocation, Rotation,
-            ServiceEntry, Services, Settled, Settlement, TokenGiven, TokenList, TokenView, TopUp,
-            TrialAsked, Unfreezing,
+            ServiceEntry, ServiceTest, Services, Settled, Settlement, TestAsked, TokenGiven,
+            TokenList, TokenView, TopUp, TrialAsked, Unfreezing,
         },
     },
 };
@@ -100,6 +100,8 @@ fn routes() -> Vec<Route> {
         get("/v1/services/{service_id}", service, "show_service", "One service of the catalogue"),
         delete("/v1/services/{service_id}", remove_service, "remove_service",
             "Takes a service out of the catalogue"),
+        post("/v1/services/{service_id}/test", test_service, "test_service",
+            "Calls a service as the operator, and says what an agent would have been charged"),
         get("/v1/policy", policy, "export_policy", "The present state as a policy"),
         post("/v1/policy", apply_policy, "apply_policy",
             "Applies a policy in one step, or says what would change"),
@@ -231,6 +233,16 @@ async fn add_service(app: App, shown: Shown, Sent(new): Sent<NewService>) -> Ans
 
 async fn remove_service(app: App, Named(service): Named<ServiceId>) -> Answer<ServiceEntry> {
     asked(&app, async move |engine: Engine| engine.remove_service(&service).await).await
+}
+
+async fn test_service(
+    app: App,
+    Named(service): Named<ServiceId>,
+    shown: Shown,
+    Sent(asked_for): Sent<TestAsked>,
+) -> Answer<ServiceTest> {
+    let test = async move |engine: Engine| engine.test_service(&service, asked_for).await;
+    raised(&app, shown, test).await
 }
 
 async fn mandate(app: App, Named(agent): Named<Handle>) -> Answer<MandateView> {

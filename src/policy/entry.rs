@@ -5,6 +5,7 @@ mod binding;
 mod counted;
 mod flag;
 mod hash;
+mod windows;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,12 +25,12 @@ use super::{
     prices::PricesSet,
     proof::Phc,
     row::Alike,
+    service_test::ServiceTested,
     shadow::Passed,
     stop::Stop,
     task::{TaskFact, TaskId},
     token::TokenFact,
     via::Via,
-    window::Period,
 };
 
 pub use applied::Applied;
@@ -37,6 +38,7 @@ pub use binding::Binding;
 pub use counted::CountedBy;
 pub use flag::CaptureFlag;
 pub use hash::Hash;
+pub use windows::{Moved, Windows};
 
 /// Who brought a fact about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,56 +50,6 @@ pub enum By {
     Operator,
     /// The engine itself: recovery, time.
     Engine,
-}
-
-/// The ids of the calendar windows that contained a payment when its money was set aside.
-///
-/// Each is the second its window opened. Entries store them, and nothing recomputes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Windows {
-    /// The hour.
-    pub hour: i64,
-    /// The day.
-    pub day: i64,
-    /// The week.
-    pub week: i64,
-    /// The month.
-    pub month: i64,
-    /// The minute since 1970, where a rolling cap needs it: its buckets are so many minutes long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minute: Option<i64>,
-}
-
-impl Windows {
-    /// The id for a period of the calendar; a lifetime has but one window.
-    pub fn id(&self, period: Period) -> Option<i64> {
-        match period {
-            Period::Hour => Some(self.hour),
-            Period::Day => Some(self.day),
-            Period::Week => Some(self.week),
-            Period::Month => Some(self.month),
-            Period::Lifetime => Some(Timestamp::MIN.as_second()),
-            Period::Rolling(_) | Period::Run | Period::Task => None,
-        }
-    }
-}
-
-/// A change of the time zone: the windows that are open take their end from the new zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// The windows that are open.
-    pub open: Windows,
-    /// The second each of them ends; from there on the windows are the new zone's.
-    pub until: Windows,
-}
-
-impl Moved {
-    /// When the window of a period that was open began, and when it ends.
-    pub fn window(&self, period: Period) -> Option<(Timestamp, Timestamp)> {
-        let second = |windows: &Windows| Timestamp::from_second(windows.id(period)?).ok();
-        let until = second(&self.until).filter(|_| period != Period::Lifetime)?;
-        Some((second(&self.open)?, until))
-    }
 }
 
 /// Money set aside for one payment.
@@ -332,6 +284,8 @@ pub enum Fact {
     Repinned(Repinned),
     /// The operator set prices of metered calls.
     PricesSet(Box<PricesSet>),
+    /// The operator called a service himself.
+    ServiceTested(Box<ServiceTested>),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -374,6 +328,7 @@ impl Fact {
             | Self::Group(_)
             | Self::Task(_)
             | Self::Repinned(_)
+            | Self::ServiceTested(_)
             | Self::Incident(_) => None,
         }
     }
@@ -403,6 +358,7 @@ impl Fact {
             | Self::Task(_)
             | Self::Repinned(_)
             | Self::PricesSet(_)
+            | Self::ServiceTested(_)
             | Self::Incident(_)
             | Self::Captured { .. }
             | Self::Voided { .. }
@@ -438,6 +394,7 @@ impl Fact {
             | Self::Task(_)
             | Self::Repinned(_)
             | Self::PricesSet(_)
+            | Self::ServiceTested(_)
             | Self::Incident(_)
             | Self::Held(_)
             | Self::Paid(_)

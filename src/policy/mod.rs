@@ -46,6 +46,7 @@ pub mod proof;
 pub mod quote;
 pub mod rooms;
 pub mod row;
+pub mod service_test;
 pub mod settle;
 pub mod shadow;
 pub mod state;

@@ -287,6 +287,7 @@ impl State {
             | Fact::Task(_)
             | Fact::Repinned(_)
             | Fact::PricesSet(_)
+            | Fact::ServiceTested(_)
             | Fact::Incident(_) => {}
         }
     }
@@ -469,6 +470,7 @@ fn fold(book: &mut Book, fact: &Fact, at: Timestamp, position: u64) {
         | Fact::PassphraseSet { .. }
         | Fact::PolicyApplied(_)
         | Fact::PricesSet(_)
+        | Fact::ServiceTested(_)
         | Fact::Group(_)
         | Fact::Task(_)
         | Fact::Incident(_) => return,

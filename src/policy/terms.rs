@@ -68,7 +68,7 @@ pub use prices::{
     ModelPrice, ModelRate, PlainPrice, PriceChange, PriceChanges, PriceSource, PriceTable,
     PricesAsked, PricesPlan, PricesWanted,
 };
-pub use service::{NewService, ServiceEntry, ServiceTerms, Services};
+pub use service::{NewService, ServiceEntry, ServiceTerms, ServiceTest, Services, TestAsked};
 pub use shadow::ShadowView;
 pub use task::{FinishTask, NewTask, ResumeTask, TaskActed, TaskList, TaskStanding, TaskView};
 pub use token::{

@@ -170,6 +170,7 @@ impl Trial {
             | Fact::PassphraseSet { .. }
             | Fact::PolicyApplied(_)
             | Fact::PricesSet(_)
+            | Fact::ServiceTested(_)
             | Fact::Group(_)
             | Fact::Incident(_) => {}
             Fact::Credited { .. }

@@ -1,5 +1,7 @@
 //! What a payee's side answers, on its way from a rail to whoever asked.
 
+use std::sync::{Arc, OnceLock};
+
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
@@ -55,28 +57,46 @@ pub enum Part {
 /// Where a rail writes what it is answered. Whoever reads may have gone away: a rail reads on
 /// itself, for what it is answered may be what it charges by.
 #[derive(Clone, Debug)]
-pub struct Reply(mpsc::Sender<Part>);
+pub struct Reply {
+    parts: mpsc::Sender<Part>,
+    why: Arc<OnceLock<String>>,
+}
 
 /// Where it is read. It ends when the rail lets go of its [`Reply`].
 #[derive(Debug)]
-pub struct Reading(mpsc::Receiver<Part>);
+pub struct Reading {
+    parts: mpsc::Receiver<Part>,
+    why: Arc<OnceLock<String>>,
+}
 
 impl Reply {
     /// A way for one answer.
     pub fn channel() -> (Self, Reading) {
         let (sender, receiver) = mpsc::channel(ON_THE_WAY);
-        (Self(sender), Reading(receiver))
+        let why = Arc::<OnceLock<String>>::default();
+        (Self { parts: sender, why: Arc::clone(&why) }, Reading { parts: receiver, why })
     }
 
     /// Hands a piece on, and waits until there is room for it. Says whether anybody reads.
     pub async fn send(&self, part: Part) -> bool {
-        self.0.send(part).await.is_ok()
+        self.parts.send(part).await.is_ok()
+    }
+
+    /// Says for the operator why there is no answer, or not all of one: in words of ours, with
+    /// nothing in them that came from outside. What is said first stays.
+    pub fn explain(&self, why: String) {
+        let _ = self.why.set(why);
     }
 }
 
 impl Reading {
     /// The next piece; nothing at the end.
     pub async fn next(&mut self) -> Option<Part> {
-        self.0.recv().await
+        self.parts.recv().await
+    }
+
+    /// Where it will stand why there is no answer, if there is none.
+    pub fn why(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.why)
     }
 }

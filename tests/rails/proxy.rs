@@ -11,6 +11,7 @@ mod reaching;
 mod roaming;
 mod scrubbing;
 mod secrets;
+mod testing;
 pub(crate) mod upstream;
 
 use std::{

@@ -22,7 +22,7 @@ const REQUEST: &[Field] = &[
 const EXAMPLE: &str = r#"{"operation": "search", "query": {"q": "tea"}}"#;
 
 /// Reads `request`: what is to be called, as far as that can be said without the service.
-pub(super) fn api_request(value: &Value) -> Result<ApiRequest, BadField> {
+pub(in crate::engine) fn api_request(value: &Value) -> Result<ApiRequest, BadField> {
     // Models write an object within an object as text now and then.
     let written = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let value = written.as_ref().filter(|told| told.is_object()).unwrap_or(value);

@@ -1,5 +1,9 @@
 //! What a policy says of a service.
 
+mod test;
+
+pub use test::{ServiceTest, TestAsked};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -91,9 +91,13 @@ impl Proxy {
             Outcome::NotSent(unsent) => {
                 tracing::warn!(%agent, %payment, service = %order.service.id, why = %unsent,
                     "nothing was sent");
+                reply.explain(format!("{unsent}: {}", unsent.remedy()));
                 Verdict::NotSent
             }
-            Outcome::Broken(broken) => unknown(endpoint, order, Some(broken)),
+            Outcome::Broken(broken) => {
+                reply.explain(broken.to_string());
+                unknown(endpoint, order, Some(broken))
+            }
             Outcome::Answered(answer) => {
                 // It may have been replaced: what a command said is asked for anew.
                 if let (401 | 403, Some(named)) = (answer.head.status, &endpoint.secret) {
@@ -138,6 +142,7 @@ impl Rail for Proxy {
                 let (agent, payment) = (&order.agent, order.payment);
                 let service = &order.service.id;
                 tracing::error!(%agent, %payment, %service, %why, "the call could not be made");
+                reply.explain(why.to_string());
                 Verdict::NotSent
             })
         })
@@ -193,6 +198,7 @@ async fn handed_on(
         Some(price) => Verdict::Captured(price),
         None => {
             tracing::warn!(%agent, %payment, "the answer does not say what it cost");
+            reply.explain("the answer does not say what it cost".to_owned());
             unknown(endpoint, order, broken)
         }
     }
@@ -231,7 +237,10 @@ async fn passed(
         let bytes = match body.chunk().await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => break None,
-            Err(why) => break Some(why),
+            Err(why) => {
+                reply.explain(why.to_string());
+                break Some(why);
+            }
         };
         if told.len() < most {
             told.extend_from_slice(&bytes);

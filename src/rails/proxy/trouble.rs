@@ -52,6 +52,19 @@ pub enum Broken {
 }
 
 impl Unsent {
+    /// What an operator looks at then.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Target => "see what its path and query have in them",
+            Self::Header => "see what `headers` puts around the secret",
+            Self::Unresolved => "see how `base_url` spells it, and whether this machine has a DNS",
+            Self::Refused => "it is of a private network, and `base_url` does not name it itself",
+            Self::Unreachable => "see whether anybody listens there, and the port of `base_url`",
+            Self::Tls => "see whether `base_url` names the host that the certificate is for",
+            Self::NoCertificates => "install the system's ca-certificates",
+        }
+    }
+
     /// Whether it may be different in a moment.
     pub fn is_temporary(self) -> bool {
         matches!(self, Self::Unresolved | Self::Unreachable)

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::upstream::{Peer, Upstream};
 use crate::support::house::House;
 
-const KEY: &str = "canary-0123456789abcdef";
+pub(super) const KEY: &str = "canary-0123456789abcdef";
 
 /// A house whose service `acme` is at this upstream, with more said of it.
-async fn house(upstream: &Upstream, more: Value) -> House {
+pub(super) async fn house(upstream: &Upstream, more: Value) -> House {
     let house = House::with(Rails::default().with(Arc::new(Proxy::default()))).await;
     house.scout().await;
     let key = house.dir.path().join("acme.key");
@@ -34,7 +34,7 @@ async fn house(upstream: &Upstream, more: Value) -> House {
     house
 }
 
-fn answer(status: u16, kind: &str, body: &str) -> String {
+pub(super) fn answer(status: u16, kind: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
