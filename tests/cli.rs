@@ -8,6 +8,7 @@ mod explaining;
 mod faults;
 mod freezing;
 mod groups;
+mod importing;
 mod mandates;
 mod models;
 mod payees;

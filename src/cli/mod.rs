@@ -12,6 +12,7 @@ mod expiry;
 mod export_policy;
 mod exposure;
 mod group;
+mod import;
 mod init;
 mod ledger;
 mod man;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Subcommand};
 
 use super::{
-    endpoint,
+    endpoint, import,
     output::{Output, above_zero, table, wait},
     owner,
     proof::Proving,
@@ -45,6 +45,9 @@ enum Verb {
     /// Call a service yourself, with its key, and see what an agent would be charged
     #[command(after_help = TEST_HELP)]
     Test(service_test::Test),
+    /// Print a policy's file out of what an API's own document says; nothing is applied
+    #[command(after_help = IMPORT_HELP)]
+    Import(import::Import),
     /// Take a service out of the catalogue: nobody can pay it any more
     #[command(after_help = "Example:\n  pettycash service remove search\n\n\
         What was paid stays as it is. Mandates that name it keep the name.")]
@@ -63,6 +66,17 @@ It is your own call, made by `serve` as an agent's would be, with the same key: 
 agent is charged, and it is an entry of the ledger. The API's side may charge you. Without an
 operation, the first that only reads and takes no parameters in its path is called. What comes back
 is shown as data, whatever it says. Exit code 0 where an agent would have been charged.";
+
+const IMPORT_HELP: &str = "\
+Examples:
+  pettycash service import openapi.json > weather.toml
+  pettycash service import x402.json
+  pettycash diff weather.toml              what it would change, once you have looked at it
+
+FILE is an OpenAPI 3 document, with `x-payment-info` where it tells prices, or what an API has at
+/.well-known/x402.json; in JSON (for YAML: `yq -o json openapi.yaml`). Nothing is fetched and
+nothing applied. What it says is what somebody claims: see where it leads and what it costs before
+you apply it, and where its key is found. What does not fit is listed at the end.";
 
 const ADD_HELP: &str = "\
 Examples:
@@ -119,6 +133,7 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
                 let service = operator.service(&id).await?;
                 output.print(&service, || show(&service, home))?;
             }
+            Verb::Import(import) => return import::run(&import, output),
             Verb::Test(test) => return service_test::run(test, &operator, output).await,
             Verb::Remove { id } => {
                 let view = operator.remove_service(&id).await?;
