@@ -2,13 +2,20 @@
 
 use std::fs;
 
+use jiff::Timestamp;
 use pettycash::{
     engine::{
         EngineError, Proof,
         recover::Places,
         verify::{Kept, verify_beside},
     },
-    policy::terms::{LedgerAsked, PriceChanges, PricesAsked, PricesPlan, PricesWanted},
+    policy::{
+        entry::Hash,
+        operate::OperateError,
+        prices::{self, Origin, Overlay, PricesSet, SetPrices},
+        state::State,
+        terms::{LedgerAsked, PriceChanges, PricesAsked, PricesPlan, PricesWanted},
+    },
     rails::{
         Rails,
         meter::{PricePerUnit, Unit},
@@ -85,6 +92,12 @@ async fn what_is_set_is_charged_by_and_survives_a_restart_with_the_desk_and_with
     let anew = Rails::default();
     let house = house.reopened_with(anew.clone()).await;
     expected(&anew);
+    // A desk that has all the rest is told what was set since.
+    set(&house, &table(&[("later", "0.000001", "0.000001")])).await.unwrap();
+    let anew = Rails::default();
+    let house = house.reopened_with(anew.clone()).await;
+    expected(&anew);
+    assert_eq!(input(&anew, "later").as_deref(), Some("1.00"));
     // A desk that is lost is made again from the entries.
     house.engine.close().await;
     fs::remove_dir_all(house.dir.path().join("desk")).unwrap();
@@ -142,6 +155,19 @@ async fn a_new_model_or_a_lower_price_takes_a_proof_and_a_higher_one_none() {
     assert_eq!(cheaper.changes[0].from.as_ref().unwrap().input_usd, "3.00");
     assert_eq!(cheaper.changes[0].to.input_usd, "0.10");
     assert_eq!(input(&rails, "ours").as_deref(), Some("0.10"));
+}
+
+#[test]
+fn prices_are_set_on_top_of_those_they_were_held_against_or_not_at_all() {
+    let origin = Origin { source: None, priced_at: None, sha256: Hash([0; 32]) };
+    let models = [("ours".to_owned(), "{}".to_owned())].into();
+    let set = PricesSet { origin: origin.clone(), models, token: None, note: None };
+    let (state, now) = (State::default(), Timestamp::UNIX_EPOCH);
+    let stale = SetPrices { origin, at: now, models: set.models.clone() };
+    let stale = Overlay { tables: vec![stale] };
+    let late = prices::set_prices(&state, &stale, set.clone(), now);
+    assert_eq!(late, Err(OperateError::PricesSetMeanwhile));
+    assert!(prices::set_prices(&state, &Overlay::default(), set, now).is_ok());
 }
 
 #[tokio::test]
