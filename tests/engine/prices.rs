@@ -163,9 +163,9 @@ fn prices_are_set_on_top_of_those_they_were_held_against_or_not_at_all() {
     let models = [("ours".to_owned(), "{}".to_owned())].into();
     let set = PricesSet { origin: origin.clone(), models, token: None, note: None };
     let (state, now) = (State::default(), Timestamp::UNIX_EPOCH);
-    let stale = SetPrices { origin, at: now, models: set.models.clone() };
-    let stale = Overlay { tables: vec![stale] };
-    let late = prices::set_prices(&state, &stale, set.clone(), now);
+    let old = SetPrices { origin, at: now, models: set.models.clone() };
+    let before = Overlay { tables: vec![old] };
+    let late = prices::set_prices(&state, &before, set.clone(), now);
     assert_eq!(late, Err(OperateError::PricesSetMeanwhile));
     assert!(prices::set_prices(&state, &Overlay::default(), set, now).is_ok());
 }
