@@ -2,6 +2,7 @@
 
 mod bounding;
 mod charging;
+mod comparing;
 mod extracting;
 mod prices;
 pub(crate) mod proxy;

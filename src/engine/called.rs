@@ -15,8 +15,6 @@ use crate::{
         endpoint::{ApiRequest, Asking},
         entry::{Fact, Hash},
         mandate::{Mandate, Service},
-        models::Models,
-        money::Usd,
         names::{Handle, ModelName, RunId, ServiceId},
         rooms::Spender,
         state::State,
@@ -24,79 +22,69 @@ use crate::{
     rails::{Bounded, Rails, Terms, meter::Metering},
 };
 
-/// What an agent's mandate says of calls of language models.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rules {
-    max_output: Option<OutputTokens>,
-    /// What is used in place of a dearer model, once so much of a cap is spent.
-    cheaper: Option<ModelName>,
-}
-
-impl Rules {
-    pub(super) fn of(mandate: &Mandate) -> Self {
-        let cheaper = mandate.downgrade().map(|(_, to)| to.clone());
-        Self { max_output: mandate.max_output_tokens, cheaper }
-    }
+/// A call that is asked for, of a service as the catalogue had it then.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub(super) service: Service,
+    /// What is sent, and what is held for it.
+    pub(super) call: Bounded,
+    /// The same call of the mandate's cheaper model, where there is one that costs no more.
+    cheaper: Option<Bounded>,
+    /// What the mandate said of models then.
+    said: Said,
 }
 
 /// A service, and what the mandate of whoever calls it says.
 pub(super) struct Callable {
     pub(super) service: Service,
-    pub(super) rules: Rules,
+    pub(super) said: Said,
 }
 
-/// A call that is asked for, of a service as the catalogue had it then and by the rules of then.
-#[derive(Clone, Debug)]
-pub(super) struct Called {
-    pub(super) service: Service,
-    pub(super) rules: Rules,
-    /// The call as it was asked for.
-    pub(super) fit: Fit,
-    /// The same of the mandate's cheaper model, where that is one.
-    cheaper: Option<Fit>,
+/// What a mandate says of models that a call is read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    most: Option<OutputTokens>,
+    cheaper: Option<ModelName>,
 }
 
-/// A call as it is sent.
-#[derive(Clone, Debug)]
-pub(super) struct Fit {
-    /// What is sent.
-    pub(super) asking: Arc<Asking>,
-    /// The most that it can cost, where the service's own price is not that.
-    pub(super) bound: Option<Usd>,
-    /// The language model that it is of, where it is metered, and what its charge goes by.
-    pub(super) model: Option<Models>,
-    pub(super) metering: Option<Arc<Metering>>,
-}
-
-impl From<Bounded> for Fit {
-    fn from(bounded: Bounded) -> Self {
-        let Bounded { amount: bound, asking, model, metering } = bounded;
-        Self { asking: Arc::new(asking), bound, model, metering }
-    }
-}
-
-impl Fit {
-    /// Whether this costs no more than another, whatever comes of it.
-    fn is_no_dearer_than(&self, other: &Self) -> bool {
-        let metering = self.metering.as_ref().zip(other.metering.as_ref());
-        self.bound <= other.bound
-            && metering.is_some_and(|(this, other)| this.is_no_dearer_than(other))
+impl Said {
+    fn by(mandate: &Mandate) -> Self {
+        let cheaper = mandate.downgrade().map(|(_, model)| model.clone());
+        Self { most: mandate.max_output_tokens, cheaper }
     }
 }
 
 impl Called {
     /// The service as this call of it is priced.
     pub(super) fn priced(&self) -> Service {
-        Service { price: self.fit.bound.or(self.service.price), ..self.service.clone() }
+        Service { price: self.call.amount.or(self.service.price), ..self.service.clone() }
     }
 
-    /// The call of the cheaper model where the mandate has that one used by now.
-    #[must_use]
-    pub(super) fn downgraded(self, spender: &Spender, run: Option<&RunId>, now: Timestamp) -> Self {
-        let due = self.cheaper.is_some() && spender.downgrades(&self.service, run, now).is_some();
-        let fit = self.cheaper.filter(|_| due).unwrap_or(self.fit);
-        Self { fit, cheaper: None, ..self }
+    /// What is sent, and what its charge goes by.
+    pub(super) fn sent(self) -> (Arc<Asking>, Option<Arc<Metering>>) {
+        (Arc::new(self.call.asking), self.call.metering)
     }
+
+    /// The call that is meant of the two, as much as is spent by now.
+    pub(super) fn meant(self, spender: &Spender<'_>, run: Option<&RunId>, now: Timestamp) -> Self {
+        match self.cheaper {
+            Some(cheaper) if spender.downgrades(&self.service, run, now).is_some() => {
+                Self { call: cheaper, cheaper: None, ..self }
+            }
+            Some(_) | None => Self { cheaper: None, ..self },
+        }
+    }
+}
+
+/// Whether the catalogue or the mandate says something else by now than what a call was read by.
+pub(super) fn is_stale(
+    read: Option<&Called>,
+    service: Option<&Service>,
+    mandate: &Mandate,
+) -> bool {
+    let by_other_terms =
+        |read: &Called| read.call.metering.is_some() && read.said != Said::by(mandate);
+    service != read.map(|read| &read.service) || read.is_some_and(by_other_terms)
 }
 
 /// What is to be called, or what is wrong with it.
@@ -125,7 +113,7 @@ impl Engine {
         self.look(move |state: &State, _| {
             let mandate = &state.book(&agent)?.mandate;
             let service = state.service(&id).filter(|_| mandate.allows(&id)).cloned()?;
-            Some(Callable { service, rules: Rules::of(mandate) })
+            Some(Callable { service, said: Said::by(mandate) })
         })
         .await
     }
@@ -156,26 +144,28 @@ pub(super) fn is_asked(arguments: &Value) -> bool {
 /// Reads and prices a call of a service.
 pub(super) fn read(
     rails: &Rails,
-    Callable { service, rules }: Callable,
+    Callable { service, said }: Callable,
     asked: &ApiRequest,
 ) -> Result<Called, BadField> {
     let asking = service.endpoint.as_deref().ok_or_else(request::uncalled)?.ask(asked)?;
     // What there is no rail for is told where it is decided.
     let Some(rail) = rails.get(&service.rail) else {
-        let fit = Bounded::plain(asking, None).into();
-        return Ok(Called { service, rules, fit, cheaper: None });
+        let call = Bounded::plain(asking, None);
+        return Ok(Called { service, call, cheaper: None, said });
     };
-    let max_output_tokens = rules.max_output.and_then(|most| i64::from(most).try_into().ok());
-    let terms = Terms { max_output_tokens, model: None };
-    let other = rules.cheaper.as_ref().map(|model| (model, asking.clone()));
-    let fit = Fit::from(rail.bound(&service, asking, terms)?);
-    // A call that the cheaper model cannot do is made by the one that was asked for.
-    let cheaper = other.filter(|_| fit.metering.is_some()).and_then(|(model, asking)| {
+    let terms = Terms { max_output_tokens: said.most.map(OutputTokens::number), model: None };
+    let again = said.cheaper.as_ref().map(|model| (model, asking.clone()));
+    let call = rail.bound(&service, asking, terms)?;
+    let cheaper = again.filter(|_| call.metering.is_some()).and_then(|(model, asking)| {
         let terms = Terms { model: Some(model.as_str()), ..terms };
-        rail.bound(&service, asking, terms).ok().map(Fit::from)
+        let cheaper = rail.bound(&service, asking, terms);
+        if cheaper.is_err() {
+            // It may have no price, or not do what is asked for.
+            tracing::warn!(service = %service.id, %model, "the cheaper model cannot be used");
+        }
+        cheaper.ok().filter(|cheaper| cheaper.stands_in_for(&call))
     });
-    let cheaper = cheaper.filter(|cheaper| cheaper.is_no_dearer_than(&fit));
-    Ok(Called { service, rules, fit, cheaper })
+    Ok(Called { service, call, cheaper, said })
 }
 
 /// What tells a request from another: the digest of all that was asked, each part with its length

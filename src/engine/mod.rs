@@ -1,12 +1,12 @@
 //! The engine: the only room that waits. It loads, decides, commits and answers.
 //!
 //! `pay.rs` is the story of a payment, `gateway.rs` of one that a plain HTTP request is, `send.rs`
-//! of what becomes of it at its rail, `operate.rs`
-//! that of an operator's act (`mandate.rs`, `policy.rs`, `refund.rs`, `tasks.rs` and `tokens.rs` of
-//! those that take more telling), `doors.rs` knows whom a token lets in,
-//! `proof.rs` who is an operator, `gates.rs` whose turn it is for what takes a while,
-//! `report.rs` what agents and operators read, `recover.rs` what is put right at open. Decisions
-//! themselves are policy's; they run on the store's writer thread, in order, on the newest state.
+//! of what becomes of it at its rail, `operate.rs` that of an operator's act (`mandate.rs`,
+//! `policy.rs`, `refund.rs`, `tasks.rs` and `tokens.rs` of those that take more telling),
+//! `doors.rs` knows whom a token lets in, `proof.rs` who is an operator, `gates.rs` whose turn it
+//! is for what takes a while, `report.rs` what agents and operators read, `recover.rs` what is put
+//! right at open. Decisions themselves are policy's; they run on the store's writer thread, in
+//! order, on the newest state.
 
 mod called;
 mod detail;

@@ -1,10 +1,14 @@
 //! One payment, from what the model asked to what it is told.
 
+mod told;
+
 use jiff::{SignedDuration, Timestamp};
+
+use told::{paid_by, still_open};
 
 use super::{
     Call, Engine, EngineError,
-    called::{self, Called, Rules},
+    called::{self, Called},
     gates::Asker,
     kin,
     malformed::Malformed,
@@ -23,15 +27,16 @@ use crate::{
         money::Usd,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         row::{Told, tell},
-        state::{OpenPayment, Stage, State},
+        state::{OpenPayment, State},
         stop,
         task::TaskId,
         via::Via,
-        warning::Warning,
     },
     rails::{Dispatch, Order, Rails},
     store::{Decision, StoreError},
 };
+
+pub(super) use told::left;
 
 /// How long a caller's key stands for its payment.
 const KEY_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -206,7 +211,7 @@ impl Engine {
 
 impl Asked {
     pub(super) fn decide(
-        self,
+        mut self,
         rails: &Rails,
         state: &State,
         id: PaymentId,
@@ -229,33 +234,15 @@ impl Asked {
                 let refusal = refuse(book, Denial::InvalidRequest(missing));
                 return self.deny(state, book, id, refusal, now);
             }
-            // What was read and priced is of the catalogue as it was then, by the rules of then.
-            (now, then)
-                if allowed
-                    && (now != then.as_ref().map(|called| &called.service)
-                        || then
-                            .as_ref()
-                            .is_some_and(|then| then.rules != Rules::of(&book.mandate))) =>
-            {
-                return Decision::Answer(PayAnswer::of_changed_service().into());
+            // What was read and priced is of the catalogue, and the mandate, as they were then.
+            (now, then) if allowed && called::is_stale(then.as_ref(), now, &book.mandate) => {
+                return Decision::Answer(PayAnswer::of_changed().into());
             }
             _ => {}
         }
-        let spender = state.spender_of(book).in_task(self.task);
-        let called = self.called.map(|called| called.downgraded(&spender, self.run.as_ref(), now));
-        let this = Self { called, ..self };
-        this.priced(rails, state, book, id, now)
-    }
-
-    /// The same once it is known which call it is for.
-    fn priced(
-        self,
-        rails: &Rails,
-        state: &State,
-        book: &Book,
-        id: PaymentId,
-        now: Timestamp,
-    ) -> Decision<Decided> {
+        let spender = state.spender_of(book);
+        let (here, run) = (spender.clone().in_task(self.task), self.run.as_ref());
+        self.called = self.called.take().map(|called| called.meant(&here, run, now));
         let Some(payment) = self.payment(state, book, id, now) else {
             let refusal = refuse(book, Denial::InvalidRequest(request::missing_amount()));
             return self.deny(state, book, id, refusal, now);
@@ -264,10 +251,10 @@ impl Asked {
             let refusal = refuse(book, Denial::PossibleDuplicate { payment: earlier });
             return self.deny(state, book, id, refusal, now);
         }
-        match authorize(&state.spender_of(book), &payment, now) {
+        match authorize(&spender, &payment, now) {
             Ok(hold) => {
                 let (via, request) = (self.via.clone(), self.request);
-                let model = self.called.as_ref().and_then(|called| called.fit.model.clone());
+                let model = self.called.as_ref().and_then(|called| called.call.model.clone());
                 let hold = Hold { via, request, model, ..hold };
                 let flagged = stop::flag(book, &hold, now);
                 self.allowed(rails, state, hold, flagged, now)
@@ -294,8 +281,9 @@ impl Asked {
         let equal = |open: &&OpenPayment| {
             open.agent == self.agent
                 && open.hold.service == service.id
-                && open.hold.amount == payment.cost()
                 && open.hold.request == self.request
+                // The same request of another model is held at another amount.
+                && (open.hold.model.is_some() || open.hold.amount == payment.cost())
         };
         state.all_open().find(equal).map(|open| open.hold.payment)
     }
@@ -326,8 +314,7 @@ impl Asked {
             draft(By::Engine, Fact::Sent { payment }),
         ];
         drafts.extend(flagged);
-        let (request, metering) =
-            self.called.map(|called| (called.fit.asking, called.fit.metering)).unzip();
+        let (request, metering) = self.called.map(Called::sent).unzip();
         let metering = metering.flatten();
         let order = Order { payment, agent: self.agent, service, amount, request, metering };
         let sending = Sending { rail: rail.clone(), order, run: self.run, within };
@@ -449,39 +436,6 @@ fn paid(
         paid.unwrap_or_else(|| PayAnswer::paid(payment, &service, charged, Usd::ZERO)).into()
     });
     Decision::Commit { drafts, durable: true, answer }
-}
-
-/// A payment that was made, with what the book has left now, and whether that is little.
-fn paid_by(
-    state: &State,
-    book: &Book,
-    within: (Option<&RunId>, Option<TaskId>),
-    (payment, service, charged): (PaymentId, &ServiceId, Usd),
-    now: Timestamp,
-) -> PayAnswer {
-    let (available, warning) = left(state, book, within, Some(service), now);
-    PayAnswer::paid(payment, service, charged, available).warning(warning)
-}
-
-/// What can be spent now, and whether little is left for a service.
-pub(super) fn left(
-    state: &State,
-    book: &Book,
-    (run, task): (Option<&RunId>, Option<TaskId>),
-    service: Option<&ServiceId>,
-    now: Timestamp,
-) -> (Usd, Option<Warning>) {
-    let spender = state.spender_of(book).in_task(task);
-    let service = service.and_then(|id| state.service(id));
-    (spender.available(run, now), spender.warning(service, run, now))
-}
-
-/// What can be said of a payment that is not settled.
-fn still_open(payment: PaymentId, open: Option<&OpenPayment>) -> PayAnswer {
-    match open {
-        Some(open) if open.stage == Stage::InDoubt => PayAnswer::in_doubt(&open.hold),
-        Some(_) | None => PayAnswer::in_progress(Some(payment), None),
-    }
 }
 
 /// Refuses, and writes it down unless the agent's last denial was the same.

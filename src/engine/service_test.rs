@@ -1,13 +1,13 @@
 //! The operator's own call of a service: by the same rail as an agent's, with the same key, and
 //! with nobody's money. What it would have come to is told, and written down.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
     Engine, EngineError,
-    called::{self, Callable, Rules},
+    called::{self, Callable, Said},
     request,
     send::ask,
     spool::collect,
@@ -60,7 +60,7 @@ impl Engine {
         };
         let request = request::api_request(&wanted(endpoint, asked)?).map_err(told)?;
         // It is nobody's mandate that it goes by.
-        let found = Callable { service, rules: Rules::default() };
+        let found = Callable { service, said: Said::default() };
         let called = called::read(&self.rails, found, &request).map_err(told)?;
         let held = called.priced().price;
         let order = Order {
@@ -68,8 +68,8 @@ impl Engine {
             agent: OPERATOR.parse::<Handle>().map_err(|_| StoreError::Panicked)?,
             service: called.service.clone(),
             amount: held.unwrap_or(Usd::ZERO),
-            request: Some(called.fit.asking.clone()),
-            metering: called.fit.metering.clone(),
+            request: Some(Arc::new(called.call.asking.clone())),
+            metering: called.call.metering.clone(),
         };
         let (reply, mut reading) = Reply::channel();
         let why = reading.why();
@@ -82,7 +82,7 @@ impl Engine {
         let missing = || (status.is_none()).then(|| "there was no answer in time".to_owned());
         let test = ServiceTest {
             service_id: ServiceName(id.clone()),
-            operation: called.fit.asking.operation.to_string(),
+            operation: called.call.asking.operation.to_string(),
             outcome,
             would_hold_usd: held,
             would_charge_usd: charge.filter(|_| held.is_some()),
@@ -92,7 +92,7 @@ impl Engine {
         };
         let fact = ServiceTested {
             service: id.clone(),
-            operation: called.fit.asking.operation.clone(),
+            operation: called.call.asking.operation.clone(),
             outcome,
             status,
             charge: test.would_charge_usd,

@@ -105,6 +105,13 @@ number!(
     "the most output tokens of a call are a whole number from 1 to 10000000"
 );
 
+impl OutputTokens {
+    /// How many.
+    pub fn number(self) -> u64 {
+        self.0.into()
+    }
+}
+
 impl fmt::Display for OutputTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

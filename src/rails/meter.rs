@@ -19,6 +19,7 @@
 mod body;
 mod bound;
 mod charge;
+mod dearer;
 mod decimal;
 mod differ;
 mod events;

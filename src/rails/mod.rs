@@ -87,6 +87,15 @@ impl Bounded {
     pub fn plain(asking: Asking, amount: Option<Usd>) -> Self {
         Self { amount, asking, model: None, metering: None }
     }
+
+    /// Whether it is of another model that is used in place of the one that is asked for, as the
+    /// other is, and surely costs no more.
+    pub fn stands_in_for(&self, asked: &Self) -> bool {
+        let another = self.model.as_ref().is_some_and(|model| model.asked.is_some());
+        let meterings = self.metering.as_deref().zip(asked.metering.as_deref());
+        let stands_in = meterings.is_some_and(|(mine, theirs)| mine.stands_in_for(theirs));
+        another && stands_in && self.amount <= asked.amount
+    }
 }
 
 /// What became of a payment, as far as its rail knows.

@@ -188,10 +188,11 @@ fn an_api_is_called_and_what_it_answers_is_shown_without_what_is_hidden() {
     let policy = desk.home().join("api.toml");
     let text = format!(
         "schema = 1\n[services.api]\npayee = \"Api\"\nrail = \"proxy\"\nprice = \"0.02\"\n\
-         base_url = \"http://{}\"\nsecret = {{ file = {key:?} }}\n\
+         base_url = \"http://{}\"\nsecret = {{ file = \"{}\" }}\n\
          headers = {{ authorization = \"Bearer {{secret}}\" }}\n[[services.api.operations]]\n\
          name = \"now\"\nmethod = \"GET\"\npath = \"/now/{{place}}\"\n",
-        listener.local_addr().unwrap()
+        listener.local_addr().unwrap(),
+        key.display()
     );
     fs::write(&policy, text).unwrap();
     desk.ok(&format!("apply {}", policy.display()));

@@ -420,10 +420,6 @@ pub(super) fn ask(dice: &mut Dice, agent: u8) -> Op {
     Op::Ask { agent, came, service, amount, key, run, hold, task }
 }
 
-/// Two of them let more be taken than was held.
-const FLAGS: [CaptureFlag; 3] =
-    [CaptureFlag::Overrun, CaptureFlag::UsageIncomplete, CaptureFlag::OutcomeUnknown];
-
 fn how(dice: &mut Dice) -> How {
     match dice.below(32) {
         0..6 => How::Send,
@@ -435,7 +431,10 @@ fn how(dice: &mut Dice) -> How {
         23..25 => How::Capture(0, 0),
         25..27 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
         27 => How::Refund(0, 0),
-        31 => How::Overrun(dice.pick(&FLAGS), cents(dice, 1, 60)),
+        31 => {
+            let flag = dice.pick(&[CaptureFlag::Overrun, CaptureFlag::OutcomeUnknown]);
+            How::Overrun(flag, cents(dice, 1, 60))
+        }
         28 => How::Refund(dice.pick(&[0, 0, 1]), -dice.pick(&[2, 2, 3])),
         _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
     }

@@ -72,7 +72,7 @@ impl Sums {
                 }
             }
             Fact::Captured { payment, amount, .. } => {
-                self.change(*payment, |_| amount.nanos().into())
+                self.change(*payment, |_| amount.nanos().into());
             }
             Fact::Voided { payment, .. } | Fact::Expired { payment } | Fact::Failed { payment } => {
                 self.change(*payment, |_| 0);

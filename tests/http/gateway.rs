@@ -56,7 +56,9 @@ impl Gate {
         let policy = format!(
             "schema = 1\n[services.acme]\npayee = \"Acme\"\nrail = \"proxy\"\n\
              base_url = \"http://{}\"\nsecret = {{ file = \"{}\" }}\n\
-             headers = {{ x-api-key = \"{{secret}}\" }}\nallow_headers = [\"acme-version\"]\n\
+             headers = {{ x-api-key = \"{{secret}}\" }}\n\
+             allow_headers = [\"acme-version\", \"api-key\", \"idempotency-key\", \
+             \"pettycash-task\"]\n\
              price = \"0.02\"\ntimeout = \"60s\"\n{more}\n\
              [[services.acme.operations]]\nname = \"messages\"\nmethod = \"POST\"\n\
              path = \"/v1/messages\"\n\

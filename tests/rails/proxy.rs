@@ -2,6 +2,7 @@
 
 mod calling;
 mod corpus;
+mod downgrading;
 mod guarding;
 mod hostile;
 mod metered;

@@ -297,9 +297,11 @@ impl PayAnswer {
         }
     }
 
-    /// A payment of a service that was changed between what was read of it and the decision.
-    pub fn of_changed_service() -> Self {
-        let message = "This service was changed while you called. Nothing was charged: call again.";
+    /// A payment of a service that was changed between what was read of it and the decision, or by
+    /// a mandate that was.
+    pub fn of_changed() -> Self {
+        let message = "This service, or what you may spend on it, was changed while you called. \
+                       Nothing was charged: call again.";
         let refused = Refused::plain(Code::EngineUnavailable, message, Advice::Wait);
         Self { refused: Refused { retry_after_s: Some(1), ..refused }, ..Self::default() }
     }

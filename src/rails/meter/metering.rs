@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use hyper::body::Bytes;
 
 use super::{
-    Bound, Charge, Flag, MAX_EVENT, Meter, Prices, Usage, Wire, charge, read, sieve::Sieve,
+    Bound, Charge, Flag, MAX_EVENT, Meter, ModelPrices, Prices, Usage, Wire, charge, read,
+    sieve::Sieve,
 };
 use crate::policy::money::Usd;
 
@@ -53,10 +54,13 @@ impl Metering {
         }
     }
 
-    /// Whether no price of its model is above that of another call's.
-    pub fn is_no_dearer_than(&self, other: &Self) -> bool {
-        let of = |call: &Self| call.prices.get(&call.model).cloned();
-        of(self).zip(of(other)).is_some_and(|(this, other)| this.is_no_dearer_than(&other))
+    /// Whether a call that is metered so may be made in place of the other: nothing costs more, and
+    /// one vendor has both models. Nobody but Anthropic has Claude.
+    pub fn stands_in_for(&self, other: &Self) -> bool {
+        let claude = |metering: &Self| metering.model.contains("claude");
+        let (mine, theirs) = (self.prices.get(&self.model), other.prices.get(&other.model));
+        let no_dearer = |(mine, theirs): (&ModelPrices, _)| mine.is_no_dearer_than(theirs);
+        claude(self) == claude(other) && mine.zip(theirs).is_some_and(no_dearer)
     }
 
     /// Begins to count an answer whose body is of that type.

@@ -6,8 +6,6 @@ use serde_json::{Map, Value};
 
 use super::{Flag, PricePerUnit, Unit, shown};
 
-/// The tier that plain calls are of.
-const STANDARD: &str = "standard";
 /// The most models that a table may name.
 const MAX_MODELS: usize = 10_000;
 /// The most rates that a model may have, and the most sizes of input with prices of their own.
@@ -43,20 +41,6 @@ impl Rate {
     pub(super) fn up_to(&self, unit: Unit, size: u64) -> Option<PricePerUnit> {
         let tiers = self.above.range(..size).map(|(_, prices)| prices);
         tiers.chain([&self.base]).filter_map(|prices| prices.get(&unit)).max().copied()
-    }
-
-    /// Whether nothing costs more than at another rate, at any size of input.
-    fn is_no_dearer_than(&self, other: &Self) -> bool {
-        let from = |size: &u64| size.saturating_add(1);
-        let sizes =
-            [&self.above, &other.above].into_iter().flat_map(|above| above.keys().map(from));
-        let price = |rate: &Self, unit: Unit, size: u64| {
-            let likes = || unit.likes().iter().filter_map(|like| rate.at(*like, size)).max();
-            rate.at(unit, size).or_else(likes)
-        };
-        sizes.chain([0]).all(|size| {
-            Unit::ALL.iter().all(|unit| price(self, *unit, size) <= price(other, *unit, size))
-        })
     }
 
     /// Takes the other's sizes where it has none itself, at the dearer of the two: a vendor that
@@ -133,19 +117,6 @@ impl ModelPrices {
         rate.and_then(|rate| rate.at(unit, size))
     }
 
-    /// Whether nothing costs more than with another model, at any size of input, in each tier and
-    /// region that the other is sold in; the plain tier, where a call may always end up, is one.
-    pub fn is_no_dearer_than(&self, other: &Self) -> bool {
-        let same =
-            |theirs: &Rate, ours: &&Rate| ours.tier == theirs.tier && ours.region == theirs.region;
-        other.rates.iter().all(|theirs| {
-            let ours = self.rates.iter().find(|ours| same(theirs, ours));
-            let plain =
-                self.rates.iter().find(|ours| ours.tier == STANDARD && ours.region.is_none());
-            ours.or(plain).is_some_and(|ours| ours.is_no_dearer_than(theirs))
-        })
-    }
-
     /// Every rate there is, as a call of each size would be priced.
     pub fn listed(&self) -> Vec<Listed<'_>> {
         let each = self.rates.iter().flat_map(|rate| {
@@ -155,6 +126,11 @@ impl ModelPrices {
             all.map(move |(above, prices)| Listed { tier, region, above, prices })
         });
         each.collect()
+    }
+
+    /// All of its rates.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Rate> {
+        self.rates.iter()
     }
 
     /// The rates that come into question. A tier or region that the table has none of is flagged:
@@ -189,8 +165,17 @@ impl ModelPrices {
 }
 
 impl Rate {
-    fn region(&self) -> Option<&str> {
+    pub(super) fn tier(&self) -> &str {
+        &self.tier
+    }
+
+    pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// The sizes of input above which there are other prices.
+    pub(super) fn borders(&self) -> impl Iterator<Item = u64> {
+        self.above.keys().copied()
     }
 }
 

@@ -36,7 +36,15 @@ pub(super) fn bounded(
     let estimate = if strict { Estimate::Sure } else { Estimate::Likely };
     let region = region(endpoint);
     let bound_of = |body: &[u8]| bound(wire, body, prices, estimate, region);
-    let asked = bound_of(&asking.body).map_err(|why| bad(&why))?;
+    let asked = match (bound_of(&asking.body), terms.max_output_tokens) {
+        // What nothing else bounds the mandate does.
+        (Err(BoundError::NoMaximum { .. } | BoundError::TooLarge { .. }), Some(_)) => {
+            let limited = Changes { max_output: terms.max_output_tokens, ..Changes::default() };
+            rewritten(wire, &asking.body, &limited).and_then(|body| bound_of(&body))
+        }
+        (bound, _) => bound,
+    };
+    let asked = asked.map_err(|why| bad(&why))?;
     let changes = Changes {
         model: terms.model.filter(|model| *model != asked.model),
         max_output: terms.max_output_tokens,

@@ -202,7 +202,7 @@ class Story:
 
     def denied(self):
         """What would pass the limit is told with the reason, and is not tried again."""
-        before, limit = len(self.vendor.asked), "per-call limit"
+        before, limit = len(self.vendor.asked), "over the limit of $0.25"
         asked = {"model": CLAUDE, "max_tokens": 60_000, "messages": HELLO}
         try:
             # The SDK would not ask for so much without a stream.
@@ -222,7 +222,7 @@ class Story:
             self.gpt.chat.completions.create(model="gpt-none", messages=HELLO)
             raise AssertionError("it was paid")
         except openai.BadRequestError as error:
-            same("gpt-none" in str(error) and "price" in str(error), True)
+            same("adds a price with `pettycash prices update FILE`" in str(error), True)
 
     def strangers(self):
         """Who shows no token of an agent's is let in by neither."""
@@ -267,7 +267,7 @@ class Story:
 def settled():
     """The newest entry, once nothing is held any more."""
     for _ in range(100):
-        if Decimal(pettycash("balance", "scout")["held_usd"]) == 0:
+        if Decimal(pettycash("agent", "show", "scout")["held_usd"]) == 0:
             return newest()
         threading.Event().wait(0.05)
     raise AssertionError("something stays held")

@@ -16,8 +16,13 @@ use super::upstream::{Peer, Upstream};
 use crate::support::house::House;
 
 /// A house whose service `models` is at this upstream, with more said of it.
-async fn house(upstream: &Upstream, more: Value) -> House {
-    let house = House::with(Rails::default().with(Arc::new(Proxy::default()))).await;
+pub(super) async fn house(upstream: &Upstream, more: Value) -> House {
+    house_with(Arc::new(Proxy::default()), upstream, more).await
+}
+
+/// The same by this rail.
+pub(super) async fn house_with(rail: Arc<dyn Rail>, upstream: &Upstream, more: Value) -> House {
+    let house = House::with(Rails::default().with(rail)).await;
     house
         .agent(json!({"handle": "scout", "funding": "allowance",
         "caps": [{"period": "day", "cap_usd": "0.10"}]}))
@@ -45,16 +50,16 @@ async fn house(upstream: &Upstream, more: Value) -> House {
     house
 }
 
-fn asked(operation: &str, body: &Value) -> Value {
+pub(super) fn asked(operation: &str, body: &Value) -> Value {
     json!({"service_id": "models", "request": {"operation": operation, "body": body}})
 }
 
 /// A question to Claude.
-fn question(model: &str) -> Value {
+pub(super) fn question(model: &str) -> Value {
     json!({"model": model, "max_tokens": 1000, "messages": [{"role": "user", "content": "Hi"}]})
 }
 
-fn whole(status: u16, body: &Value) -> String {
+pub(super) fn whole(status: u16, body: &Value) -> String {
     let body = body.to_string();
     let length = body.len();
     format!(
@@ -70,7 +75,7 @@ fn stream(events: &[Value]) -> String {
 }
 
 /// The body of the newest request.
-fn sent(upstream: &Upstream) -> String {
+pub(super) fn sent(upstream: &Upstream) -> String {
     upstream.requests().last().unwrap().split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 

@@ -152,7 +152,7 @@ impl Drop for Trap {
 /// A text of some pieces, most of them harmless by themselves.
 fn odd(dice: &mut Dice, trap: &str) -> String {
     let mut text = String::new();
-    for _ in 0..1 + dice.below(3) {
+    for _ in 0..=dice.below(3) {
         let sound = dice.below(4) > 0;
         let piece = dice.one(if sound { &SOUND } else { &PIECES });
         text.push_str(&piece.replace('H', trap));
@@ -325,7 +325,7 @@ async fn none_of_500_mutated_calls_takes_the_key_anywhere_or_shows_it() {
     }
     service["secret"] = json!({"file": key});
     house.service(service).await;
-    let (mut dice, mut paid) = (Dice(0x5ec2_e7), 0);
+    let (mut dice, mut paid) = (Dice(0x005e_c2e7), 0);
     for _ in 0..500 {
         let arguments = mutated(&mut dice, &elsewhere);
         let told = house.pay("scout", arguments.clone()).await;
