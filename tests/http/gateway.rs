@@ -171,6 +171,23 @@ fn the_key_is_put_in_place_of_the_token_wherever_that_came() {
 }
 
 #[test]
+fn what_is_free_is_answered_and_written_down_also_where_a_cap_is_reached() {
+    let free = "[[services.acme.operations]]\nname = \"count\"\nmethod = \"GET\"\n\
+                path = \"/v1/count\"\nprice = \"0.00\"";
+    let said = answer(200, "application/json", "{\"tokens\":7}");
+    let gate = Gate::open(answering(&said), "0.02/day", free);
+    assert_eq!(gate.post(&[], "{}").status, 200);
+    assert_eq!(gate.post(&[], "{}").status, 402);
+    let reply = gate.ask("GET /gateway/acme/v1/count");
+    assert_eq!((reply.status, &*reply.body), (200, "{\"tokens\":7}"), "{reply:?}");
+    assert_eq!(gate.used(), "0.02");
+    let told = ["captured", "sent", "held", "denied", "captured", "sent", "held"];
+    assert_eq!(gate.outcomes(), told);
+    let book = gate.web.house.operator("verify");
+    assert!(!book.contains("differ"), "{book}");
+}
+
+#[test]
 fn an_operator_is_told_where_the_gateway_is() {
     let gate = Gate::saying("");
     let at = format!("http://{}/gateway/", gate.web.address);

@@ -24,9 +24,6 @@ pub enum EndpointError {
     /// An API that nothing calls.
     #[error("an API is called by `rail = \"proxy\"` alone: this service has another rail")]
     Unused,
-    /// A price of nothing.
-    #[error("the price of the operation `{0}` must be above zero")]
-    Zero(OperationName),
     /// Nothing can be called, or more than anybody reads.
     #[error("an endpoint has 1 to 64 operations")]
     Operations,
@@ -82,8 +79,7 @@ impl EndpointError {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Missing | Self::Unused => "rail",
-            Self::Zero(_)
-            | Self::Operations
+            Self::Operations
             | Self::OperationTwice(_)
             | Self::PathTwice(..)
             | Self::MeteredMethod(_) => "operations",
@@ -109,7 +105,6 @@ impl EndpointError {
                 "write `base_url = \"https://…\"`, and [[services.NAME.operations]] below"
             }
             Self::Unused => "write `rail = \"proxy\"`, or take out what is said of an API",
-            Self::Zero(_) => "leave its `price` out, and the service's own is the price",
             Self::Operations => {
                 "write [[services.NAME.operations]], and name, method and path below"
             }
@@ -196,9 +191,6 @@ impl Endpoint {
         for (position, one) in self.operations.iter().enumerate() {
             if one.metered().is_some() && one.method != Method::Post {
                 return Err(EndpointError::MeteredMethod(one.name.clone()));
-            }
-            if one.price == Pricing::Fixed(Usd::ZERO) {
-                return Err(EndpointError::Zero(one.name.clone()));
             }
             for other in self.operations.iter().take(position) {
                 if one.name == other.name {
