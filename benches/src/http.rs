@@ -1,14 +1,9 @@
 //! What a client over HTTP feels, beside a bare MCP server on the library's own HTTP; and what a
 //! session holds that nobody uses.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pettycash::clock::instant;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -18,8 +13,8 @@ use crate::{
     client::http::{Peer, Session},
     felt::{RECORD, Syncs, p50, row},
     house::SERVICE,
-    place::{memory, program},
-    served::Served,
+    place::memory,
+    served::{Beside, Served},
     stats::{Rounds, count},
     table::{Table, Target},
 };
@@ -34,33 +29,10 @@ const CONNECTIONS: usize = 64;
 /// How many agents share the sessions that are idle, and how many each has.
 const AGENTS: usize = 8;
 
-/// The server that does nothing, until it is dropped.
-struct Bare {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Bare {
-    fn start() -> Result<Self> {
-        let mut command = Command::new(program("bare_http")?);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
-        Ok(Self { child, address: line.trim().parse()? })
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
     let served = Served::listening()?;
     served.furnish(AGENTS).await?;
-    let bare = Bare::start()?;
+    let bare = Beside::start("bare_http")?;
     let ours = |bearer: String, tool, arguments, holds| {
         anyhow::Ok(Peer { address: served.address()?, bearer, tool, arguments, holds })
     };
@@ -184,7 +156,7 @@ async fn idle(
     scale: &Scale,
     table: &mut Table,
     served: &Served,
-    bare: &Bare,
+    bare: &Beside,
     nothing: &Peer,
 ) -> Result<()> {
     let mut peers = Vec::new();
@@ -194,7 +166,7 @@ async fn idle(
     }
     let each = scale.idle / AGENTS;
     let ours = held(served.pid(), &peers, each).await?;
-    let floor = held(bare.child.id(), &vec![nothing.clone(); AGENTS], each).await?;
+    let floor = held(bare.pid(), &vec![nothing.clone(); AGENTS], each).await?;
     let what = format!("memory of an idle session, KiB (of {})", each * AGENTS);
     let judged = table.judge(&what, ours / floor, Target::AtMost(MEMORY));
     let ratio = format!("{:.2}", ours / floor);

@@ -9,6 +9,7 @@ mod denials;
 mod felt;
 mod fill;
 mod flood;
+mod gateway;
 mod group;
 mod house;
 mod http;
@@ -50,6 +51,8 @@ struct Scale {
     denials: u64,
     /// How many agents a policy names.
     policed: usize,
+    /// How many events the longest stream has.
+    events: u32,
 }
 
 impl Scale {
@@ -64,6 +67,7 @@ impl Scale {
             ledgers: vec![0, 100_000, 1_000_000],
             denials: 1_000_000,
             policed: 10_000,
+            events: 1_000_000,
         }
     }
 
@@ -78,13 +82,14 @@ impl Scale {
             ledgers: vec![0, 5_000],
             denials: 5_000,
             policed: 500,
+            events: 20_000,
         }
     }
 }
 
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "payments", "chain", "stdio", "http", "flood", "opening", "apply", "decision", "denials",
-    "loop", "quote",
+    "loop", "quote", "gateway",
 ];
 
 #[tokio::main]
@@ -123,6 +128,7 @@ async fn main() -> Result<()> {
             "apply" => apply::run(&scale, &mut table).await,
             "decision" => decision::run(&scale, &mut table),
             "denials" => denials::run(&scale, &mut table).await,
+            "gateway" => gateway::run(&scale, &mut table).await,
             "quote" => quote::run(&scale, &mut table).await,
             _ => loops::run(&scale, &mut table).await,
         }

@@ -1,6 +1,7 @@
 //! A `pettycash serve` of our own, with its home and everything else of it in a throw-away place.
 
 use std::{
+    io::{BufRead, BufReader},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -17,7 +18,7 @@ use pettycash::{
     policy::terms::NewToken,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     house::{PRICE, SERVICE, handle, terms},
@@ -27,6 +28,33 @@ use crate::{
 /// How often it is looked whether it listens, and how long in between.
 const LOOKS: u32 = 2_000;
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// A server beside it that says on its first line where it listens, until it is dropped.
+pub(crate) struct Beside {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Beside {
+    pub(crate) fn start(name: &str) -> Result<Self> {
+        let mut command = Command::new(program(name)?);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
+        Ok(Self { child, address: line.trim().parse()? })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 pub(crate) struct Served {
     place: Place,
@@ -107,11 +135,17 @@ impl Served {
     /// The service, and agents that may pay for it.
     pub(crate) async fn furnish(&self, agents: usize) -> Result<()> {
         let operator = Operator::new(self.finder());
-        let service = json!({"id": SERVICE, "payee": "Acme Search", "price_usd": PRICE});
-        operator.add_service(&serde_json::from_value(service)?).await?;
+        self.sell(json!({"id": SERVICE, "payee": "Acme Search", "price_usd": PRICE})).await?;
         for agent in 0..agents {
             operator.create_agent(&serde_json::from_value(terms(&handle(agent)?))?).await?;
         }
+        Ok(())
+    }
+
+    /// A service.
+    pub(crate) async fn sell(&self, service: Value) -> Result<()> {
+        let operator = Operator::new(self.finder());
+        operator.add_service(&serde_json::from_value(service)?).await?;
         Ok(())
     }
 

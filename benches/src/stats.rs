@@ -43,6 +43,11 @@ impl Rounds {
         Self(self.0.iter().zip(&other.0).map(|(value, other)| value + other).collect())
     }
 
+    /// Each round's value without the same round's value of another.
+    pub(crate) fn less(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(value, other)| value - other).collect())
+    }
+
     /// The median, with the least and the most of all rounds.
     pub(crate) fn spread(&self, decimals: usize) -> String {
         let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);

@@ -15,11 +15,16 @@ use super::{Said, VERSION, ready};
 /// More than any answer has.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// One session over one connection, which stays open.
-pub(crate) struct Session {
+/// One connection, which stays open.
+pub(crate) struct Connection {
     stream: Buffered<TcpStream>,
     /// The headers that every request carries.
     headers: String,
+}
+
+/// One session over one connection.
+pub(crate) struct Session {
+    connection: Connection,
     said: Said,
 }
 
@@ -35,48 +40,41 @@ pub(crate) struct Peer {
     pub(crate) holds: &'static str,
 }
 
-impl Session {
-    pub(crate) async fn open(peer: &Peer) -> Result<Self> {
-        let stream = TcpStream::connect(peer.address).await?;
+impl Connection {
+    /// To there, with so many header lines on each request beside those that all have.
+    pub(crate) async fn open(address: SocketAddr, headers: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let headers = format!(
-            "host: {}\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\n{}",
-            peer.address, peer.bearer
-        );
-        let mut session = Self { stream: Buffered::new(stream), headers, said: Said::default() };
-        let hello = session.said.hello();
-        let (head, body) = session.ask(&hello).await?;
-        let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
-        let id = id.with_context(|| format!("no session: {head}{body}"))?;
-        let more = format!("mcp-session-id: {id}\r\nmcp-protocol-version: {VERSION}\r\n");
-        session.headers.push_str(&more);
-        session.send(&ready()).await?;
-        session.read().await?;
-        Ok(session)
+        let usual = format!("host: {address}\r\ncontent-type: application/json\r\n{headers}");
+        Ok(Self { stream: Buffered::new(stream), headers: usual })
     }
 
-    async fn send(&mut self, message: &Value) -> Result<()> {
-        let body = message.to_string();
-        let head = format!("POST /mcp HTTP/1.1\r\n{}", self.headers);
+    pub(crate) async fn send(&mut self, path: &str, body: &Value) -> Result<()> {
+        let body = body.to_string();
+        let head = format!("POST {path} HTTP/1.1\r\n{}", self.headers);
         let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         Ok(self.stream.write_all(request.as_bytes()).await?)
     }
 
-    /// Reads one answer: its head, in small letters but for the values, and its body.
-    async fn read(&mut self) -> Result<(String, String)> {
+    /// Reads the head of an answer, in small letters but for the values.
+    pub(crate) async fn head(&mut self) -> Result<String> {
         let mut head = String::new();
         loop {
             let from = head.len();
             ensure!(self.stream.read_line(&mut head).await? > 0, "the connection ended: {head}");
             if head[from..].trim().is_empty() {
-                break;
+                return Ok(head);
             }
             if let Some((name, _)) = head[from..].split_once(':') {
                 let name = name.to_ascii_lowercase();
                 head.replace_range(from..from + name.len(), &name);
             }
         }
+    }
+
+    /// Reads one answer: its head and its body.
+    pub(crate) async fn read(&mut self) -> Result<(String, String)> {
+        let head = self.head().await?;
         let mut body = Vec::new();
         if head.contains("transfer-encoding: chunked") {
             while self.chunk(&mut body).await? > 0 {}
@@ -88,7 +86,7 @@ impl Session {
     }
 
     /// Reads one chunk of a body, and the line end behind it; the last one is empty.
-    async fn chunk(&mut self, body: &mut Vec<u8>) -> Result<usize> {
+    pub(crate) async fn chunk(&mut self, body: &mut Vec<u8>) -> Result<usize> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;
         let length = usize::from_str_radix(line.trim(), 16)?;
@@ -104,10 +102,26 @@ impl Session {
         self.stream.read_exact(&mut body[from..]).await?;
         Ok(())
     }
+}
+
+impl Session {
+    pub(crate) async fn open(peer: &Peer) -> Result<Self> {
+        let headers = format!("accept: application/json, text/event-stream\r\n{}", peer.bearer);
+        let connection = Connection::open(peer.address, &headers).await?;
+        let mut session = Self { connection, said: Said::default() };
+        let hello = session.said.hello();
+        let (head, body) = session.ask(&hello).await?;
+        let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
+        let id = id.with_context(|| format!("no session: {head}{body}"))?;
+        let more = format!("mcp-session-id: {id}\r\nmcp-protocol-version: {VERSION}\r\n");
+        session.connection.headers.push_str(&more);
+        session.ask(&ready()).await?;
+        Ok(session)
+    }
 
     async fn ask(&mut self, request: &Value) -> Result<(String, String)> {
-        self.send(request).await?;
-        self.read().await
+        self.connection.send("/mcp", request).await?;
+        self.connection.read().await
     }
 
     /// Calls the peer's tool once.
