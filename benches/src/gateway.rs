@@ -71,7 +71,7 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
 /// The vendor as a service.
 fn proxied(address: SocketAddr) -> Value {
     json!({"id": SERVICE, "payee": "Vendor", "rail": "proxy", "base_url": format!("http://{address}"),
-        "secret": {"command": ["echo", "sk-of-the-benches-0123456789"]},
+        "secret": {"command": ["echo", "what no vendor ever gave out"]},
         "headers": {"x-api-key": "{secret}"}, "allow_headers": ["x-events", "x-pause-us"],
         "max_response_bytes": 256 * 1024 * 1024,
         "operations": [{"name": "messages", "method": "POST", "path": "/v1/messages",

@@ -5,6 +5,7 @@
 
 use std::{any::Any, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::{
     sync::oneshot,
@@ -179,12 +180,13 @@ impl Engine {
             self.spool.keep(&agent, payment, Arc::clone(told));
         }
         let mut recorded = pin!(self.record(agent, run, payment, verdict));
-        let at_once = timeout(Duration::ZERO, &mut recorded).await;
-        // Its turn has come before anything that is asked from now on.
+        let at_once = recorded.as_mut().now_or_never();
+        // Its turn has come before anything that is asked from now on: whoever reads the answer
+        // waits for no disk at its end.
         drop(settling);
         let answer = match at_once {
-            Ok(answer) => answer,
-            Err(_) => recorded.await,
+            Some(answer) => answer,
+            None => recorded.await,
         };
         drop(counted);
         PayAnswer { response: told.map(|told| told.shown()), ..answer }

@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 /// How many pieces may be on their way: whoever writes waits for whoever reads.
 const ON_THE_WAY: usize = 16;
+/// Up to how many bytes what is there already is read as one piece.
+const AT_ONCE: usize = 64 * 1024;
 /// The headers that are handed on, and how the names of others begin that are.
 const NAMES: [&str; 7] = [
     "cache-control",
@@ -66,6 +68,8 @@ pub struct Reply {
 #[derive(Debug)]
 pub struct Reading {
     parts: mpsc::Receiver<Part>,
+    /// What was found behind the bytes that were read last.
+    behind: Option<Part>,
     why: Arc<OnceLock<String>>,
 }
 
@@ -74,7 +78,10 @@ impl Reply {
     pub fn channel() -> (Self, Reading) {
         let (sender, receiver) = mpsc::channel(ON_THE_WAY);
         let why = Arc::<OnceLock<String>>::default();
-        (Self { parts: sender, why: Arc::clone(&why) }, Reading { parts: receiver, why })
+        (
+            Self { parts: sender, why: Arc::clone(&why) },
+            Reading { parts: receiver, behind: None, why },
+        )
     }
 
     /// Hands a piece on, and waits until there is room for it. Says whether anybody reads.
@@ -90,9 +97,25 @@ impl Reply {
 }
 
 impl Reading {
-    /// The next piece; nothing at the end.
+    /// The next piece, with all of the body that is there already: a stream that comes faster than
+    /// it is read is not handed on crumb by crumb. Nothing at the end.
     pub async fn next(&mut self) -> Option<Part> {
-        self.parts.recv().await
+        let part = match self.behind.take() {
+            Some(part) => part,
+            None => self.parts.recv().await?,
+        };
+        let Part::Chunk(first) = part else { return Some(part) };
+        let Ok(part) = self.parts.try_recv() else { return Some(Part::Chunk(first)) };
+        let (mut bytes, mut next) = (Vec::from(first), Some(part));
+        while let Some(Part::Chunk(more)) = &next {
+            if bytes.len().saturating_add(more.len()) > AT_ONCE {
+                break;
+            }
+            bytes.extend_from_slice(more);
+            next = self.parts.try_recv().ok();
+        }
+        self.behind = next;
+        Some(Part::Chunk(bytes.into()))
     }
 
     /// Where it will stand why there is no answer, if there is none.
