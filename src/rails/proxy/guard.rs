@@ -6,12 +6,14 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::policy::endpoint::{is_global_v4, is_global_v6};
 
 /// Of the addresses of a name, so many are tried.
 const MAX_ADDRESSES: usize = 16;
@@ -38,50 +40,11 @@ impl Reach {
         match self {
             Self::Loopback => address.is_loopback(),
             Self::Global => match address {
-                IpAddr::V4(address) => is_global_v4(address),
-                IpAddr::V6(address) => is_global_v6(address),
+                IpAddr::V4(address) => is_global_v4(address.octets()),
+                IpAddr::V6(address) => is_global_v6(address.octets()),
             },
         }
     }
-}
-
-/// Everything that is not set aside for something other than the Internet at large.
-fn is_global_v4(address: Ipv4Addr) -> bool {
-    const SET_ASIDE: [([u8; 4], u32); 15] = [
-        ([0, 0, 0, 0], 8),
-        ([10, 0, 0, 0], 8),
-        ([100, 64, 0, 0], 10),
-        ([127, 0, 0, 0], 8),
-        ([169, 254, 0, 0], 16),
-        ([172, 16, 0, 0], 12),
-        ([192, 0, 0, 0], 24),
-        ([192, 0, 2, 0], 24),
-        ([192, 88, 99, 0], 24),
-        ([192, 168, 0, 0], 16),
-        ([198, 18, 0, 0], 15),
-        ([198, 51, 100, 0], 24),
-        ([203, 0, 113, 0], 24),
-        ([224, 0, 0, 0], 4),
-        ([240, 0, 0, 0], 4),
-    ];
-    let within = |(network, bits): &([u8; 4], u32)| {
-        (address.to_bits() ^ u32::from_be_bytes(*network)).leading_zeros() >= *bits
-    };
-    !SET_ASIDE.iter().any(within)
-}
-
-/// Of what is given out as global unicast, all but what leads to IPv4 in disguise (Teredo, 6to4),
-/// or to examples. What stands for IPv4 behind NAT64 is outside of it anyway.
-fn is_global_v6(address: Ipv6Addr) -> bool {
-    const GIVEN_OUT: ([u16; 2], u32) = ([0x2000, 0], 3);
-    const SET_ASIDE: [([u16; 2], u32); 4] =
-        [([0x2001, 0], 23), ([0x2001, 0xdb8], 32), ([0x2002, 0], 16), ([0x3fff, 0], 20)];
-    let [high, low, ..] = address.segments();
-    let first = |[high, low]: [u16; 2]| (u32::from(high) << 16) | u32::from(low);
-    let within = |(network, bits): ([u16; 2], u32)| {
-        (first([high, low]) ^ first(network)).leading_zeros() >= bits
-    };
-    within(GIVEN_OUT) && !SET_ASIDE.into_iter().any(within)
 }
 
 /// Asks for the addresses of a name.
