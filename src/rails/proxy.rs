@@ -27,6 +27,6 @@ pub use guard::{Guard, Lookup, Nowhere, Reach, Watch};
 pub use rail::Proxy;
 pub use scrub::Scrub;
 pub use secret::{Secret, SecretError, Secrets, Source, Wrong};
-pub use site::{Site, SiteError, TargetError};
+pub use site::{Site, TargetError};
 pub use trouble::{Broken, Unsent};
 pub use wire::{Outcome, Setup, Wire};

@@ -53,6 +53,8 @@ const NOT_BASES: &[&str] = &[
     "https://user:pass@example.com",
     "https://@example.com",
     "https://example.com@evil.example",
+    "https://example.com/@evil.example",
+    "https://example.com/v1/a@b",
     "https://example.com?key=1",
     "https://example.com/#a",
     "https://example.com\\@evil.example",

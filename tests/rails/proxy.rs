@@ -63,8 +63,13 @@ fn quick(guard: Guard) -> Setup {
     Setup { guard, connect: Duration::from_secs(1), pause, ..Setup::default() }
 }
 
+/// The site of a base URL.
+fn site_of(text: &str) -> Site {
+    Site::of(&text.parse().unwrap())
+}
+
 fn site(address: SocketAddr) -> Site {
-    Site::parse(&format!("http://{address}")).unwrap()
+    site_of(&format!("http://{address}"))
 }
 
 /// A call of that path that brings no secret and has two seconds.

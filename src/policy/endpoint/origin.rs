@@ -35,7 +35,7 @@ pub enum OriginError {
     /// Whoever listens on the way would see the secret.
     #[error("a base URL begins with https://; http:// is for 127.0.0.1, [::1] and localhost alone")]
     Plain,
-    /// A name or password in front of the host.
+    /// A name or password in front of the host, or what somebody could take for one.
     #[error("a base URL has no `@`: a secret is named by `secret` and put into `headers`")]
     UserInfo,
     /// More than an origin and a path.
@@ -134,13 +134,14 @@ impl FromStr for Origin {
         if rest.contains(['\\', '%']) {
             return Err(OriginError::BadPath);
         }
+        // In a path too: who reads it in another way takes what is before it for a name.
+        if rest.contains('@') {
+            return Err(OriginError::UserInfo);
+        }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         // The parser takes any number of slashes for two.
         if authority.is_empty() {
             return Err(OriginError::NotOne);
-        }
-        if authority.contains('@') {
-            return Err(OriginError::UserInfo);
         }
         let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
         if !path.is_empty() && !segments.all(is_literal) {

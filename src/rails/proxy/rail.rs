@@ -46,8 +46,6 @@ pub struct Proxy {
 enum Unready {
     #[error("there is nothing to call")]
     NoCall,
-    #[error("the base URL is none that may be called")]
-    Site,
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -68,7 +66,7 @@ impl Proxy {
         let endpoint = order.service.endpoint.as_deref().ok_or(Unready::NoCall)?;
         let asking = order.request.as_deref().ok_or(Unready::NoCall)?;
         let operation = endpoint.operation(asking.operation.as_str()).ok_or(Unready::NoCall)?;
-        let site = Site::parse(&endpoint.base_url.root()).map_err(|_| Unready::Site)?;
+        let site = Site::of(&endpoint.base_url);
         let secret = match &endpoint.secret {
             Some(named) => Some(self.secrets.read(&source(named)).await?),
             None => None,

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use pettycash::rails::proxy::{Outcome, Site, Unsent, Wire};
+use pettycash::{
+    policy::endpoint::Origin,
+    rails::proxy::{Outcome, Site, Unsent, Wire},
+};
 use tokio::net::TcpListener;
 
 use super::{
@@ -116,7 +119,7 @@ async fn none_of_2000_hostile_urls_leads_to_anything_but_what_is_registered() {
     let (guard, seen) = guard(&addresses);
     let wire = Wire::new(quick(guard));
     let registered = site(upstream.address);
-    let (mut urls, mut sent) = (0, 0);
+    let (mut urls, mut sent, mut based) = (0, 0, 0);
     for host in &hosts {
         for shape in SHAPES {
             urls += 1;
@@ -130,14 +133,17 @@ async fn none_of_2000_hostile_urls_leads_to_anything_but_what_is_registered() {
                     sent += 1;
                 }
             }
-            // As a site it is refused, or is one that leads nowhere but by its own name.
-            if let Ok(site) = Site::parse(&format!("https://api.example{target}")) {
-                let outcome = wire.call(&get(&site, "/")).await;
+            // As a base URL it is refused, or is one that leads nowhere but by its own name.
+            if let Ok(origin) = format!("https://api.example{target}").parse::<Origin>() {
+                based += 1;
+                let (site, below) = (Site::of(&origin), format!("{}/", origin.prefix()));
+                let outcome = wire.call(&get(&site, &below)).await;
                 assert!(matches!(outcome, Outcome::NotSent(Unsent::Refused)), "{target:?}");
             }
         }
     }
     assert_eq!(urls, 2000);
+    assert!((10..100).contains(&based), "{based} of them are base URLs");
     // What was sent came to the registered site, as a path of its own, with its own name on it.
     let requests = upstream.requests();
     assert_eq!(requests.len(), sent);

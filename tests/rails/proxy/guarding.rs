@@ -1,8 +1,13 @@
 //! Which addresses may be connected to, and what may be asked of a site.
 
-use pettycash::rails::proxy::{Reach, Site, SiteError};
+use std::net::{IpAddr, SocketAddr};
 
-use super::{CANARY, guard};
+use pettycash::{
+    policy::endpoint::{Origin, OriginError},
+    rails::proxy::{Reach, Site},
+};
+
+use super::{CANARY, guard, site_of};
 
 /// Addresses that are not of the Internet at large, in every way that they come in.
 const ELSEWHERE: &[&str] = &[
@@ -134,33 +139,51 @@ fn only_addresses_of_the_internet_at_large_are_reached() {
 }
 
 #[test]
-fn an_address_that_leads_elsewhere_is_no_site_however_it_is_written() {
+fn a_base_url_has_the_addresses_that_may_be_connected_to_and_no_others() {
+    let read = |text: &&str| {
+        let address: IpAddr = text.parse().unwrap();
+        (address, format!("https://{}", SocketAddr::new(address, 443)).parse::<Origin>())
+    };
+    for (address, origin) in ELSEWHERE.iter().map(read) {
+        let here = origin.is_ok_and(|origin| Site::of(&origin).reach() == Reach::Loopback);
+        let this_machine = ["127.0.0.1", "127.255.255.255", "::1"];
+        assert_eq!(here, this_machine.contains(&&*address.to_string()), "{address}");
+    }
+    // An IPv4 address is written as one.
+    let plain = GLOBAL.iter().map(read).filter(|(address, _)| address.to_canonical() == *address);
+    for (address, origin) in plain {
+        assert_eq!(Site::of(&origin.unwrap()).reach(), Reach::Global, "{address}");
+    }
+}
+
+#[test]
+fn an_address_that_leads_elsewhere_is_no_base_url_however_it_is_written() {
     let written = [
-        "169.254.169.254",
-        "2852039166",
-        "0xa9fea9fe",
-        "0251.0376.0251.0376",
-        "169.16689662",
-        "0xa.1",
-        "012.1",
-        "10.1",
-        "[::ffff:a9fe:a9fe]",
-        "[::ffff:10.0.0.1]",
-        "[fd00::1]",
-        "[fe80::1]",
-        "[64:ff9b::a9fe:a9fe]",
-        "[2002:a9fe:a9fe::]",
-        "0.0.0.0",
-        "0",
-        "[::]",
-        "１６９.254.169.254",
-        "169。254。169。254",
-        "%31%36%39.254.169.254",
-        "169.254.169.254.",
+        ("169.254.169.254", OriginError::NotGlobal),
+        ("2852039166", OriginError::OddAddress),
+        ("0xa9fea9fe", OriginError::OddAddress),
+        ("0251.0376.0251.0376", OriginError::OddAddress),
+        ("169.16689662", OriginError::OddAddress),
+        ("0xa.1", OriginError::OddAddress),
+        ("012.1", OriginError::OddAddress),
+        ("10.1", OriginError::OddAddress),
+        ("[::ffff:a9fe:a9fe]", OriginError::NotGlobal),
+        ("[::ffff:10.0.0.1]", OriginError::OddAddress),
+        ("[fd00::1]", OriginError::NotGlobal),
+        ("[fe80::1]", OriginError::NotGlobal),
+        ("[64:ff9b::a9fe:a9fe]", OriginError::NotGlobal),
+        ("[2002:a9fe:a9fe::]", OriginError::NotGlobal),
+        ("0.0.0.0", OriginError::NotGlobal),
+        ("0", OriginError::OddAddress),
+        ("[::]", OriginError::NotGlobal),
+        ("１６９.254.169.254", OriginError::OddAddress),
+        ("169。254。169。254", OriginError::OddAddress),
+        ("%31%36%39.254.169.254", OriginError::BadPath),
+        ("169.254.169.254.", OriginError::OddAddress),
     ];
-    for host in written {
+    for (host, error) in written {
         let text = format!("https://{host}/v1");
-        assert_eq!(Site::parse(&text), Err(SiteError::Refused), "{text}");
+        assert_eq!(text.parse::<Origin>(), Err(error), "{text}");
     }
 }
 
@@ -170,81 +193,100 @@ fn a_site_is_encrypted_or_of_this_machine() {
         ("https://api.example.com", Reach::Global),
         ("https://api.example.com:8443/v2/", Reach::Global),
         ("https://8.8.8.8", Reach::Global),
+        ("https://[2606:4700:4700::1111]", Reach::Global),
+        ("https://app.localhost", Reach::Global),
         ("http://localhost:4000", Reach::Loopback),
-        ("https://localhost", Reach::Loopback),
+        ("https://LOCALHOST", Reach::Loopback),
         ("http://127.0.0.1:4000/v1", Reach::Loopback),
         ("http://[::1]:4000", Reach::Loopback),
     ];
     for (text, reach) in fine {
-        assert_eq!(Site::parse(text).unwrap().reach(), reach, "{text}");
+        assert_eq!(site_of(text).reach(), reach, "{text}");
     }
     let refused = [
-        ("http://api.example.com", SiteError::Plain),
-        ("http://8.8.8.8", SiteError::Plain),
-        ("http://localhost.example.com", SiteError::Plain),
-        ("http://app.localhost", SiteError::Plain),
-        ("ftp://localhost", SiteError::NotOne),
-        ("file:///etc/passwd", SiteError::NotOne),
-        ("https://me@api.example.com", SiteError::NotOne),
-        ("https://me:pw@api.example.com", SiteError::NotOne),
-        ("https://@api.example.com", SiteError::NotOne),
-        ("https://api.example.com?x=1", SiteError::NotOne),
-        ("https://api.example.com#x", SiteError::NotOne),
-        ("https://api.example.com/a//b", SiteError::NotOne),
-        ("https://api.example.com\\@evil.example", SiteError::NotOne),
-        ("https://api.example.com /", SiteError::NotOne),
-        ("api.example.com", SiteError::NotOne),
-        ("https://", SiteError::NotOne),
-        ("", SiteError::NotOne),
+        ("http://api.example.com", OriginError::Plain),
+        ("http://8.8.8.8", OriginError::Plain),
+        ("http://localhost.example.com", OriginError::Plain),
+        ("http://app.localhost", OriginError::Plain),
+        ("ftp://localhost", OriginError::NotOne),
+        ("file:///etc/passwd", OriginError::NotOne),
+        ("https://me@api.example.com", OriginError::UserInfo),
+        ("https://me:pw@api.example.com", OriginError::UserInfo),
+        ("https://@api.example.com", OriginError::UserInfo),
+        ("https://api.example.com/@evil.example", OriginError::UserInfo),
+        ("https://api.example.com?x=1", OriginError::Query),
+        ("https://api.example.com#x", OriginError::Query),
+        ("https://api.example.com/a//b", OriginError::BadPath),
+        ("https://api.example.com\\@evil.example", OriginError::BadPath),
+        ("https://api.example.com /", OriginError::NotOne),
+        ("api.example.com", OriginError::NotOne),
+        ("https://", OriginError::NotOne),
+        ("", OriginError::NotOne),
     ];
     for (text, error) in refused {
-        assert_eq!(Site::parse(text), Err(error), "{text}");
+        assert_eq!(text.parse::<Origin>(), Err(error), "{text}");
     }
 }
 
+/// Paths and queries that arrive as they are.
+const FINE: &[&str] =
+    &["/", "/things", "/things/a%20b?q=1&r=%2F..", "/a;v=1/b", "/a?x=/../y", "/%41", "/@me"];
+
+/// Those that somebody would take for something else.
+const ODD: &[&str] = &[
+    "",
+    "things",
+    "//evil.example/x",
+    "/..",
+    "/../admin",
+    "/a/../../admin",
+    "/a/%2e%2E/b",
+    "/a/.%2e",
+    "/.",
+    "/a/./b",
+    "/a/..;/b",
+    "/a//b",
+    "/a%2fb",
+    "/a%2Fb",
+    "/a%5cb",
+    "/a\\b",
+    "/\\evil.example",
+    "/a%00",
+    "/a#b",
+    "/a?b#c",
+    "/a b",
+    "/a\"b",
+    "/{id}",
+    "/a<b>",
+    "/a?b=\"",
+    "/a?b='",
+    "/a\r\nHost: evil.example",
+    "/ä",
+    "/a?ä",
+    "/a\t",
+    "@evil.example/",
+    ":80@evil.example/",
+    ".evil.example/",
+];
+
 #[test]
 fn what_is_asked_stays_below_the_site_as_it_is_written() {
-    let site = Site::parse("https://api.example.com/v1/").unwrap();
-    for target in ["/", "/things", "/things/a%20b?q=1&r=%2F..", "/a;v=1/b", "/a?x=/../y", "/%41"] {
-        let url = site.url(target).unwrap();
-        assert_eq!(url.as_str(), format!("https://api.example.com/v1{target}"));
+    for before in ["", "/v1"] {
+        let site = site_of(&format!("https://api.example.com{before}/"));
+        for below in FINE {
+            let target = format!("{before}{below}");
+            let url = site.url(&target).unwrap();
+            assert_eq!(url.as_str(), format!("https://api.example.com{target}"));
+        }
+        for odd in ODD {
+            for target in [(*odd).to_owned(), format!("{before}{odd}")] {
+                assert!(site.url(&target).is_err(), "{target:?}");
+            }
+        }
     }
-    let refused = [
-        "",
-        "things",
-        "//evil.example/x",
-        "/..",
-        "/../admin",
-        "/a/../../admin",
-        "/a/%2e%2E/b",
-        "/a/.%2e",
-        "/.",
-        "/a/./b",
-        "/a/..;/b",
-        "/a//b",
-        "/a%2fb",
-        "/a%2Fb",
-        "/a%5cb",
-        "/a\\b",
-        "/\\evil.example",
-        "/a%00",
-        "/a#b",
-        "/a?b#c",
-        "/a b",
-        "/a\"b",
-        "/{id}",
-        "/a<b>",
-        "/a?b=\"",
-        "/a?b='",
-        "/a\r\nHost: evil.example",
-        "/ä",
-        "/a?ä",
-        "/a\t",
-        "@evil.example/",
-        ":80@evil.example/",
-        ".evil.example/",
-    ];
-    for target in refused {
+    // What is not of the base URL's path is another API, or nobody's.
+    let site = site_of("https://api.example.com/v1");
+    for target in ["/", "/things", "/v1", "/v1?q=1", "/v10/things", "/V1/things", "/v2/v1/things"] {
         assert!(site.url(target).is_err(), "{target:?}");
     }
 }

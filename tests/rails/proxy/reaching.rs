@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use pettycash::rails::proxy::{Carried, Guard, Outcome, Place, Setup, Site, Unsent, Wire};
+use pettycash::rails::proxy::{Carried, Guard, Outcome, Place, Setup, Unsent, Wire};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,7 +18,7 @@ use tokio_rustls::{
 };
 
 use super::{
-    CANARY, answered, get, guard, quick, read, secret, site,
+    CANARY, answered, get, guard, quick, read, secret, site, site_of,
     upstream::{Upstream, request_of},
     wire,
 };
@@ -39,13 +39,13 @@ async fn a_name_is_connected_to_where_it_may_be_and_nowhere_else() {
     let everywhere = ["10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "127.0.0.1", "fd00::1"];
     let (guard, seen) = guard(&everywhere);
     let wire = Wire::new(quick(guard));
-    let here = Site::parse(&format!("http://localhost:{port}")).unwrap();
+    let here = site_of(&format!("http://localhost:{port}"));
     read(&mut answered(wire.call(&get(&here, "/")).await)).await.unwrap();
     let expected: [std::net::IpAddr; 1] = ["127.0.0.1".parse().unwrap()];
     assert_eq!(*seen.lock().unwrap(), expected);
     // A name of the Internet that leads to this machine or next to it leads nowhere.
     for host in ["api.example.com", "localhost.example.com", "a.localhost", "xn--lcalhost-n4a"] {
-        let site = Site::parse(&format!("https://{host}:{port}")).unwrap();
+        let site = site_of(&format!("https://{host}:{port}"));
         assert_eq!(unsent(&wire.call(&get(&site, "/")).await), Unsent::Refused, "{host}");
     }
     assert_eq!((upstream.accepted(), seen.lock().unwrap().len()), (1, 1));
@@ -62,7 +62,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
         Box::pin(async move { Ok(vec![address]) }) as futures_util::future::BoxFuture<'static, _>
     };
     let wire = Wire::new(quick(Guard::new(Arc::new(lookup), Arc::new(|_| ()))));
-    let site = Site::parse(&format!("http://localhost:{}", upstream.address.port())).unwrap();
+    let site = site_of(&format!("http://localhost:{}", upstream.address.port()));
     read(&mut answered(wire.call(&get(&site, "/")).await)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(unsent(&wire.call(&get(&site, "/")).await), Unsent::Refused);
@@ -73,7 +73,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
 async fn a_name_without_an_address_is_asked_for_again_and_then_given_up() {
     let (guard, seen) = guard(&[]);
     let wire = Wire::new(Setup { pause: Duration::from_millis(50), ..quick(guard) });
-    let site = Site::parse("https://api.example.com").unwrap();
+    let site = site_of("https://api.example.com");
     let mut call = get(&site, "/");
     call.within = Duration::from_secs(20);
     let began = Instant::now();
@@ -164,7 +164,7 @@ async fn tls_is_spoken_with_whom_we_trust_and_with_nobody_else() {
 
     let (address, server) = tls().await;
     let wire = trusting(authority());
-    let site = Site::parse(&format!("https://localhost:{}", address.port())).unwrap();
+    let site = site_of(&format!("https://localhost:{}", address.port()));
     let mut call = get(&site, "/v1");
     call.secret = carried();
     for _ in 0..2 {
@@ -181,7 +181,7 @@ async fn tls_is_spoken_with_whom_we_trust_and_with_nobody_else() {
         [(None, "localhost"), (Some(vec![]), "localhost"), (authority(), "127.0.0.1")]
     {
         let (address, server) = tls().await;
-        let site = Site::parse(&format!("https://{host}:{}", address.port())).unwrap();
+        let site = site_of(&format!("https://{host}:{}", address.port()));
         let mut call = get(&site, "/v1");
         call.secret = carried();
         assert_eq!(unsent(&trusting(trusted).call(&call).await), Unsent::Tls, "{host}");
@@ -193,7 +193,7 @@ async fn tls_is_spoken_with_whom_we_trust_and_with_nobody_else() {
         peer.write(OK.as_bytes()).await;
     })
     .await;
-    let site = Site::parse(&format!("https://{}", upstream.address)).unwrap();
+    let site = site_of(&format!("https://{}", upstream.address));
     assert_eq!(unsent(&trusting(authority()).call(&get(&site, "/")).await), Unsent::Tls);
 }
 
@@ -205,7 +205,7 @@ async fn a_handshake_that_hangs_proves_that_nothing_was_sent() {
     })
     .await;
     let (wire, _) = wire();
-    let site = Site::parse(&format!("https://{}", upstream.address)).unwrap();
+    let site = site_of(&format!("https://{}", upstream.address));
     let mut call = get(&site, "/");
     call.within = Duration::from_millis(1);
     assert_eq!(unsent(&wire.call(&call).await), Unsent::Unreachable);

@@ -216,7 +216,7 @@ async fn none_of_100_000_made_up_requests_leads_to_anything_but_what_is_register
     let (guard, seen) = guard(&["127.0.0.2"]);
     let wire = Wire::new(quick(guard));
     let endpoint: Endpoint = serde_json::from_value(written(upstream.address)).unwrap();
-    let site = Site::parse(&endpoint.base_url.root()).unwrap();
+    let site = Site::of(&endpoint.base_url);
     let (mut dice, mut sent) = (Dice(0x0ff5_17e5), 0);
     for _ in 0..100_000 {
         let Ok(asking) = endpoint.ask(&made_up(&mut dice, &elsewhere)) else { continue };

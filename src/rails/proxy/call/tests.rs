@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_header_with_the_secret_is_marked_so_that_nobody_prints_it() {
-    let site = Site::parse("https://api.example.com").unwrap();
+    let site = Site::of(&"https://api.example.com".parse().unwrap());
     let secret = Secret::new(b"sk-canary-1").unwrap();
     let name = HeaderName::from_static("authorization");
     let places = vec![Place::Header { name: name.clone(), before: "Bearer ".to_owned() }];
