@@ -22,6 +22,7 @@ mod rails;
 mod record;
 mod responses;
 mod retiming;
+mod seats;
 mod stops;
 mod task_calls;
 mod task_rules;

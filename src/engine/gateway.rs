@@ -176,8 +176,8 @@ impl Engine {
             called,
             each_its_own: true,
         };
-        let rails = self.rails.clone();
-        let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
+        let (rails, seats) = (self.rails.clone(), self.seats.clone());
+        let decide = move |state: &State, id, now| asked.decide((&rails, &seats), state, id, now);
         let begun = match self.begin_passing(decide, key.is_some(), room).await {
             // It may be on disk: to say that nothing was charged could be a lie.
             Err(StoreError::Uncertain { .. }) => {

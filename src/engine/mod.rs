@@ -33,6 +33,7 @@ mod refund;
 mod rehearse;
 mod report;
 mod request;
+mod seats;
 mod secret;
 mod send;
 mod service_test;
@@ -60,6 +61,7 @@ use doors::Doors;
 use gates::Gates;
 pub use gateway::{BrokenOff, Flow, GatewayCall, Head, Passed, Through};
 use proof::Turns;
+use seats::Seats;
 use spool::Spool;
 pub(crate) use tally::{Counted, Tally};
 pub use tokens::Principal;
@@ -96,6 +98,8 @@ pub struct Engine {
     clock: Clock,
     /// The payments that have not come to their end, whether or not anybody waits for it.
     under_way: Tally,
+    /// Of those, the ones that may be at their rails.
+    seats: Seats,
     /// Set when this process gives them up, on its way to its own end.
     parked: watch::Sender<bool>,
     /// Who is let in by which token.

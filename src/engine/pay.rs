@@ -13,6 +13,7 @@ use super::{
     kin,
     malformed::Malformed,
     request::{self, Misread, PayRequest},
+    seats::Seats,
     send::Sending,
 };
 use crate::{
@@ -120,13 +121,16 @@ impl Engine {
                     called,
                     each_its_own: false,
                 };
-                let rails = self.rails.clone();
+                let on = (self.rails.clone(), self.seats.clone());
                 if dry_run {
                     return self
-                        .rehearse(move |state, id, now| asked.decide(&rails, state, id, now))
+                        .rehearse(move |state, id, now| {
+                            asked.decide((&on.0, &on.1), state, id, now)
+                        })
                         .await;
                 }
-                let decide = move |state: &State, id, now| asked.decide(&rails, state, id, now);
+                let decide =
+                    move |state: &State, id, now| asked.decide((&on.0, &on.1), state, id, now);
                 match self.begin(decide).await {
                     // It may be on disk: to say that nothing was charged could be a lie.
                     Err(StoreError::Uncertain { .. }) => Ok(PayAnswer::in_progress(None, again)),
@@ -212,7 +216,7 @@ impl Engine {
 impl Asked {
     pub(super) fn decide(
         mut self,
-        rails: &Rails,
+        (rails, seats): (&Rails, &Seats),
         state: &State,
         id: PaymentId,
         now: Timestamp,
@@ -257,7 +261,7 @@ impl Asked {
                 let model = self.called.as_ref().and_then(|called| called.call.model.clone());
                 let hold = Hold { via, request, model, ..hold };
                 let flagged = stop::flag(book, &hold, now);
-                self.allowed(rails, state, hold, flagged, now)
+                self.allowed((rails, seats), state, hold, flagged, now)
             }
             Err(refusal) => self.deny(state, book, id, refusal, now),
         }
@@ -292,7 +296,7 @@ impl Asked {
     /// once that is durable.
     fn allowed(
         self,
-        rails: &Rails,
+        (rails, seats): (&Rails, &Seats),
         state: &State,
         hold: Hold,
         flagged: Option<Draft>,
@@ -307,6 +311,10 @@ impl Asked {
         let Dispatch::Called { within } = rail.dispatch(&service) else {
             return paid(self.agent, self.came.who(), hold, flagged, now);
         };
+        let seat = match seats.take(&self.agent) {
+            Ok(seat) => seat,
+            Err(taken) => return Decision::Answer(taken.answer().into()),
+        };
         let Hold { payment, amount, .. } = hold;
         let draft = |by, fact| Draft { agent: Some(self.agent.clone()), by, fact };
         let mut drafts = vec![
@@ -317,7 +325,7 @@ impl Asked {
         let (request, metering) = self.called.map(Called::sent).unzip();
         let metering = metering.flatten();
         let order = Order { payment, agent: self.agent, service, amount, request, metering };
-        let sending = Sending { rail: rail.clone(), order, run: self.run, within };
+        let sending = Sending { rail: rail.clone(), order, run: self.run, within, seat };
         let answer = PayAnswer::in_progress(Some(payment), None);
         let decided = Decided { answer, sending: Some(sending) };
         Decision::Commit { drafts, durable: true, answer: Box::new(move |_: &State| decided) }

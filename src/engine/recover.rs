@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, Tally};
+use super::{Engine, EngineError, Tally, seats::Seats};
 use crate::{
     clock::Clock,
     policy::{
@@ -80,6 +80,7 @@ impl Engine {
     /// If the store fails in a way that leaves nothing to read.
     pub async fn open(store: Store, rails: Rails, clock: Clock) -> Result<Self, EngineError> {
         let (under_way, parked) = (Tally::new(), watch::Sender::new(false));
+        let seats = Seats::default();
         let (doors, noting, turns) = (Arc::default(), Tally::new(), Arc::default());
         let (gates, spool, proven) = (Arc::default(), Arc::default(), None);
         let engine = Self {
@@ -87,6 +88,7 @@ impl Engine {
             rails,
             clock,
             under_way,
+            seats,
             parked,
             doors,
             gates,

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Counted, Engine,
     pay::{self, Decided},
+    seats::Seat,
     spool::{Told, collect},
 };
 use crate::{
@@ -49,6 +50,8 @@ pub(super) struct Sending {
     pub(super) run: Option<RunId>,
     /// What has no answer by then is in doubt.
     pub(super) within: Duration,
+    /// Let go of when it has answered.
+    pub(super) seat: Seat,
 }
 
 /// Where what the payee's side answers goes.
@@ -159,7 +162,7 @@ impl Engine {
 
     /// Calls the rail and records what it says.
     async fn send(self, sending: Sending, way: Way, counted: Counted) -> PayAnswer {
-        let Sending { rail, order, run, within } = sending;
+        let Sending { rail, order, run, within, seat } = sending;
         let Order { payment, agent, .. } = order.clone();
         let mut parked = self.parked.subscribe();
         let Way { reply, answered, settling } = way;
@@ -181,6 +184,7 @@ impl Engine {
         }
         let mut recorded = pin!(self.record(agent, run, payment, verdict));
         let at_once = recorded.as_mut().now_or_never();
+        drop(seat);
         // Its turn has come before anything that is asked from now on: whoever reads the answer
         // waits for no disk at its end.
         drop(settling);

@@ -109,7 +109,8 @@ codes! {
     /// More payments, or denials, in a short time than the mandate lets be.
     RateLimited "rate_limited" [Wait, AskOperator]
         "The agent must wait: its mandate bounds how often it pays, how often it pays the same, or \
-         how often in a row it is refused; breached says which.";
+         how often in a row it is refused, and breached says which; without that, as many of its \
+         payments are under way as may be at once.";
     /// The rail answered neither yes nor no.
     PaymentInDoubt "payment_in_doubt" [Wait]
         "Nobody knows yet whether this payment reached the payee; its money stays held.";

@@ -71,7 +71,7 @@ async fn held(house: &House) -> Value {
 }
 
 /// Waits until nothing is under way, and nothing held.
-async fn settled(house: &House) {
+pub(super) async fn settled(house: &House) {
     let idle = async {
         while !house.engine.is_idle().await {
             tokio::task::yield_now().await;

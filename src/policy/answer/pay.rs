@@ -306,6 +306,30 @@ impl PayAnswer {
         Self { refused: Refused { retry_after_s: Some(1), ..refused }, ..Self::default() }
     }
 
+    /// A payment of an agent that has as many under way as it may.
+    pub fn too_many_under_way(most: u64) -> Self {
+        let message = format!(
+            "{most} payments of this agent are under way, which is as many as may be at once. \
+             Nothing was charged: call again when one of them has ended."
+        );
+        let refused = Refused::plain(Code::RateLimited, &message, Advice::Wait);
+        Self {
+            refused: Refused { retry_after_s: Some(RETRY_AFTER_S), ..refused },
+            ..Self::default()
+        }
+    }
+
+    /// A payment while as many of all agents are under way as may be.
+    pub fn too_busy() -> Self {
+        let message = "As many payments are under way as may be at once. Nothing was charged: \
+                       call again soon.";
+        let refused = Refused::plain(Code::EngineUnavailable, message, Advice::Wait);
+        Self {
+            refused: Refused { retry_after_s: Some(RETRY_AFTER_S), ..refused },
+            ..Self::default()
+        }
+    }
+
     /// A call whose outcome is not known yet.
     pub fn in_progress(payment: Option<PaymentId>, key: Option<String>) -> Self {
         let how = match (&payment, &key) {

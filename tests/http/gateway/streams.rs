@@ -75,6 +75,36 @@ fn who_hangs_up_pays_for_what_he_asked() {
 }
 
 #[test]
+fn who_hangs_up_again_and_again_begins_no_more_calls_than_he_may() {
+    let (more, wait) = tokio::sync::watch::channel(false);
+    let upstream = Upstream::start(move |mut peer: Peer| {
+        let mut wait = wait.clone();
+        async move {
+            peer.request().await;
+            let _ = wait.wait_for(|more| *more).await;
+            peer.write(answer(200, "text/plain", "ok").as_bytes()).await;
+        }
+    });
+    let gate = Gate::open(upstream, "5.00/day", "");
+    for sent in 1..=64 {
+        let wire = gate.posted("{}");
+        until("it is sent", || gate.upstream.requests().len() == sent);
+        drop(wire);
+    }
+    let held = gate.outcomes().len();
+    for _ in 0..10 {
+        let refused = gate.post(&[], "{}");
+        assert_eq!((refused.status, &*refused.headers["retry-after"]), (429, "5"), "{refused:?}");
+        assert_eq!(refused.json()["code"], "rate_limited");
+        assert!(!refused.headers.contains_key("x-should-retry"), "{refused:?}");
+    }
+    assert_eq!((gate.upstream.accepted(), gate.outcomes().len()), (64, held));
+    more.send_replace(true);
+    until("all are settled", || gate.used() == "1.28");
+    assert_eq!(gate.post(&[], "{}").status, 200);
+}
+
+#[test]
 fn what_broke_off_does_not_look_whole() {
     for said in [
         format!("{HEAD}b\r\ndata: one\n\n\r\n"),
