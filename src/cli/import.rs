@@ -22,7 +22,10 @@ use super::{
     output::{Failure, Output, say},
     policy::Written,
 };
-use crate::policy::{endpoint::Origin, names::ServiceId};
+use crate::policy::{
+    endpoint::{EndpointError, Origin},
+    names::ServiceId,
+};
 
 /// The longest document that is read.
 const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
@@ -53,11 +56,14 @@ pub(super) fn run(import: &Import, output: Output) -> anyhow::Result<ExitCode> {
     let found = found.and_then(|found| found.named(import.id.as_ref()));
     let found = found.map_err(|wrong| refused(&import.file, &wrong))?;
     let text = found.policy();
-    // What cannot be applied as it is helps nobody.
+    // What cannot be applied as it is helps nobody, but for a price that only an operator knows.
     let written = Written::parse("the policy that was made", text.clone().into_bytes())?;
     for (id, terms) in &written.terms.services {
         let checked = terms.endpoint.check(&terms.service(id));
-        checked.map_err(|wrong| refused(&import.file, &wrong.to_string()))?;
+        match checked {
+            Ok(()) | Err(EndpointError::Unpriced(_)) => {}
+            Err(wrong) => return Err(refused(&import.file, &wrong.to_string()).into()),
+        }
     }
     if output.json {
         say(&serde_json::to_string(&written.terms)?)?;

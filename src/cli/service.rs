@@ -76,7 +76,8 @@ Examples:
 FILE is an OpenAPI 3 document, with `x-payment-info` where it tells prices, or what an API has at
 /.well-known/x402.json; in JSON (for YAML: `yq -o json openapi.yaml`). Nothing is fetched and
 nothing applied. What it says is what somebody claims: see where it leads and what it costs before
-you apply it, and where its key is found. What does not fit is listed at the end.";
+you apply it, and where its key is found. What it gives no price has to be given one before it can
+be applied. What does not fit is listed at the end.";
 
 const ADD_HELP: &str = "\
 Examples:

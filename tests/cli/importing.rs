@@ -12,6 +12,17 @@ fn import(desk: &Desk, document: &Value, more: &str) -> String {
     desk.ok(&format!("service import {} {more}", file.display()))
 }
 
+/// The policy with the price written that the document does not tell.
+fn filled_in(made: &str) -> String {
+    made.replace("\n# price = ", "\nprice = ")
+}
+
+fn apply_fails(desk: &Desk, policy: &str) -> String {
+    let file = desk.home().join("unpriced.toml");
+    fs::write(&file, policy).unwrap();
+    desk.fails(&format!("apply {}", file.display()), 2)
+}
+
 fn weather() -> Value {
     json!({
         "openapi": "3.1.0",
@@ -65,7 +76,10 @@ fn an_openapi_document_becomes_a_policy_that_can_be_applied() {
     }
     assert_eq!(made.matches("price = \"0.").count(), 3, "and one to fill in:\n{made}");
     assert_eq!(desk.json("service list --json")["services"], json!([]), "nothing is applied");
-    desk.apply(&made);
+    assert!(made.contains("It has to have one before this\n# can be applied: write it"), "{made}");
+    let unpriced = apply_fails(&desk, &made);
+    assert!(unpriced.contains("the operation `get-now-2` has no price: write `price`"), "{unpriced}");
+    desk.apply(&filled_in(&made));
     let service = desk.json("service show acme-weather --json");
     assert_eq!(service["operations"].as_array().unwrap().len(), 4);
     let named = import(&desk, &weather(), "--id weather --base-url https://other.example");
@@ -106,7 +120,8 @@ fn an_x402_document_becomes_a_service_for_each_host() {
     ] {
         assert!(made.contains(line), "{line} is not in\n{made}");
     }
-    desk.apply(&made);
+    assert_eq!(made.matches("\n# price = ").count(), 1, "the other has all its prices:\n{made}");
+    desk.apply(&filled_in(&made));
 }
 
 #[test]
@@ -141,7 +156,7 @@ fn what_a_document_says_is_data_and_no_line_of_the_policy() {
     assert_eq!(made.matches("[[services.").count(), 64, "what one service may have");
     assert!(made.contains("more\n") && made.len() < 40_000);
     assert!(!made.contains("\nprice ="), "none of these is a price:\n{made}");
-    desk.apply(&made);
+    desk.apply(&filled_in(&made));
     assert_eq!(desk.json("agent list --json")["agents"], json!([]));
 
     let file = desk.home().join("document.json");

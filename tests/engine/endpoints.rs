@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pettycash::{
-    engine::EngineError,
+    clock::Clock,
+    engine::{Engine, EngineError},
     policy::{
+        entry::{By, Draft, Fact},
         mandate::Service,
         names::RailName,
+        state::State,
         terms::{PolicyAsked, PolicyPlan},
     },
-    rails::{Dispatch, Order, Rail, Rails, Reply, Verdict},
+    rails::{Dispatch, Order, Rail, Rails, Reply, Verdict, proxy},
+    store::{Decision, Purpose},
 };
 use serde_json::{Value, json};
 
 use crate::support::{
-    house::House,
+    house::{House, store},
+    private_dir,
     scripted::{Act, Scripted},
 };
 
@@ -174,9 +179,50 @@ async fn every_change_of_an_api_takes_a_proof_and_only_prices_are_told_as_such()
 }
 
 #[tokio::test]
+async fn nobody_names_the_price_of_what_the_operators_key_is_billed_for() {
+    let (dir, clock) = (private_dir(), Clock::fixed("2026-11-21T12:00:00Z".parse().unwrap()));
+    // As a record has it that was written when this was let be.
+    let service = json!({"service_set": {"id": "weather", "payee": "Acme", "rail": "proxy",
+        "endpoint": {"base_url": "https://api.acme.example",
+            "operations": [{"name": "now", "method": "GET", "path": "/now"}],
+            "charge_on": ["2xx"], "free_on": ["4xx"], "on_unknown": "hold", "timeout_s": 2,
+            "max_response_bytes": 65_536}}});
+    let fact: Fact = serde_json::from_value(service).unwrap();
+    let older = store(dir.path(), &clock);
+    let draft = Draft { agent: None, by: By::Operator, fact };
+    let write = move |_: &State, _, _| {
+        let (drafts, answer) = (vec![draft], Box::new(|_: &State| ()));
+        Decision::Commit { drafts, durable: true, answer }
+    };
+    older.commit(Purpose::Record, write).await.unwrap();
+    let rails = Rails::default().with(Arc::new(proxy::Proxy::default()));
+    let engine = Engine::open(older, rails, clock.clone()).await.unwrap();
+    let house = House { dir, clock, engine };
+    house.scout().await;
+    let request = json!({"operation": "now"});
+    for dry_run in [true, false] {
+        let call = json!({"service_id": "weather", "amount_usd": "0.000000001",
+            "dry_run": dry_run, "request": request});
+        let told = house.pay("scout", call).await;
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("an operation that the operator gave a price"), "{told}");
+        assert_eq!(told["code"], "invalid_request");
+    }
+    let open = house.call("get_balance", "scout", json!({})).await;
+    assert_eq!(open["available_usd"], "5.00");
+}
+
+#[tokio::test]
 async fn an_api_without_its_rail_and_the_rail_without_an_api_are_refused() {
     let house = House::with(rails()).await;
-    let cases: [(Spoil, &str, &str, &str); 5] = [
+    let cases: [(Spoil, &str, &str, &str); 6] = [
+        (
+            |it| drop(it.as_object_mut().unwrap().remove("price")),
+            "endpoint_invalid",
+            "/services/weather/operations",
+            "the operation `now` has no price: write `price`, `metered` or `price_from` there, or \
+             `price` of the service",
+        ),
         (
             |it| drop(it.as_object_mut().unwrap().remove("base_url")),
             "endpoint_missing",

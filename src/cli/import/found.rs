@@ -117,9 +117,12 @@ impl Api {
         }
         if self.operations.iter().any(|operation| operation.price.is_none()) {
             lines.push(
-                "# price = \"0.02\"  # without it, the caller names the price where none is below"
+                "# The document gives no price for what has none below. It has to have one before \
+                 this"
                     .to_owned(),
             );
+            lines.push("# can be applied: write it there, or here for all of it.".to_owned());
+            lines.push("# price = \"0.02\"".to_owned());
         }
         for operation in &self.operations {
             lines.push(format!("\n[[services.{id}.operations]]"));

@@ -36,6 +36,12 @@ pub enum EndpointError {
     /// What has no body has nothing to meter.
     #[error("the operation `{0}` is metered, so its method is POST")]
     MeteredMethod(OperationName),
+    /// Whoever calls would name the price of what is paid for with the operator's key.
+    #[error(
+        "the operation `{0}` has no price: write `price`, `metered` or `price_from` there, or \
+         `price` of the service"
+    )]
+    Unpriced(OperationName),
     /// A secret that is used nowhere, and so would look as if it were.
     #[error("`secret` is put nowhere: write {{secret}} into `headers`, such as x-api-key")]
     SecretUnused,
@@ -82,7 +88,8 @@ impl EndpointError {
             Self::Operations
             | Self::OperationTwice(_)
             | Self::PathTwice(..)
-            | Self::MeteredMethod(_) => "operations",
+            | Self::MeteredMethod(_)
+            | Self::Unpriced(_) => "operations",
             Self::SecretUnused => "secret",
             Self::SecretMissing(_)
             | Self::OurHeader(_)
@@ -111,6 +118,9 @@ impl EndpointError {
             Self::OperationTwice(_) => "each operation has a name of its own",
             Self::PathTwice(..) => "what a call costs goes by its method and path: keep one",
             Self::MeteredMethod(_) => "write `method = \"POST\"`, or take `metered` out",
+            Self::Unpriced(_) => {
+                "without one each caller would name what it pays, and your key is billed in full"
+            }
             Self::SecretUnused | Self::SecretMissing(_) => "one without the other is a slip",
             Self::OurHeader(_) | Self::CredentialAllowed(_) | Self::HeaderTwice(_) => "take it out",
             Self::PlainCredential(_) => {
@@ -133,10 +143,24 @@ impl Service {
     /// The first thing that is wrong.
     pub fn check_endpoint(&self) -> Result<(), EndpointError> {
         match &self.endpoint {
-            Some(endpoint) if self.rail == RailName::proxy() => endpoint.check(),
+            Some(endpoint) if self.rail == RailName::proxy() => {
+                endpoint.check()?;
+                match endpoint.operations.iter().find(|one| !self.prices(one)) {
+                    Some(unpriced) => Err(EndpointError::Unpriced(unpriced.name.clone())),
+                    None => Ok(()),
+                }
+            }
             Some(_) => Err(EndpointError::Unused),
             None if self.rail == RailName::proxy() => Err(EndpointError::Missing),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a call of `operation` has a price that its caller does not name.
+    pub fn prices(&self, operation: &Operation) -> bool {
+        match operation.price {
+            Pricing::Service => self.price.is_some(),
+            Pricing::Fixed(_) | Pricing::Metered { .. } | Pricing::Answered { .. } => true,
         }
     }
 

@@ -176,7 +176,7 @@ pub enum PriceAt {
 /// What a call of an operation costs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pricing {
-    /// What the service says, or without a price there what the caller asks.
+    /// What the service says, which has to be something.
     Service,
     /// So much.
     Fixed(Usd),
@@ -246,7 +246,7 @@ pub struct OperationTerms {
     pub method: Method,
     /// The path, which follows that of the base URL.
     pub path: Path,
-    /// What a call costs; the service's price unless said.
+    /// What a call costs; the service's price unless said, which then has to be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Amount")]
     pub price: Option<Amount>,

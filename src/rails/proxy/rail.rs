@@ -121,6 +121,9 @@ impl Rail for Proxy {
     fn bound(&self, service: &Service, call: Asking, terms: Terms) -> Result<Bounded, BadField> {
         let endpoint = service.endpoint.as_deref();
         let operation = endpoint.and_then(|known| known.operation(call.operation.as_str()));
+        if operation.is_some_and(|operation| !service.prices(operation)) {
+            return Err(unpriced(&call));
+        }
         match (endpoint, operation.map(|operation| &operation.price)) {
             (None, _) | (_, None | Some(Pricing::Service)) => Ok(Bounded::plain(call, None)),
             (_, Some(Pricing::Fixed(price))) => Ok(Bounded::plain(call, Some(*price))),
@@ -144,6 +147,17 @@ impl Rail for Proxy {
                 Verdict::NotSent
             })
         })
+    }
+}
+
+/// Why a call is not made that has no price, as older records may have it: whoever calls would say
+/// what a key costs that is not theirs.
+fn unpriced(call: &Asking) -> BadField {
+    BadField {
+        field: "request.operation".to_owned(),
+        got: format!("\"{}\"", call.operation),
+        expected: "an operation that the operator gave a price; this one has none".to_owned(),
+        example: String::new(),
     }
 }
 

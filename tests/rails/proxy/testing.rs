@@ -120,11 +120,12 @@ async fn what_is_to_be_called_is_the_plainest_or_has_to_be_said() {
     let debt = debt.unwrap_err().to_string();
     assert_eq!(debt, "`search` is paid by iou, and nothing is called for it");
     let more = json!({"id": "acme", "replace": true, "payee": "Acme", "rail": "proxy",
-        "base_url": format!("http://{}/v1", upstream.address), "operations": [
+        "price_usd": "0.03", "base_url": format!("http://{}/v1", upstream.address), "operations": [
             {"name": "post", "method": "POST", "path": "/a"},
             {"name": "status", "method": "GET", "path": "/status"}]});
     house.service(more).await;
     let told = test(&house.engine, "", "").await.unwrap();
-    assert_eq!((told.operation.as_str(), told.would_hold_usd), ("status", None));
-    assert_eq!(told.would_charge_usd, None, "the caller names the price");
+    let price = Some("0.03".parse().unwrap());
+    assert_eq!((told.operation.as_str(), told.would_hold_usd), ("status", price));
+    assert_eq!(told.would_charge_usd, price);
 }
