@@ -15,7 +15,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::policy::via::Via;
+use crate::policy::{
+    answer::{ApiBody, Waiting, WaitingBodies},
+    names::PaymentId,
+    via::Via,
+};
 pub(crate) use line::connect_to_us;
 pub use line::{Cause, Finder, Unstarted};
 pub use operator::{ClientError, Operator, Proof};
@@ -76,6 +80,36 @@ impl Client {
         let Ok(Ok((status, body))) = timeout(LISTED_WITHIN, asked).await else { return None };
         let answer = parse::<Value>(&body).unwrap_or_default();
         answer["open_tasks"].as_bool().filter(|_| status.is_success())
+    }
+
+    /// The bodies that wait for an agent; nothing where nobody could be asked.
+    pub async fn bodies(
+        &self,
+        agent: &str,
+        before: Option<PaymentId>,
+    ) -> Option<Waiting<WaitingBodies>> {
+        let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+        self.read(&format!("/v1/responses?agent={agent}{before}")).await
+    }
+
+    /// One of them; nothing where nobody could be asked.
+    pub async fn body(&self, agent: &str, payment: PaymentId) -> Option<Waiting<ApiBody>> {
+        self.read(&format!("/v1/responses/{payment}?agent={agent}")).await
+    }
+
+    /// What `serve` answers to a question that changes nothing.
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        match self.line.request(Method::GET, path, None, None, Again::Always).await {
+            Ok((status, body)) if status.is_success() => parse(&body).ok(),
+            Ok((status, _)) => {
+                tracing::error!(%status, "a question was not understood");
+                None
+            }
+            Err(Lost { why, .. }) => {
+                tracing::warn!(%why, "a question was not answered");
+                None
+            }
+        }
     }
 
     /// Calls a tool. A call whose connection breaks is sent again with the same id, for 5 s.

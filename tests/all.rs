@@ -12,6 +12,7 @@ mod http;
 mod invariants;
 mod keys;
 mod mcp;
+mod mcp_bodies;
 mod mcp_framing;
 mod mcp_leaving;
 mod mcp_planning;

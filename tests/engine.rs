@@ -1,5 +1,6 @@
 //! The engine on real files.
 
+mod bodies;
 mod caps;
 mod coming;
 mod damage;

@@ -240,7 +240,8 @@ fn a_call_that_no_tool_could_take_is_answered_and_so_is_one_that_is_far_too_long
         assert_eq!(error["code"], -32602, "{error}");
         assert!(error["message"].as_str().unwrap().contains(&TOOLS.join(", ")), "{error}");
     }
-    for method in ["prompts/list", "resources/list", "completion/complete", "tools/delete"] {
+    let resources = ["resources/subscribe", "resources/directory/read"];
+    for method in ["prompts/list", "completion/complete", "tools/delete"].iter().chain(&resources) {
         let params = json!({"ref": {"type": "ref/prompt", "name": "x"},
             "argument": {"name": "a", "value": "b"}});
         assert_eq!(client.request(method, params)["error"]["code"], -32601, "{method}");
@@ -273,7 +274,7 @@ fn what_cannot_be_logged_is_answered_all_the_same() {
     house.furnish(command.args(["-c", script]).arg(env!("CARGO_BIN_EXE_pettycash")));
     let mut client = Raw::start(&mut command);
     client.initialize("2025-11-25");
-    assert_eq!(client.request("resources/list", json!({}))["error"]["code"], -32601);
+    assert_eq!(client.request("prompts/list", json!({}))["error"]["code"], -32601);
     assert_eq!(client.pay(json!({"service_id": "search"}))["outcome"], "paid");
     let (status, _) = client.end();
     assert!(status.success());

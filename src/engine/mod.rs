@@ -3,11 +3,12 @@
 //! `pay.rs` is the story of a payment, `gateway.rs` of one that a plain HTTP request is, `send.rs`
 //! of what becomes of it at its rail, `operate.rs` that of an operator's act (`mandate.rs`,
 //! `policy.rs`, `refund.rs`, `tasks.rs` and `tokens.rs` of those that take more telling),
-//! `doors.rs` knows whom a token lets in, `proof.rs` who is an operator, `gates.rs` whose turn it
-//! is for what takes a while, `report.rs` what agents and operators read, `recover.rs` what is put
-//! right at open. Decisions themselves are policy's; they run on the store's writer thread, in
-//! order, on the newest state.
+//! `bodies.rs` hands out what APIs answered, `doors.rs` knows whom a token lets in, `proof.rs` who
+//! is an operator, `gates.rs` whose turn it is for what takes a while, `report.rs` what agents and
+//! operators read, `recover.rs` what is put right at open. Decisions themselves are policy's; they
+//! run on the store's writer thread, in order, on the newest state.
 
+mod bodies;
 mod called;
 mod detail;
 mod doors;
@@ -185,6 +186,9 @@ pub enum EngineError {
     /// A hold is not open and its end was not found.
     #[error("the end of {0} was not found among the newest entries")]
     Unsettled(PaymentId),
+    /// Nothing is kept of what was answered to a payment.
+    #[error("no response of {0} is kept")]
+    NoResponse(PaymentId),
     /// What was asked for is nothing that there could be.
     #[error("{0}")]
     Asked(String),
@@ -215,6 +219,11 @@ impl EngineError {
             Self::Store(error) => (503, store_code(error).word(), error.remedy()),
             Self::Cursor | Self::Asked(_) | Self::Limit { .. } => (400, "invalid_request", None),
             Self::UnknownRail { .. } => (422, "rail_unknown", None),
+            Self::NoResponse(_) => (
+                404,
+                "response_gone",
+                Some("one waits 15 minutes, and does not outlive a restart of `serve`"),
+            ),
             Self::Unsettled(_) => (500, "internal_error", None),
         };
         let hint = hint.map(str::to_owned);
@@ -236,6 +245,7 @@ impl EngineError {
             | Self::Asked(_)
             | Self::Limit { .. }
             | Self::UnknownRail { .. }
+            | Self::NoResponse(_)
             | Self::Unsettled(_) => Code::InternalError,
         };
         match code {

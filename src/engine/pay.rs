@@ -82,10 +82,15 @@ impl Engine {
     /// it, as long as that is kept.
     pub(super) async fn pay(&self, call: Call) -> Result<PayAnswer, EngineError> {
         let (agent, calls) = (call.agent.clone(), called::is_asked(&call.arguments));
-        let answer = self.paid_or_not(call).await?;
-        let answer = if calls { self.with_model(&agent, answer).await } else { answer };
-        let kept = || Some(self.spool.get(&agent, answer.payment_id?)?.shown());
-        Ok(PayAnswer { response: answer.response.clone().or_else(kept), ..answer })
+        let answer = self.with_response(&agent, self.paid_or_not(call).await?);
+        Ok(if calls { self.with_model(&agent, answer).await.of_call() } else { answer })
+    }
+
+    /// The answer with what was answered to its payment, if that is kept.
+    fn with_response(&self, agent: &Handle, answer: PayAnswer) -> PayAnswer {
+        let kept = |payment| Some(self.spool.get(agent, payment)?.shown(payment));
+        let response = answer.response.clone().or_else(|| kept(answer.payment_id?));
+        PayAnswer { response, ..answer }
     }
 
     async fn paid_or_not(&self, call: Call) -> Result<PayAnswer, EngineError> {
@@ -172,9 +177,11 @@ impl Engine {
         }
         let first = self.first_entry(agent, payment).await?;
         let (reader, run, came) = (agent.clone(), run.clone(), came.clone());
-        let (service, task) = match &first {
-            Some(Fact::Held(hold) | Fact::Paid(hold)) => (Some(hold.service.clone()), hold.task),
-            Some(_) | None => (None, None),
+        let (service, task, calls) = match &first {
+            Some(Fact::Held(hold) | Fact::Paid(hold)) => {
+                (Some(hold.service.clone()), hold.task, hold.request.is_some())
+            }
+            Some(_) | None => (None, None, false),
         };
         let (left, open, now) = self
             .look(move |state, now| {
@@ -200,7 +207,7 @@ impl Engine {
             let paid = PayAnswer::paid(payment, &hold.service, charged, available);
             replayed(paid.by_model(hold.model.as_ref()).warning(warning))
         };
-        Ok(Some(match (first, settled) {
+        let answer = match (first, settled) {
             (Some(Fact::Paid(hold)), _) => paid(&hold, hold.amount),
             (Some(Fact::Held(hold)), Some(Fact::Captured { amount, .. })) => paid(&hold, amount),
             (Some(Fact::Held(_)), Some(end)) => replayed(PayAnswer::failed(payment, &end)),
@@ -209,7 +216,9 @@ impl Engine {
                 replayed(PayAnswer::denied(&denied.refusal, Some(payment), now))
             }
             (Some(_) | None, _) => return Ok(None),
-        }))
+        };
+        let answer = self.with_response(agent, answer);
+        Ok(Some(if calls { answer.of_call() } else { answer }))
     }
 }
 

@@ -171,9 +171,9 @@ impl Engine {
     }
 
     /// Whether nothing is set aside, as it is for every payment under way, and nothing is in force
-    /// in memory only: a `serve` that nobody uses may end.
+    /// or waits to be read in memory only: a `serve` that nobody uses may end.
     pub async fn is_idle(&self) -> bool {
-        if self.store.condition().is_ahead() {
+        if self.store.condition().is_ahead() || self.spool.holds_any() {
             return false;
         }
         self.look(|state, _| state.all_open().next().is_none()).await.unwrap_or(true)

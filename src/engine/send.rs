@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     policy::{
-        answer::{MAX_BODY, PayAnswer},
+        answer::PayAnswer,
         entry::{CaptureFlag, Draft, Fact, VoidCause},
         money::Usd,
         names::{Handle, PaymentId, RunId},
@@ -38,8 +38,6 @@ const WAIT: Duration = Duration::from_secs(20);
 const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a rail that broke off may take to let go of what it was answered.
 const LET_GO: Duration = Duration::from_secs(1);
-/// How much of an answer that was passed on is kept for whoever asks again.
-const MAX_PASSED: usize = 4 * 1024 * 1024;
 /// How many payments a log names.
 const NAMED: usize = 20;
 
@@ -100,7 +98,8 @@ impl Engine {
             let Decided { answer, sending } = engine.store.commit(Purpose::Spend, decide).await?;
             let sent = sending.map(|sending| {
                 let (reply, mut reading) = Reply::channel();
-                let read = async move { collect(&mut reading, None, MAX_BODY).await };
+                let spool = Arc::clone(&engine.spool);
+                let read = async move { collect(&mut reading, None, Some(spool.long())).await };
                 let answered = Some(tokio::spawn(read));
                 let way = Way { reply, answered, settling: None };
                 tokio::spawn(engine.send(sending, way, counted))
@@ -149,7 +148,9 @@ impl Engine {
         let (reply, mut reading) = Reply::channel();
         let (spool, agent, payment) = (Arc::clone(&self.spool), order.agent.clone(), order.payment);
         tokio::spawn(async move {
-            let Some(told) = collect(&mut reading, Some(&to), MAX_PASSED).await else { return };
+            let Some(told) = collect(&mut reading, Some(&to), Some(spool.long())).await else {
+                return;
+            };
             let ended = told.ended;
             spool.keep(&agent, payment, told.into());
             // Who has read it to its end finds it kept.
@@ -193,7 +194,7 @@ impl Engine {
             None => recorded.await,
         };
         drop(counted);
-        PayAnswer { response: told.map(|told| told.shown()), ..answer }
+        PayAnswer { response: told.map(|told| told.shown(payment)), ..answer }
     }
 
     /// Writes down what became of a payment. A disk that is only full is waited for as long as

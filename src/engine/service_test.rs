@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     policy::{
-        answer::{MAX_BODY, ServiceName},
+        answer::ServiceName,
         denial::BadField,
         endpoint::{Endpoint, Method},
         mandate::Service,
@@ -73,7 +73,7 @@ impl Engine {
         };
         let (reply, mut reading) = Reply::channel();
         let why = reading.why();
-        let answered = tokio::spawn(async move { collect(&mut reading, None, MAX_BODY).await });
+        let answered = tokio::spawn(async move { collect(&mut reading, None, None).await });
         let verdict = ask(rail, order, reply, within.min(WITHIN)).await;
         let answered = answered.await.ok().flatten();
         let (outcome, charge) = outcome(verdict);
@@ -88,7 +88,7 @@ impl Engine {
             would_charge_usd: charge.filter(|_| held.is_some()),
             why: why.or_else(|| status.and_then(of_status).map(str::to_owned)).or_else(missing),
             size: answered.as_ref().map(|told| told.size),
-            response: answered.map(|told| told.shown()),
+            response: answered.map(|told| told.response()),
         };
         let fact = ServiceTested {
             service: id.clone(),

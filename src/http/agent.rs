@@ -11,11 +11,15 @@ use serde_json::{Value, json};
 
 use super::{
     App,
-    problem::{Failure, Sent, unknown_method, unknown_path},
+    problem::{Asked, Failure, Named, Sent, unknown_method, unknown_path},
 };
 use crate::{
     engine::Call,
-    policy::{came::Came, names::Handle},
+    policy::{
+        answer::{ApiBody, Waiting, WaitingBodies},
+        came::Came,
+        names::{Handle, PaymentId},
+    },
 };
 
 /// The paths of `agent.sock`.
@@ -23,6 +27,8 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/tools", get(tools))
         .route("/v1/tools/{tool}", post(call))
+        .route("/v1/responses", get(bodies))
+        .route("/v1/responses/{payment_id}", get(body))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(app)
@@ -44,6 +50,32 @@ async fn tools(
         asked.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
     let opens = app.engine.may_open_tasks(&agent, Came::Local).await?;
     Ok(Json(json!({"open_tasks": opens})))
+}
+
+/// Whose bodies are asked for, and after which the page begins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BodiesAsked {
+    agent: Handle,
+    #[serde(default)]
+    before: Option<PaymentId>,
+}
+
+/// The bodies that wait for an agent.
+async fn bodies(
+    State(app): State<App>,
+    Asked(asked): Asked<BodiesAsked>,
+) -> Json<Waiting<WaitingBodies>> {
+    Json(app.engine.bodies(&asked.agent, Came::Local, asked.before).await)
+}
+
+/// One of them.
+async fn body(
+    State(app): State<App>,
+    Named(payment): Named<PaymentId>,
+    Asked(ToolsAsked { agent }): Asked<ToolsAsked>,
+) -> Json<Waiting<ApiBody>> {
+    Json(app.engine.body(&agent, Came::Local, payment).await)
 }
 
 async fn call(

@@ -9,8 +9,9 @@ use crate::{
     engine::{Engine, Principal},
     mcp::{self, Call, Called, Reach, Server},
     policy::{
+        answer::{ApiBody, Waiting, WaitingBodies},
         came::Came,
-        names::{Handle, RunId, TokenId},
+        names::{Handle, PaymentId, RunId, TokenId},
         token::Power,
     },
 };
@@ -69,6 +70,10 @@ impl Bearer {
         &self.principal.token
     }
 
+    fn came(&self) -> Came {
+        Came::By(self.token().clone())
+    }
+
     /// Whether the token still lets its agent in.
     pub(super) fn stands(&self) -> bool {
         self.engine.stands(&self.principal)
@@ -77,14 +82,21 @@ impl Bearer {
 
 impl Reach for Bearer {
     async fn opens_tasks(&self, agent: &str) -> Option<bool> {
-        let came = Came::By(self.token().clone());
         let may = self.principal.may.contains(&Power::OpenTasks);
-        if may { Some(true) } else { mcp::opens_tasks(&self.engine, agent, came).await }
+        if may { Some(true) } else { mcp::opens_tasks(&self.engine, agent, self.came()).await }
+    }
+
+    async fn bodies(&self, _: &str, before: Option<PaymentId>) -> Option<Waiting<WaitingBodies>> {
+        Some(self.engine.bodies(self.agent(), self.came(), before).await)
+    }
+
+    async fn body(&self, _: &str, payment: PaymentId) -> Option<Waiting<ApiBody>> {
+        Some(self.engine.body(self.agent(), self.came(), payment).await)
     }
 
     /// The engine looks whether the token still stands when it comes to decide.
     async fn call(&self, call: Call<'_>) -> Called {
-        mcp::ask(&self.engine, call, Came::By(self.token().clone())).await
+        mcp::ask(&self.engine, call, self.came()).await
     }
 }
 

@@ -59,6 +59,7 @@ const CODES: &[(&str, &str)] = &[
     ("prices_too_large", "all prices that are set are more than one record holds"),
     ("rail_unknown", "there is no such rail"),
     ("refund_too_large", "more than can still come back"),
+    ("response_gone", "nothing is kept of what was answered to the payment, or not any more"),
     ("service_taken", "the catalogue has another service of that name"),
     ("service_unknown", "the catalogue has no such service"),
     ("settlement_too_large", "more than is held"),

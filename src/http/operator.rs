@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::{Engine, EngineError},
     policy::{
-        answer::PayAnswer,
+        answer::{ApiBody, PayAnswer},
         moment::Moment,
         names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
         terms::{
@@ -95,6 +95,8 @@ fn routes() -> Vec<Route> {
         delete("/v1/groups/{group}", remove_group, "remove_group", "Takes away a group"),
         get("/v1/payments/{payment_id}/explanation", explain, "explain_payment",
             "Which rule decided on a payment, with the numbers of that moment"),
+        get("/v1/payments/{payment_id}/response", response, "show_response",
+            "What an API answered to a payment, byte for byte, as long as it is kept"),
         get("/v1/services", services, "list_services", "The catalogue"),
         post("/v1/services", add_service, "add_service", "Adds a service to the catalogue"),
         get("/v1/services/{service_id}", service, "show_service", "One service of the catalogue"),
@@ -370,6 +372,10 @@ async fn settle(
     Sent(found): Sent<Settlement>,
 ) -> Answer<Settled> {
     raised(&app, shown, async move |engine: Engine| engine.settle(payment, found).await).await
+}
+
+async fn response(app: App, Named(payment): Named<PaymentId>) -> Answer<ApiBody> {
+    asked(&app, async move |engine: Engine| engine.response(payment)).await
 }
 
 async fn explain(app: App, Named(payment): Named<PaymentId>) -> Answer<Explained> {

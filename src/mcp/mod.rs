@@ -7,6 +7,7 @@
 
 pub mod framing;
 mod reach;
+mod resources;
 mod schema;
 mod server;
 mod stdio;

@@ -4,7 +4,11 @@ pub use crate::client::{Call, Called};
 use crate::{
     client::Client,
     engine::{self, Engine},
-    policy::came::Came,
+    policy::{
+        answer::{ApiBody, Waiting, WaitingBodies},
+        came::Came,
+        names::PaymentId,
+    },
 };
 
 /// How calls reach the engine.
@@ -17,6 +21,20 @@ pub trait Reach: Clone + Send + Sync + 'static {
 
     /// Whether whoever calls so in this agent's name opens tasks; nothing where nobody knows.
     fn opens_tasks(&self, agent: &str) -> impl Future<Output = Option<bool>> + Send;
+
+    /// A page of the bodies that wait for an agent; nothing where nobody knows.
+    fn bodies(
+        &self,
+        agent: &str,
+        before: Option<PaymentId>,
+    ) -> impl Future<Output = Option<Waiting<WaitingBodies>>> + Send;
+
+    /// One of them; nothing where nobody knows.
+    fn body(
+        &self,
+        agent: &str,
+        payment: PaymentId,
+    ) -> impl Future<Output = Option<Waiting<ApiBody>>> + Send;
 }
 
 impl Reach for Client {
@@ -26,6 +44,18 @@ impl Reach for Client {
 
     async fn opens_tasks(&self, agent: &str) -> Option<bool> {
         Client::opens_tasks(self, agent).await
+    }
+
+    async fn bodies(
+        &self,
+        agent: &str,
+        before: Option<PaymentId>,
+    ) -> Option<Waiting<WaitingBodies>> {
+        Client::bodies(self, agent, before).await
+    }
+
+    async fn body(&self, agent: &str, payment: PaymentId) -> Option<Waiting<ApiBody>> {
+        Client::body(self, agent, payment).await
     }
 }
 

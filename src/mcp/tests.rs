@@ -7,13 +7,22 @@ use std::{
 
 use rmcp::{
     RoleClient, ServiceExt,
-    model::{CallToolRequestParams, CallToolResult, ClientRequest, CustomRequest, ServerResult},
+    model::{
+        CallToolRequestParams, CallToolResult, ClientRequest, CustomRequest,
+        ReadResourceRequestParams, ServerResult,
+    },
     service::RunningService,
 };
 use serde_json::{Value, json};
 
 use super::{Reach, Server};
-use crate::client::{Call, Called};
+use crate::{
+    client::{Call, Called},
+    policy::{
+        answer::{ApiBody, Waiting, WaitingBodies},
+        names::PaymentId,
+    },
+};
 
 /// More than any call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,6 +58,26 @@ impl Reach for Fake {
 
     async fn opens_tasks(&self, _: &str) -> Option<bool> {
         Some(false)
+    }
+
+    async fn bodies(&self, _: &str, _: Option<PaymentId>) -> Option<Waiting<WaitingBodies>> {
+        self.meets(Waiting::Here(WaitingBodies::default())).await
+    }
+
+    async fn body(&self, _: &str, _: PaymentId) -> Option<Waiting<ApiBody>> {
+        self.meets(Waiting::Gone).await
+    }
+}
+
+impl Fake {
+    /// What comes of a question to this engine.
+    async fn meets<T>(&self, answer: T) -> Option<T> {
+        match self.0 {
+            Fate::Answers => Some(answer),
+            Fate::Panics => panic!("as the test wants it"),
+            Fate::AnswersNonsense | Fate::IsGone | Fate::MayHaveIt => None,
+            Fate::KeepsSilent => std::future::pending().await,
+        }
     }
 }
 
@@ -220,4 +249,23 @@ async fn a_tool_that_is_not_there_is_a_protocol_error_that_names_those_that_are(
         assert!(error.contains("pay_for_api_call, get_balance, ledger, list_services"), "{error}");
     }
     assert!(session.calls.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_be_read_is_asked_for_whatever_becomes_of_the_engine() {
+    let uri = "pettycash://responses/pay_00000000000000ff";
+    for fate in [Fate::IsGone, Fate::Panics, Fate::KeepsSilent] {
+        let session = Session::with(fate).await;
+        let read = session.client.read_resource(ReadResourceRequestParams::new(uri));
+        let list = session.client.list_resources(None);
+        let both = Box::pin(async { tokio::join!(read, list) });
+        let (read, list) = tokio::time::timeout(PATIENCE, both).await.expect("no silence");
+        for error in [read.unwrap_err().to_string(), list.unwrap_err().to_string()] {
+            assert!(error.contains("-32603") && error.contains("Nothing is lost"), "{error}");
+        }
+    }
+    let session = Session::with(Fate::Answers).await;
+    assert_eq!(session.client.list_all_resources().await.unwrap(), []);
+    let read = session.client.read_resource(ReadResourceRequestParams::new(uri)).await;
+    assert!(read.unwrap_err().to_string().contains("-32002"));
 }

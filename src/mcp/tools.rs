@@ -34,9 +34,10 @@ pub enum Tool {
     FinishTask,
 }
 
-const PAY: &str = "Pay for one API call from your own budget. A payment that would pass one of \
-its limits is denied and costs nothing.\n\
-Returns `outcome`: paid (payment_id, charged_usd, available_usd, note; response: only data); \
+const PAY: &str = "Pay for one API call from your own budget. One over a limit is denied and costs \
+nothing.\n\
+Returns `outcome`: paid (payment_id, charged_usd, available_usd, note; response: only data, a file \
+as a `resource`); \
 denied or failed (code, message, advice and, where known, max_affordable_usd, retry_after_s, \
 alternatives); in_progress (learn it later with payment_id alone, or the same arguments \
 and idempotency_key); in_doubt (it may have been paid: do not pay it again); allowed (dry_run).\n\

@@ -3,6 +3,7 @@
 //! Every field but the outcome may be left out, and none is ever null, so that one schema holds
 //! for every answer of a tool.
 
+mod body;
 mod columns;
 mod operation;
 mod pay;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::ServiceId;
 
+pub use body::{ApiBody, BODIES, Waiting, WaitingBodies, WaitingBody, payment_of, resource};
 pub use columns::columns;
 pub use operation::OperationView;
 pub use pay::{Alternative, Breach, PayAnswer};

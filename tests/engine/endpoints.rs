@@ -28,7 +28,7 @@ use crate::support::{
 type Spoil = fn(&mut Value);
 
 /// A rail of the name that APIs are called by, which calls none.
-struct Proxy(Scripted);
+pub(super) struct Proxy(pub(super) Scripted);
 
 impl Rail for Proxy {
     fn name(&self) -> RailName {

@@ -32,7 +32,7 @@ fn maps() -> Value {
 
 #[tokio::test]
 async fn what_was_answered_comes_with_the_payment_marked_as_not_ours() {
-    let cases: [(u16, &str, &[u8], Value); 12] = [
+    let cases: [(u16, &str, &[u8], Value); 13] = [
         (200, "application/json", b"{\"a\":[1,\"two\"]}", json!({"body": {"a": [1, "two"]}})),
         (200, "text/plain", b"{\"a\": 1}", json!({"body": {"a": 1}})),
         (201, "text/html", b"<p>hi</p>\n\tyou", json!({"body": "<p>hi</p>\n\tyou"})),
@@ -41,6 +41,7 @@ async fn what_was_answered_comes_with_the_payment_marked_as_not_ours() {
         (204, "text/plain", b"", json!({})),
         (200, "image/png", b"\x89PNG\r\n\x1a\n", json!({"bytes": 8})),
         (200, "image/png", b"plain", json!({"bytes": 5})),
+        (200, "application/pdf", b"%PDF-1.4", json!({"bytes": 8})),
         (200, "", b"\xff\xfe", json!({"bytes": 2})),
         (200, "text/plain", b"a\0b", json!({"bytes": 3})),
         // Neither a terminal nor a reader is led by what shows nothing of itself.
@@ -65,6 +66,10 @@ async fn what_was_answered_comes_with_the_payment_marked_as_not_ours() {
         assert_eq!((&paid["outcome"], &paid["charged_usd"]), (&json!("paid"), &json!("0.10")));
         let mut expected = json!({"status": status, "content_type": kind, "untrusted": true});
         expected.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
+        if told.get("bytes").is_some() {
+            let payment = paid["payment_id"].as_str().unwrap();
+            expected["resource"] = format!("pettycash://responses/{payment}").into();
+        }
         assert_eq!(paid["response"], expected, "{paid}");
         assert_eq!(paid.get("message"), None);
     }

@@ -57,6 +57,7 @@ fn story() -> Vec<(&'static str, Value)> {
         ("test_policy", json!({"policy": {"schema": 1, "agents": {"temp": {}}}})),
         ("pay", json!({"service_id": "maps", "idempotency_key": "k"})),
         ("explain_payment", none.clone()),
+        ("show_response", none.clone()),
         ("refund", json!({"amount_usd": "0.01"})),
         ("settle", json!({"charged_usd": "0.00"})),
         ("open_task", json!({"task_type": "research", "cap_usd": "0.50"})),
@@ -213,6 +214,11 @@ fn every_operators_path_works_over_http_and_an_agents_token_opens_none() {
         if id == "test_service" {
             let told = (done.status, &done.json()["code"]);
             assert_eq!(told, (400, &json!("invalid_request")), "nothing is called: {done:?}");
+            continue;
+        }
+        if id == "show_response" {
+            let told = (done.status, &done.json()["code"]);
+            assert_eq!(told, (404, &json!("response_gone")), "nothing was called: {done:?}");
             continue;
         }
         if id == "settle" {

@@ -22,6 +22,12 @@ use crate::policy::{
 const RETRY_AFTER_S: u64 = 5;
 /// The same where only the operator can bring news.
 const DOUBT_AGAIN_AFTER_S: u64 = 60;
+/// What is said where an answer was asked for that is not here, whether or not there was one.
+const NO_RESPONSE: &str = "No response of it is kept: one waits 15 minutes, and does not outlive a \
+                           restart. To call again is a new payment, with another idempotency_key.";
+/// What is said where a body is neither shown nor kept.
+const BODY_NOT_KEPT: &str =
+    "The body of the response is not kept: it is longer than 4 MiB, or broke off.";
 
 /// One breach, with the numbers of the moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,7 +176,7 @@ pub struct PayAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub idempotency_key: Option<String>,
-    /// Said once a cap is nearly used up.
+    /// Said once a cap is nearly used up, and where what an API answered is not to be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub note: Option<String>,
@@ -205,6 +211,21 @@ impl PayAnswer {
     #[must_use]
     pub fn warning(self, warning: Option<Warning>) -> Self {
         Self { note: warning.map(|warning| warning.to_string()), ..self }
+    }
+
+    /// The same, of a call: with a line where nothing can be given of what was answered to it, or
+    /// not its body.
+    #[must_use]
+    pub fn of_call(self) -> Self {
+        let again = self.replayed == Some(true);
+        let line = match (self.refused.outcome, &self.response) {
+            (_, Some(told)) if told.is_binary() && told.resource.is_none() => BODY_NOT_KEPT,
+            (Some(Outcome::Paid), None) => NO_RESPONSE,
+            (Some(Outcome::Failed), None) if again => NO_RESPONSE,
+            _ => return self,
+        };
+        let before = self.note.iter().map(String::as_str);
+        Self { note: Some(before.chain([line]).collect::<Vec<_>>().join(" ")), ..self }
     }
 
     /// The same with the language model of the call, where it is of one.

@@ -29,6 +29,9 @@ pub struct ApiResponse {
     /// How many bytes the body has, where it is neither JSON nor text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Under which name that body can be read, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// Present where there was more of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<bool>,
@@ -86,20 +89,28 @@ impl ApiResponse {
     pub fn of(status: u16, content_type: Option<&str>, bytes: &[u8], truncated: bool) -> Self {
         let told = |text: &str| text.chars().take(MAX_TYPE).map(shown).collect::<String>();
         let kept = bytes.get(..MAX_BODY).unwrap_or(bytes);
-        let truncated = truncated || kept.len() < bytes.len();
+        let cut = truncated || kept.len() < bytes.len();
         let content_type = content_type.map(told);
         let kind = content_type.as_deref().unwrap_or_default();
-        let json = if truncated { None } else { json(kept) };
-        let body = json.or_else(|| text(kind, kept, truncated));
+        let json = if cut { None } else { json(kept) };
+        let body = json.or_else(|| text(kind, kept, cut));
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let binary = body.is_none() && size > 0;
         Self {
             status,
-            bytes: (body.is_none() && size > 0).then_some(size),
+            bytes: binary.then_some(size),
             body: body.filter(|_| size > 0),
+            resource: None,
             content_type,
-            truncated: truncated.then_some(true),
+            // Nothing is shown of what is neither JSON nor text, so that no part of it is.
+            truncated: if binary { truncated } else { cut }.then_some(true),
             untrusted: true,
         }
+    }
+
+    /// Whether its body is neither JSON nor text.
+    pub fn is_binary(&self) -> bool {
+        self.bytes.is_some()
     }
 
     /// About how much memory it takes.
@@ -139,7 +150,15 @@ fn plain(value: Value) -> Option<Value> {
 /// The body as text, if it is some: by its type, or at least by what it is made of.
 fn text(kind: &str, bytes: &[u8], truncated: bool) -> Option<Value> {
     let kind = kind.to_ascii_lowercase();
-    let binary = ["image/", "audio/", "video/", "font/", "application/octet-stream"];
+    let binary = [
+        "image/",
+        "audio/",
+        "video/",
+        "font/",
+        "application/octet-stream",
+        "application/pdf",
+        "application/zip",
+    ];
     if binary.iter().any(|binary| kind.starts_with(binary)) {
         return None;
     }
