@@ -2,6 +2,7 @@
 
 mod archiving;
 mod asking;
+mod bodies;
 mod doctoring;
 mod exiting;
 mod explaining;

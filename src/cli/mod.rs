@@ -29,6 +29,7 @@ mod program;
 mod proof;
 mod recover;
 mod refund;
+mod response;
 mod serve;
 mod service;
 mod service_test;
@@ -118,6 +119,8 @@ enum Verb {
     TopUp(top_up::Args),
     /// Pay a service as an agent, to see what it would be told
     Pay(pay::Args),
+    /// Write what an API answered to a payment into a file
+    Response(response::Args),
     /// Give back what a payment took, or a part of it
     Refund(refund::Args),
     /// Say what became of a payment that is in doubt
@@ -207,6 +210,7 @@ fn dispatch(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Verb::Policy(args) => policy::run(args, &existing()?, output),
         Verb::Exposure(args) => exposure::run(&args, &existing()?, output),
         Verb::Pay(args) => pay::run(args, &existing()?, output),
+        Verb::Response(args) => response::run(args, &existing()?, output),
         Verb::Refund(args) => refund::run(args, &existing()?, output),
         Verb::Settle(args) => settle::run(args, &existing()?, output),
         Verb::Recover(args) => recover::run(args, &existing()?, output),

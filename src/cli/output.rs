@@ -47,6 +47,9 @@ pub(super) enum Failure {
     /// A client's configuration cannot be read or changed.
     #[error("{message}")]
     Config { message: String, hint: String },
+    /// A file cannot be written.
+    #[error("{message}")]
+    File { message: String, hint: String },
     /// It takes an operator.
     #[error("{message}")]
     OperatorNeeded { message: String, hint: String },
@@ -212,7 +215,8 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
         // What only the engine can tell of what was typed.
         (None, Some(ClientError::Problem(problem))) if problem.code == "invalid_request" => USAGE,
-        (Some(Failure::Config { .. }), _) | (None, Some(ClientError::Problem(_)) | None) => FAILED,
+        (Some(Failure::Config { .. } | Failure::File { .. }), _)
+        | (None, Some(ClientError::Problem(_)) | None) => FAILED,
         (None, Some(_)) => UNREACHABLE,
     })
 }
@@ -229,6 +233,7 @@ fn word(error: &anyhow::Error) -> String {
     match (failure(error), client(error)) {
         (Some(Failure::Usage { .. }), _) => "usage".to_owned(),
         (Some(Failure::Config { .. }), _) => "client_config".to_owned(),
+        (Some(Failure::File { .. }), _) => "file_unwritable".to_owned(),
         (Some(Failure::Policy { .. }), _) => "policy_invalid".to_owned(),
         (Some(Failure::Unverified { .. }), _) => "verification_failed".to_owned(),
         (Some(Failure::OperatorNeeded { .. }), _) => "operator_needed".to_owned(),
@@ -243,6 +248,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         Some(
             Failure::Usage { hint, .. }
             | Failure::Config { hint, .. }
+            | Failure::File { hint, .. }
             | Failure::OperatorNeeded { hint, .. },
         ) => Some(hint.clone()),
         Some(Failure::Unverified { .. }) => Some(

@@ -1,11 +1,12 @@
 //! `pettycash pay`: the operator's test payment, on the same road as the model's.
 
-use std::{fmt::Write, process::ExitCode};
+use std::{fmt::Write, path::PathBuf, process::ExitCode};
 
 use super::{
-    output::{NOT_PAID, Output, PAID, UNWRITABLE, plain, wait},
+    output::{NOT_PAID, Output, PAID, UNWRITABLE, note, plain, wait},
     owner,
     proof::Proving,
+    response::Target,
 };
 use crate::{
     client::Operator,
@@ -15,7 +16,7 @@ use crate::{
         code::Code,
         denial::Advice,
         money::Usd,
-        names::{Handle, IdempotencyKey, ServiceId},
+        names::{Handle, IdempotencyKey, PaymentId, ServiceId},
         task::TaskId,
         terms::PaymentTerms,
     },
@@ -28,11 +29,14 @@ use crate::{
   pettycash pay scout report 0.40 --key monday-report --json
   pettycash pay scout search --dry-run
   pettycash pay scout weather --request '{"operation": "now", "params": {"place": "Lyon"}}'
+  pettycash pay scout maps --request '{"operation": "tile"}' --output tile.png
 
 It is a payment as any other of this agent: decided, charged and written down the same way.
 Exit code 3 when it is not paid, or not yet (denied, failed, in doubt or in progress), 4 when the
 record cannot be written. --json prints what the model would get. With --dry-run it is decided the
-same way, and nothing is charged, held or written down; exit code 0 where it would be paid."#)]
+same way, and nothing is charged, held or written down; exit code 0 where it would be paid.
+With --output what the API answers is written to a file that nobody else may read. Of what is
+neither JSON nor text only the size is printed: `pettycash response` has it for 15 minutes."#)]
 pub(super) struct Args {
     /// The agent that pays
     handle: Handle,
@@ -53,12 +57,20 @@ pub(super) struct Args {
     /// What to call, of a service that is an API: the tool's `request`, in JSON
     #[arg(long, value_name = "JSON")]
     request: Option<ApiCall>,
+    /// Write what the API answers to a file
+    #[arg(long, value_name = "FILE", requires = "request", conflicts_with = "dry_run")]
+    output: Option<PathBuf>,
+    /// Replace the file if there is one
+    #[arg(long, requires = "output")]
+    force: bool,
     #[command(flatten)]
     proving: Proving,
 }
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
-    let Args { handle, service, amount, key, dry_run, task, request, proving } = args;
+    let Args { handle, service, amount, key, dry_run, task, request, proving, .. } = args;
+    // Before anything is paid that could not be written down then.
+    let target = args.output.map(|path| Target::new(path, args.force)).transpose()?;
     // So that a connection that breaks does not leave it open whether it was paid.
     let call_id = format!("operator-{:032x}", u128::from_le_bytes(random()?)).parse().ok();
     let payment = PaymentTerms {
@@ -81,9 +93,12 @@ pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<Exi
             proving.raise(&operator, what, act).await?
         };
         output.print(&answer, || {
-            let answered = answer.response.as_ref().map(answered).unwrap_or_default();
+            let answered = answered(&answer, target.is_none()).unwrap_or_default();
             format!("{}\n{answered}", words(&answer, &handle, &service).trim_end())
         })?;
+        if let (Some(target), Some(payment)) = (&target, answer.payment_id) {
+            write_down(target, &operator, &answer, payment).await?;
+        }
         Ok(ExitCode::from(code(&answer.refused)))
     })
 }
@@ -145,9 +160,27 @@ fn words(answer: &PayAnswer, handle: &Handle, service: &ServiceId) -> String {
     told
 }
 
-/// What the API answered, each line with nothing hidden in it.
-fn answered(response: &ApiResponse) -> String {
-    let ApiResponse { status, content_type, body, bytes, truncated, .. } = response;
+/// Writes what was answered to a file, or says why there is nothing in it.
+async fn write_down(
+    target: &Target,
+    operator: &Operator,
+    answer: &PayAnswer,
+    payment: PaymentId,
+) -> anyhow::Result<()> {
+    if answer.response.is_some() {
+        note(&target.fetch(operator, payment).await?.words());
+    } else if answer.refused.outcome == Some(Outcome::InProgress) {
+        note(&format!(
+            "Nothing is written yet: once it is paid, `pettycash response {payment}` does that."
+        ));
+    }
+    Ok(())
+}
+
+/// What the API answered, each line with nothing hidden in it: its body only if that is `shown`.
+fn answered(answer: &PayAnswer, shown: bool) -> Option<String> {
+    let response = answer.response.as_ref()?;
+    let ApiResponse { status, content_type, body, bytes, truncated, resource, .. } = response;
     let kind = content_type.as_ref().map(|kind| format!(", {kind}")).unwrap_or_default();
     let size = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
     let cut = if truncated.is_some() { ", the first of it" } else { "" };
@@ -155,8 +188,13 @@ fn answered(response: &ApiResponse) -> String {
         Some(body) => body.as_str().map_or_else(|| format!("{body:#}"), str::to_owned),
         None => String::new(),
     };
-    let lines: Vec<String> = text.lines().map(plain).collect();
-    format!("answered {status}{kind}{size}{cut}\n{}", lines.join("\n"))
+    let mut lines: Vec<String> = text.lines().filter(|_| shown).map(plain).collect();
+    if let (true, Some(_), Some(payment)) = (shown, resource, answer.payment_id) {
+        lines.push(format!(
+            "It is no text. For 15 minutes `pettycash response {payment} --output FILE` has it."
+        ));
+    }
+    Some(format!("answered {status}{kind}{size}{cut}\n{}", lines.join("\n")))
 }
 
 /// The word that programs get.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::line::{Again, Cause, Finder, Line, Lost, Plane, Unstarted, Why};
 use crate::policy::{
-    answer::PayAnswer,
+    answer::{ApiBody, PayAnswer},
     names::{GroupId, Handle, PaymentId, ServiceId, TokenId},
     terms::{
         Acted, ActedOnAll, AgentView, Agents, Books, Explained, Exposure, Freezing, GroupView,
@@ -334,6 +334,11 @@ impl Operator {
     /// Ends a payment that is in doubt, as it really ended.
     pub async fn settle(&self, payment: PaymentId, found: &Settlement) -> Answer<Settled> {
         self.post(&format!("/v1/payments/{payment}/settlement"), found).await
+    }
+
+    /// What was answered to a payment, as long as it is kept.
+    pub async fn response(&self, payment: PaymentId) -> Answer<ApiBody> {
+        self.get(&format!("/v1/payments/{payment}/response")).await
     }
 
     /// Gives back what a payment took, or a part of it.
