@@ -4,7 +4,7 @@
 //! [IPv4](https://www.iana.org/assignments/iana-ipv4-special-registry) and
 //! [IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry): whatever is not "globally
 //! reachable" there is not global here, and multicast is not either. A network is refused whole
-//! where only a few addresses in it are reachable (192.0.0.0/24, 2001::/23): no API is there.
+//! where only a few addresses in it are reachable (`192.0.0.0/24`, `2001::/23`): no API is there.
 
 /// Networks that an IPv4 address is not global in: the address, and how many bits of it count.
 const NOT_GLOBAL: [(u32, u32); 15] = [
