@@ -94,7 +94,7 @@ impl Gateway {
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let (task, key) = (text(&TASK), text(&KEY));
-        let (body, room) = self.bodies.read(&parts.headers, body).await?;
+        let (body, room) = self.bodies.read(bearer.agent(), &parts.headers, body).await?;
         let trace = parts.headers.get(TRACE_HEADER).and_then(|trace| trace.to_str().ok());
         let traceparent = trace.and_then(|trace| trace.parse().ok());
         let asked = ApiRequest {

@@ -18,6 +18,7 @@ mod rail;
 mod scrub;
 mod secret;
 mod site;
+mod told;
 mod trouble;
 mod wire;
 

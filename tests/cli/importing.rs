@@ -78,7 +78,10 @@ fn an_openapi_document_becomes_a_policy_that_can_be_applied() {
     assert_eq!(desk.json("service list --json")["services"], json!([]), "nothing is applied");
     assert!(made.contains("It has to have one before this\n# can be applied: write it"), "{made}");
     let unpriced = apply_fails(&desk, &made);
-    assert!(unpriced.contains("the operation `get-now-2` has no price: write `price`"), "{unpriced}");
+    assert!(
+        unpriced.contains("the operation `get-now-2` has no price: write `price`"),
+        "{unpriced}"
+    );
     desk.apply(&filled_in(&made));
     let service = desk.json("service show acme-weather --json");
     assert_eq!(service["operations"].as_array().unwrap().len(), 4);

@@ -204,11 +204,7 @@ fn open_requests() -> Vec<(Wire, Value, &'static str)> {
         (claude, with(&anthropic(), "mcp_servers", json!([{}])), "mcp_servers"),
         (claude, with(&anthropic(), "thread", json!({})), "thread"),
         (claude, with(&anthropic(), "a_new_field", json!(1)), "a_new_field"),
-        (
-            claude,
-            tool(anthropic(), json!({"type": "code_execution_20260521"})),
-            "code_execution_20260521",
-        ),
+        (claude, tool(anthropic(), json!({"type": "web_fetch_20260521"})), "web_fetch_20260521"),
         (chat_wire, messages(chat(), image), "image_url"),
         (chat_wire, messages(chat(), sound), "input_audio"),
         (
@@ -228,6 +224,49 @@ fn open_requests() -> Vec<(Wire, Value, &'static str)> {
         (resp, with(&responses(), "reasoning", json!({"mode": "pro"})), "reasoning.mode"),
         (resp, tool(responses(), json!({"type": "mcp", "server_url": "https://a.example"})), "mcp"),
     ]
+}
+
+#[test]
+fn a_tool_of_the_vendors_that_no_table_has_a_price_for_is_refused() {
+    let (claude, responses_wire) = (Wire::AnthropicMessages, Wire::OpenAiResponses);
+    let with_tools = |body: &Value, kind: &str| {
+        with(
+            body,
+            "tools",
+            json!([{"type": "mcp"}, {"type": "function", "name": "f"}, {"type": kind}]),
+        )
+    };
+    let openai = ["code_interpreter", "file_search", "image_generation", "shell", "of_tomorrow"];
+    let anthropics = ["code_execution_20260521", "of_tomorrow"];
+    let openai = openai.map(|kind| (responses_wire, with_tools(&responses(), kind), kind));
+    let anthropics = anthropics.map(|kind| (claude, with_tools(&anthropic(), kind), kind));
+    for (wire, body, what) in openai.into_iter().chain(anthropics) {
+        for estimate in [Estimate::Likely, Estimate::Sure] {
+            let error = of(wire, &body, estimate).unwrap_err();
+            assert_eq!(error, BoundError::UnpricedTool { what: what.to_owned() }, "{body}");
+        }
+    }
+    for own in ["bash_20250124", "text_editor_20250728", "memory_20250818", "custom"] {
+        likely(claude, &with(&anthropic(), "tools", json!([{"type": own, "name": "own"}])));
+    }
+}
+
+#[test]
+fn a_body_of_so_many_values_that_they_fill_the_memory_is_refused() {
+    let body = |many: usize| {
+        let items = vec!["0"; many].join(",");
+        format!("{{\"model\":\"claude-haiku-4-5\",\"max_tokens\":9,\"messages\":[{items}]}}")
+    };
+    let of = |body: &str| {
+        bound(Wire::AnthropicMessages, body.as_bytes(), table(), Estimate::Likely, None)
+    };
+    of(&body(499_996)).unwrap();
+    let error = of(&body(499_997)).unwrap_err();
+    let BoundError::Unreadable(why) = error else { panic!("{error}") };
+    assert!(why.contains("it has more than 500000 values"), "{why}");
+    let twice = of("{\"model\":\"gpt-5.4\",\"a\":[{\"b\":1,\"\\u0062\":2}]}").unwrap_err();
+    assert!(twice.to_string().contains("the key `b` is there twice"), "{twice}");
+    assert!(of("{\"model\":\"gpt-5.4\"} {}").is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What usages come to: exactly what the table says, to the pico-dollar, rounded up once.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use pettycash::{
     policy::money::Usd,
@@ -240,10 +240,13 @@ fn what_a_model_has_no_price_for_costs_the_dearest_of_its_kind_and_is_flagged() 
     let prices = table.find("gpt-4o-mini").unwrap();
     let written = charge(prices, &used(&[(Unit::CacheWrite, 1_000)]));
     assert_eq!(written.amount.nanos(), 150_000);
-    assert!(written.flags.contains(&Flag::NoPrice(Unit::CacheWrite)));
+    assert!(written.complete && written.flags.contains(&Flag::NoPrice(Unit::CacheWrite)));
     let sound = charge(prices, &used(&[(Unit::OutputAudio, 1_000)]));
     assert_eq!(sound.amount.nanos(), 600_000);
     let prices = table.find("claude-haiku-4-5").unwrap();
     let searched = charge(prices, &used(&[(Unit::WebSearch, 1)]));
     assert!(searched.flags.contains(&Flag::NoPrice(Unit::WebSearch)));
+    assert!(!searched.complete, "what stands in for nothing is not known to cost nothing");
+    let ran = BTreeSet::from([Flag::UnpricedTool]);
+    assert!(!charge(prices, &Usage { flags: ran, ..used(&[(Unit::Output, 1)]) }).complete);
 }

@@ -99,8 +99,12 @@ fn stream(end: &str) -> (String, String) {
 }
 
 fn metering(hides_usage: bool) -> Metering {
-    let body = br#"{"model":"gpt-4o-mini","messages":[],"max_tokens":10}"#;
-    let bound = bound(Wire::OpenAiChat, body, table(), Estimate::Likely, None).unwrap();
+    metering_of("gpt-4o-mini", hides_usage)
+}
+
+fn metering_of(model: &str, hides_usage: bool) -> Metering {
+    let body = format!("{{\"model\":\"{model}\",\"messages\":[],\"max_tokens\":10}}");
+    let bound = bound(Wire::OpenAiChat, body.as_bytes(), table(), Estimate::Likely, None).unwrap();
     let prices = Arc::new(table().clone());
     Metering { hides_usage, ..Metering::of(Wire::OpenAiChat, prices, &bound, None) }
 }
@@ -156,9 +160,9 @@ fn an_event_is_handed_on_when_it_ends_and_a_long_one_before() {
 }
 
 #[test]
-fn an_answer_is_priced_as_the_model_that_answered_where_that_has_a_price() {
-    let metering = metering(false);
-    let answered = |model: &str| {
+fn an_answer_is_priced_as_the_dearer_of_what_was_asked_for_and_what_answered() {
+    let answered_to = |asked: &str, model: &str| {
+        let metering = metering_of(asked, false);
         let mut count = metering.count(Some("application/json"));
         let body = format!(
             "{{\"model\":\"{model}\",\"choices\":[],\
@@ -171,10 +175,12 @@ fn an_answer_is_priced_as_the_model_that_answered_where_that_has_a_price() {
         assert!(counted.complete);
         (counted.amount.decimal(), counted.flags.iter().map(ToString::to_string).collect())
     };
+    let answered = |model: &str| answered_to("gpt-4o-mini", model);
     let none: Vec<String> = Vec::new();
     // 1,000 × 0.15 and 100 × 0.60 dollars a million; of `gpt-4o` 2.50 and 10.
     assert_eq!(answered("gpt-4o-mini"), ("0.00021".to_owned(), none.clone()));
-    assert_eq!(answered("gpt-4o"), ("0.0035".to_owned(), none));
+    assert_eq!(answered("gpt-4o"), ("0.0035".to_owned(), none.clone()));
+    assert_eq!(answered_to("gpt-4o", "gpt-4o-mini"), ("0.0035".to_owned(), none));
     let other = vec!["another model did a part of it".to_owned()];
     assert_eq!(answered("gpt-4o-mini-of-tomorrow"), ("0.00021".to_owned(), other));
 }

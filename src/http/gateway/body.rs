@@ -1,6 +1,10 @@
 //! The bodies of requests that are passed on: read whole, for what they cost must be known before.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -14,33 +18,51 @@ use tokio::{
 };
 
 use super::refusal::Refusal;
-use crate::{http::problem::Failure, policy::endpoint::Body};
+use crate::{
+    http::problem::Failure,
+    policy::{endpoint::Body, names::Handle},
+};
 
 /// The longest body, in bytes: the longest that vendors of language models take.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 /// How many bytes all of them may have that are on their way at once.
 const MAX_ALL: usize = 256 * 1024 * 1024;
+/// How many those of one agent may have.
+const MAX_EACH: usize = 64 * 1024 * 1024;
 /// How long one may take to arrive.
 const WITHIN: Duration = Duration::from_secs(60);
 /// How many seconds whoever finds no room waits.
 const AGAIN_AFTER_S: u64 = 2;
 
 /// The room there is for bodies.
-pub(super) struct Bodies(Arc<Semaphore>);
+pub(super) struct Bodies {
+    all: Arc<Semaphore>,
+    each: Mutex<HashMap<Handle, Arc<Semaphore>>>,
+}
 
-/// What a body takes of it, until it is let go of.
-pub(super) type Room = Option<OwnedSemaphorePermit>;
+/// What a body takes of it, of its agent's share and of the whole, until it is let go of.
+pub(super) type Room = Option<[OwnedSemaphorePermit; 2]>;
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_ALL)))
+        Self { all: Arc::new(Semaphore::new(MAX_ALL)), each: Mutex::default() }
     }
 }
 
 impl Bodies {
-    /// Reads a body to its end; nothing if there is none.
+    /// The share of an agent: one that fills it leaves room to the others.
+    fn share(&self, agent: &Handle) -> Arc<Semaphore> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        // What nobody holds any more is as a new one.
+        each.retain(|_, share| Arc::strong_count(share) > 1);
+        let new = || Arc::new(Semaphore::new(MAX_EACH));
+        Arc::clone(each.entry(agent.clone()).or_insert_with(new))
+    }
+
+    /// Reads a body of an agent's to its end; nothing if there is none.
     pub(super) async fn read(
         &self,
+        agent: &Handle,
         headers: &HeaderMap,
         body: Incoming,
     ) -> Result<(Option<Body>, Room), Refusal> {
@@ -57,11 +79,15 @@ impl Bodies {
             return Err(too_large());
         }
         let slow = |_| Refusal::failure(Failure::body_too_slow());
-        timeout(WITHIN, self.gather(body)).await.map_err(slow)?
+        timeout(WITHIN, self.gather(self.share(agent), body)).await.map_err(slow)?
     }
 
-    async fn gather(&self, mut body: Incoming) -> Result<(Option<Body>, Room), Refusal> {
-        let (mut bytes, mut room) = (Vec::new(), None);
+    async fn gather(
+        &self,
+        share: Arc<Semaphore>,
+        mut body: Incoming,
+    ) -> Result<(Option<Body>, Room), Refusal> {
+        let (mut bytes, mut room): (_, Room) = (Vec::new(), None);
         while let Some(frame) = body.frame().await {
             let broken = |_| Refusal::failure(Failure::invalid("the body broke off"));
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
@@ -69,11 +95,15 @@ impl Bodies {
                 return Err(too_large());
             }
             let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let more = Arc::clone(&self.0).try_acquire_many_owned(count);
-            let more = more.map_err(|_| no_room())?;
+            let take = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_many_owned(count);
+            let own = take(&share).map_err(|_| no_room())?;
+            let all = take(&self.all).map_err(|_| no_room())?;
             match &mut room {
-                None => room = Some(more),
-                Some(room) => room.merge(more),
+                None => room = Some([own, all]),
+                Some([owns, alls]) => {
+                    owns.merge(own);
+                    alls.merge(all);
+                }
             }
             bytes.extend_from_slice(&data);
         }

@@ -123,6 +123,10 @@ const CALLERS: &[&str] = &["bash_", "text_editor_", "computer_", "memory_"];
 const CALLERS_KINDS: &[&str] =
     &["custom", "function", "local_shell", "apply_patch", "computer", "computer_use_preview"];
 
+/// The beginnings of the names of tools that the vendor runs and takes nothing for but tokens, or
+/// what has a price.
+const PRICED: &[&str] = &["web_search", "web_fetch", "mcp", "tool_search"];
+
 /// How deep parts of messages may lie in one another.
 const MAX_DEPTH: usize = 32;
 
@@ -157,6 +161,8 @@ pub(super) struct Facts {
     pub(super) unknown: Option<String>,
     /// A tool that the vendor runs, whose results become input.
     pub(super) server_tool: Option<String>,
+    /// One of them that costs more than tokens and has no price.
+    pub(super) unpriced: Option<String>,
     /// How many searches of the web may be made, and whether that is all.
     pub(super) searches: u64,
     pub(super) more_searches: bool,
@@ -262,6 +268,9 @@ impl Facts {
                 continue;
             }
             self.server_tool.get_or_insert_with(|| shown(kind));
+            if !PRICED.iter().any(|start| kind.starts_with(start)) {
+                self.unpriced.get_or_insert_with(|| shown(kind));
+            }
             if kind.starts_with("web_search") {
                 let most = match wire {
                     Wire::AnthropicMessages => tool.get("max_uses"),

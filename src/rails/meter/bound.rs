@@ -8,7 +8,7 @@ use super::{
     Flag, ModelPrices, Prices, Unit, UnknownModel, Wire,
     body::{Facts, Writes, facts, number},
     charge::{Sum, dearest},
-    request::Once,
+    request,
     table::{Regions, Tiers},
 };
 use crate::policy::money::Usd;
@@ -88,6 +88,12 @@ pub enum BoundError {
         /// The field, or the kind of part or tool.
         what: String,
     },
+    /// A tool that its vendor runs, for a price that no table has.
+    #[error("the vendor takes for `{what}` what no table has a price for: leave it out")]
+    UnpricedTool {
+        /// The kind of tool.
+        what: String,
+    },
     /// It would be answered later, out of sight.
     #[error("an answer in the background is not metered: leave `background` out")]
     Background,
@@ -133,7 +139,7 @@ pub fn bound(
 ) -> Result<Bound, BoundError> {
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let unreadable = |why: &str| BoundError::Unreadable(why.to_owned());
-    let Once(body) = serde_json::from_slice(body).map_err(|why| unreadable(&why.to_string()))?;
+    let body = request::read(body).map_err(|why| unreadable(&why.to_string()))?;
     let body = body.as_object().ok_or_else(|| unreadable("it is no object"))?;
     let model = body.get("model").and_then(Value::as_str).ok_or(BoundError::NoModel)?;
     let table = prices.find(model)?;
@@ -144,6 +150,9 @@ pub fn bound(
         return Err(BoundError::Background);
     }
     let facts = facts(wire, body);
+    if let Some(what) = facts.unpriced {
+        return Err(BoundError::UnpricedTool { what });
+    }
     let open = Open::of(&facts);
     if let (Estimate::Sure, Some(what)) = (estimate, open.what) {
         return Err(BoundError::NotBounded { what: what.to_owned() });
@@ -199,9 +208,6 @@ impl<'a> Open<'a> {
         }
         if facts.more_searches {
             flags.insert(Flag::SearchesNotBounded);
-        }
-        if facts.server_tool.as_ref().is_some_and(|kind| !kind.starts_with("web_")) {
-            flags.insert(Flag::UnpricedTool);
         }
         let what = facts.refers.as_deref().or(facts.unknown.as_deref());
         Self { what: what.or(facts.server_tool.as_deref()), flags }

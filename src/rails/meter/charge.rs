@@ -14,8 +14,10 @@ const PICOS_PER_NANO: i128 = 1_000;
 /// What a call costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// All of it, rounded up once.
+    /// All of it that has a price, rounded up once.
     pub amount: Usd,
+    /// Whether all of it has one.
+    pub complete: bool,
     /// What was odd about the usage or its prices.
     pub flags: BTreeSet<Flag>,
 }
@@ -33,11 +35,13 @@ pub fn charge(prices: &ModelPrices, usage: &Usage) -> Charge {
     let tiers = [tier];
     let (rates, mut flags) = prices.rates(Tiers::Of(&tiers), Regions::Of(usage.region.as_deref()));
     flags.extend(usage.flags.iter().copied());
-    let mut sum = Sum::default();
+    let (mut sum, mut complete) = (Sum::default(), !flags.contains(&Flag::UnpricedTool));
     for (&unit, &count) in usage.counts.iter().filter(|(_, count)| **count > 0) {
-        sum.add(count, dearest(&rates, unit, |rate, unit| rate.at(unit, size), &mut flags));
+        let price = dearest(&rates, unit, |rate, unit| rate.at(unit, size), &mut flags);
+        complete &= price.is_some();
+        sum.add(count, price);
     }
-    Charge { amount: sum.amount(&mut flags), flags }
+    Charge { amount: sum.amount(&mut flags), complete, flags }
 }
 
 /// The dearest price of a unit among `rates`, or of what stands in for it.

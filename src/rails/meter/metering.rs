@@ -75,8 +75,9 @@ impl Metering {
         Count { by: self, way }
     }
 
-    /// What a usage comes to. The vendor's word counts for which model it was, as far as the table
-    /// has that one: else it is priced as what was asked for.
+    /// What a usage comes to. Where the vendor says that it was another model than the one that was
+    /// asked for, as a dated one of the same name, the dearer of the two counts: a price that an
+    /// operator set may stand at either.
     fn charge(&self, mut usage: Usage) -> Counted {
         let told = usage.model.take().filter(|told| *told != self.model);
         let other = told.as_deref().and_then(|told| self.prices.get(told));
@@ -86,12 +87,11 @@ impl Metering {
         if self.wire != Wire::AnthropicMessages {
             usage.region.clone_from(&self.region);
         }
-        let charged = other.or_else(|| self.prices.get(&self.model));
-        let Charge { amount, flags } = match charged {
-            Some(prices) => charge(prices, &usage),
-            None => Charge { amount: Usd::ZERO, flags: usage.flags.clone() },
-        };
-        Counted { amount, complete: usage.complete && charged.is_some(), flags }
+        let priced = [self.prices.get(&self.model), other].into_iter().flatten();
+        let dearest = priced.map(|prices| charge(prices, &usage)).max_by_key(|it| it.amount);
+        let none = || Charge { amount: Usd::ZERO, complete: false, flags: usage.flags.clone() };
+        let Charge { amount, complete, flags } = dearest.unwrap_or_else(none);
+        Counted { amount, complete: usage.complete && complete, flags }
     }
 }
 

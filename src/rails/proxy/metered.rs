@@ -103,6 +103,7 @@ fn bad(why: &BoundError) -> BadField {
         BoundError::TooManyChoices { .. } => ".n".to_owned(),
         BoundError::StreamOptions => ".stream_options".to_owned(),
         BoundError::Background => ".background".to_owned(),
+        BoundError::UnpricedTool { .. } => ".tools".to_owned(),
         BoundError::Unreadable(_) | BoundError::NotBounded { .. } | BoundError::NoPrice(_) => {
             String::new()
         }
@@ -110,10 +111,12 @@ fn bad(why: &BoundError) -> BadField {
     let got = match why {
         BoundError::UnknownModel(UnknownModel { model, .. }) => format!("\"{model}\""),
         BoundError::NoModel | BoundError::NoMaximum { .. } => "nothing".to_owned(),
-        BoundError::NotBounded { what } => format!("\"{what}\""),
+        BoundError::NotBounded { what } | BoundError::UnpricedTool { what } => {
+            format!("\"{what}\"")
+        }
+        BoundError::Unreadable(why) => why.clone(),
         BoundError::NoPrice(unit) => format!("\"{}\"", unit.name()),
-        BoundError::Unreadable(_)
-        | BoundError::Number { .. }
+        BoundError::Number { .. }
         | BoundError::TooLarge { .. }
         | BoundError::Thinking { .. }
         | BoundError::TooManyChoices { .. }
@@ -143,6 +146,9 @@ fn right(why: &BoundError) -> (String, &'static str) {
         BoundError::NotBounded { what } => {
             let why = "may bring in more than the request holds, so that there is no sure bound";
             (format!("a request without `{what}`, which {why}"), "")
+        }
+        BoundError::UnpricedTool { what } => {
+            (format!("tools without `{what}`, which costs more than tokens and has no price"), "")
         }
         BoundError::NoPrice(unit) => {
             let unit = unit.name();

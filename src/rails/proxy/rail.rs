@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Answer, Body, Broken, Call, Carried, End, Outcome, Place, Secret, SecretError, Secrets, Site,
-    Source, Wire, metered::bounded,
+    Source, Wire, metered::bounded, told,
 };
 use crate::{
     policy::{
@@ -196,7 +196,7 @@ async fn handed_on(
         Pricing::Service | Pricing::Fixed(_) => Some(order.amount),
         Pricing::Answered { at: PriceAt::Header(name), .. } => {
             let named = head.headers.iter().find(|(one, _)| one.as_str() == name.as_str());
-            named.and_then(|(_, value)| value.parse().ok())
+            named.and_then(|(_, value)| told::price(value))
         }
         Pricing::Answered { at: PriceAt::Json(pointer), .. } => priced(&told, pointer),
         Pricing::Metered { .. } => None,
@@ -297,12 +297,8 @@ fn charged(counted: &Counted, endpoint: &Endpoint, order: &Order) -> Verdict {
 fn priced(body: &[u8], at: &Pointer) -> Option<Usd> {
     let body: Value = serde_json::from_slice(body).ok()?;
     match body.pointer(at.as_str())? {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => {
-            // The shortest text that reads back as the same number, without an exponent.
-            let whole = number.as_i64().map(|number| number.to_string());
-            whole.or_else(|| number.as_f64().map(|number| number.to_string()))?.parse().ok()
-        }
+        Value::String(text) => told::price(text),
+        Value::Number(number) => told::price(&number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -26,3 +26,29 @@ fn a_long_body_arrives_whole_and_a_longer_one_is_refused() {
     assert_eq!(gate.post(&["Content-Encoding: identity"], "x").status, 200);
     assert_eq!(gate.upstream.requests().len(), 3);
 }
+
+#[test]
+fn an_agent_whose_bodies_fill_its_share_leaves_room_to_others() {
+    let gate = Gate::saying(&answer(200, "text/plain", "ok"));
+    gate.web.house.operator("agent create other --cap 5.00/day --funding allowance");
+    let other = gate.web.house.operator_json("agent token other")["token"].take();
+    let other = format!("x-api-key: {}", other.as_str().unwrap());
+    // Each wants but its last byte, which never comes.
+    let (length, stalled) = (16 * 1024 * 1024, "x".repeat(16 * 1024 * 1024 - 1));
+    let length = format!("Content-Length: {length}");
+    let _held: Vec<_> = (0..4).map(|_| gate.posted_with(&[&length], &stalled)).collect();
+    let mut refused = gate.post(&[], "more than is left");
+    for _ in 0..120 {
+        if refused.status == 503 {
+            break;
+        }
+        // What was sent last may not be read yet.
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        refused = gate.post(&[], "more than is left");
+    }
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("no_room")));
+    assert_eq!(refused.headers["retry-after"], "2");
+    let mut web = gate.web.connect();
+    let answered = web.ask("POST /gateway/acme/v1/messages", &[other], "x".repeat(99).as_bytes());
+    assert_eq!((answered.status, &*answered.body), (200, "ok"), "{answered:?}");
+}
