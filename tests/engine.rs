@@ -4,6 +4,7 @@ mod bodies;
 mod caps;
 mod coming;
 mod damage;
+mod doubting;
 mod endpoints;
 mod explaining;
 mod exposing;

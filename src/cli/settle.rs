@@ -26,7 +26,8 @@ use crate::{
   pettycash settle pay_00000000052b8c1f 0        # it was not
 
 A call that broke off may have been charged or not, so its money stays held. Look at what the
-payee's side says of it, and say it here: nothing is released by itself.")]
+payee's side says of it, and say it here: nothing is released by itself. What is metered may have
+come to more than is held.")]
 pub(super) struct Args {
     /// The payment: `pay_` and 16 hexadecimal digits, from the ledger
     payment: PaymentId,

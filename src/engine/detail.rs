@@ -63,6 +63,7 @@ fn flagged(flag: CaptureFlag) -> &'static str {
             "nobody knows whether it was charged: the service has it count"
         }
         CaptureFlag::UsageIncomplete => "not all that was used was told: at least what was held",
+        CaptureFlag::AboveCeiling => "the answer said more than its ceiling, which was taken",
     }
 }
 

@@ -19,7 +19,8 @@ impl Engine {
     /// Ends a payment that is in doubt, as it really ended.
     ///
     /// # Errors
-    /// If it is not in doubt, more is to be charged than is held, or the store fails.
+    /// If it is not in doubt, more is to be charged than is held and it is not metered, or the
+    /// store fails.
     pub async fn settle(
         &self,
         payment: PaymentId,

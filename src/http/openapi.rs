@@ -62,7 +62,7 @@ const CODES: &[(&str, &str)] = &[
     ("response_gone", "nothing is kept of what was answered to the payment, or not any more"),
     ("service_taken", "the catalogue has another service of that name"),
     ("service_unknown", "the catalogue has no such service"),
-    ("settlement_too_large", "more than is held"),
+    ("settlement_too_large", "more than is held, of what is not metered"),
     ("task_has_nothing_left", "its caps leave the task nothing to go on with"),
     ("task_unknown", "there is no such task, or it is over"),
     ("token_in_url", "a token was in the address"),

@@ -97,6 +97,13 @@ pub struct Hold {
     pub model: Option<Models>,
 }
 
+impl Hold {
+    /// Whether what is held is a guess, for it costs what is counted at its end.
+    pub fn is_metered(&self) -> bool {
+        self.model.is_some()
+    }
+}
+
 /// Why held money was released without being taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

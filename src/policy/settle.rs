@@ -17,7 +17,7 @@ pub enum SettleError {
     /// It was settled before, or never was.
     #[error("{0} is not an open payment")]
     NotOpen(PaymentId),
-    /// Taking more than was set aside is an overrun, which only a metered rail may book.
+    /// Taking more than was set aside is an overrun, which only what is metered may be.
     #[error("{asked} is more than the {held} that is held")]
     MoreThanHeld {
         /// What was to be taken.
@@ -70,12 +70,17 @@ pub fn capture(
     if amount > hold.amount && !flag.is_some_and(CaptureFlag::may_pass) {
         return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
     }
-    // Whatever a payee claims, all that was taken and is held can be written down.
+    let amount = writable(state, agent, hold, amount);
+    Ok(engine(agent, Fact::Captured { payment, amount, flag }))
+}
+
+/// As much of an amount that, whatever a payee claims, all that was taken and is held can be
+/// written down.
+fn writable(state: &State, agent: &Handle, hold: &Hold, amount: Usd) -> Usd {
     let book = state.book(agent);
     let others =
         book.map_or(Usd::ZERO, |book| book.captured.saturating_plus(book.held.less(hold.amount)));
-    let amount = amount.min(Usd::MAX.less(others)).max(amount.min(hold.amount));
-    Ok(engine(agent, Fact::Captured { payment, amount, flag }))
+    amount.min(Usd::MAX.less(others)).max(amount.min(hold.amount))
 }
 
 /// Releases a hold. One that was sent can be voided only by proof that nothing was.
@@ -124,20 +129,35 @@ pub fn fail(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
     Ok(engine(agent, Fact::Failed { payment }))
 }
 
-/// Keeps a hold of which the rail said neither yes nor no.
+/// Keeps a hold of which the rail said neither yes nor no. Where nothing is held there is nothing
+/// to find out.
 ///
 /// # Errors
 /// If the payment is not open, or was not sent.
 pub fn doubt(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
-    let OpenPayment { agent, .. } = sent(state, payment)?;
-    Ok(engine(agent, Fact::Doubted { payment }))
+    Ok(undecided(sent(state, payment)?))
+}
+
+/// A payment of which nobody knows how it ended: it is in doubt, unless it costs nothing however
+/// it ended.
+fn undecided(OpenPayment { agent, hold, .. }: &OpenPayment) -> Draft {
+    let payment = hold.payment;
+    engine(
+        agent,
+        if hold.amount.is_zero() && !hold.is_metered() {
+            Fact::Captured { payment, amount: Usd::ZERO, flag: None }
+        } else {
+            Fact::Doubted { payment }
+        },
+    )
 }
 
 /// Ends a hold that is in doubt as the operator found out it ended: `charged` of it was taken, all
-/// of it unless that is said, or nothing.
+/// of it unless that is said, or nothing. What is metered may have come to more than its hold,
+/// which is a guess: that counts in full, as it does where its vendor says so.
 ///
 /// # Errors
-/// If the payment is not in doubt, or `charged` is more than it holds.
+/// If the payment is not in doubt, or `charged` is more than it holds and it is not metered.
 pub fn found_out(
     state: &State,
     payment: PaymentId,
@@ -148,13 +168,14 @@ pub fn found_out(
         return Err(SettleError::NotInDoubt(payment));
     }
     let amount = charged.unwrap_or(hold.amount);
-    if amount > hold.amount {
+    let flag = (amount > hold.amount).then_some(CaptureFlag::Overrun);
+    if flag.is_some() && !hold.is_metered() {
         return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
     }
     let fact = if amount.is_zero() {
         Fact::Failed { payment }
     } else {
-        Fact::Captured { payment, amount, flag: None }
+        Fact::Captured { payment, amount: writable(state, agent, hold, amount), flag }
     };
     Ok(Draft { agent: Some(agent.clone()), by: By::Operator, fact })
 }
@@ -168,8 +189,7 @@ fn sent(state: &State, payment: PaymentId) -> Result<&OpenPayment, SettleError> 
 /// became of them. At most [`MAX_VOIDS`]; ask again until there are none.
 pub fn doubt_sent(state: &State) -> Vec<Draft> {
     let sent = state.all_open().filter(|open| open.stage == Stage::Sent);
-    let doubted = |open: &OpenPayment| Fact::Doubted { payment: open.hold.payment };
-    sent.take(MAX_VOIDS).map(|open| engine(&open.agent, doubted(open))).collect()
+    sent.take(MAX_VOIDS).map(undecided).collect()
 }
 
 /// Gives back `amount` of what `captured` says was taken of `hold`.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use pettycash::policy::entry::CaptureFlag;
+use pettycash::policy::entry::CaptureFlag as Flag;
 
 use super::{
     caps::{self, caps, group, shadows},
@@ -202,7 +202,7 @@ pub(crate) enum How {
     /// All of it and so much, or another amount; one below zero is so many parts of it.
     Capture(i128, i128),
     /// So much more than all of it, and what is said of that.
-    Overrun(CaptureFlag, i128),
+    Overrun(Flag, i128),
     Refund(i128, i128),
 }
 
@@ -432,8 +432,8 @@ fn how(dice: &mut Dice) -> How {
         25..27 => How::Capture(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),
         27 => How::Refund(0, 0),
         31 => {
-            let flag = dice.pick(&[CaptureFlag::Overrun, CaptureFlag::OutcomeUnknown]);
-            How::Overrun(flag, cents(dice, 1, 60))
+            let flags = [Flag::Overrun, Flag::OutcomeUnknown, Flag::AboveCeiling];
+            How::Overrun(dice.pick(&flags), cents(dice, 1, 60))
         }
         28 => How::Refund(dice.pick(&[0, 0, 1]), -dice.pick(&[2, 2, 3])),
         _ => How::Refund(dice.pick(&[0, 1, -1, -CENT]), cents(dice, 0, 50)),

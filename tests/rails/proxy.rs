@@ -3,6 +3,7 @@
 mod calling;
 mod corpus;
 mod downgrading;
+mod estimating;
 mod guarding;
 mod hostile;
 mod metered;

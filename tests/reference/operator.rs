@@ -55,9 +55,10 @@ impl Model {
                 return Err("sent");
             }
             Settle::Doubt | Settle::Fail if held => return Err("not_sent"),
-            Settle::Capture(amount, None | Some(CaptureFlag::OutcomeUnknown))
-                if amount > paid.amount =>
-            {
+            Settle::Capture(
+                amount,
+                None | Some(CaptureFlag::OutcomeUnknown | CaptureFlag::AboveCeiling),
+            ) if amount > paid.amount => {
                 return Err("more_than_held");
             }
             Settle::Send => Fate::Sent,

@@ -10,9 +10,11 @@ pub enum CaptureFlag {
     Overrun,
     /// Nobody knows whether the payee charged it. Its service says that it counts then.
     OutcomeUnknown,
-    /// The payee's side did not say all that was used: it is what was held, or what it said, if
-    /// that is more.
+    /// The payee's side did not say all that was used: it is what was held, and if it said more
+    /// than that, that too.
     UsageIncomplete,
+    /// The payee's side said more than it may ever cost: it is that most.
+    AboveCeiling,
 }
 
 impl CaptureFlag {
@@ -20,7 +22,7 @@ impl CaptureFlag {
     pub fn may_pass(self) -> bool {
         match self {
             Self::Overrun | Self::UsageIncomplete => true,
-            Self::OutcomeUnknown => false,
+            Self::OutcomeUnknown | Self::AboveCeiling => false,
         }
     }
 }

@@ -205,7 +205,7 @@ async fn handed_on(
     match price {
         Some(price) if price > held => {
             tracing::warn!(%agent, %payment, %price, %held, "it says more than it may cost");
-            Verdict::Captured(held)
+            Verdict::Flagged(held, CaptureFlag::AboveCeiling)
         }
         Some(price) => Verdict::Captured(price),
         None => {
@@ -228,6 +228,10 @@ fn begun(head: &super::Head) -> Head {
 fn unknown(endpoint: &Endpoint, order: &Order, broken: Option<Broken>) -> Verdict {
     let (agent, payment, service) = (&order.agent, order.payment, &order.service.id);
     let why = broken.map(|why| why.to_string());
+    if order.amount.is_zero() && order.metering.is_none() {
+        // It costs nothing however it ended: there is nothing to find out.
+        return Verdict::Captured(Usd::ZERO);
+    }
     tracing::warn!(%agent, %payment, %service, why, "nobody knows whether the call is charged");
     match endpoint.on_unknown {
         OnUnknown::Hold => Verdict::InDoubt,
@@ -272,7 +276,10 @@ async fn passed(
 }
 
 /// What a metered call comes to. What its vendor did not tell to the end is in doubt, unless more
-/// is known to be used than is held.
+/// is known to be used than is held: a hold cannot grow, so that a doubt would count for less than
+/// is known. It is taken then, with the whole hold for what is not known: what came in has been
+/// told, and whatever may still come out was held for. That is never too little, and what was too
+/// much an operator gives back.
 fn charged(counted: &Counted, endpoint: &Endpoint, order: &Order) -> Verdict {
     let Counted { amount, complete, flags } = counted;
     let (agent, payment, held) = (&order.agent, order.payment, order.amount);
@@ -286,10 +293,11 @@ fn charged(counted: &Counted, endpoint: &Endpoint, order: &Order) -> Verdict {
     match (complete, endpoint.on_unknown) {
         (true, _) if *amount > held => Verdict::Flagged(*amount, CaptureFlag::Overrun),
         (true, _) => Verdict::Captured(*amount),
-        (false, OnUnknown::Hold) if *amount <= held => Verdict::InDoubt,
-        (false, OnUnknown::Hold | OnUnknown::Capture) => {
-            Verdict::Flagged(held.max(*amount), CaptureFlag::UsageIncomplete)
+        (false, OnUnknown::Hold | OnUnknown::Capture) if *amount > held => {
+            Verdict::Flagged(amount.saturating_plus(held), CaptureFlag::UsageIncomplete)
         }
+        (false, OnUnknown::Hold) => Verdict::InDoubt,
+        (false, OnUnknown::Capture) => Verdict::Flagged(held, CaptureFlag::UsageIncomplete),
     }
 }
 

@@ -163,6 +163,31 @@ async fn a_price_is_read_from_the_answer_up_to_its_ceiling() {
         let balance = house.call("get_balance", "scout", json!({})).await;
         let held = if charged.is_some() { "0.00" } else { "0.10" };
         assert_eq!(balance["held_usd"], held, "{extra}{body}");
+        let above = extra.contains('7') || body.contains("1e9");
+        let told = above.then(|| json!("the answer said more than its ceiling, which was taken"));
+        let detail = house.lines("scout").await[0].get("detail").cloned();
+        assert_eq!(detail.filter(|_| charged.is_some()), told, "{extra}{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_free_is_never_in_doubt() {
+    let hanging = |mut peer: Peer| async move {
+        peer.request().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    };
+    let free = json!({"timeout": "1s", "operations": [{"name": "find", "method": "GET",
+        "path": "/find/{place}", "price": "0.00"}]});
+    let unsure = Upstream::saying(answer(500, "text/plain", "oh")).await;
+    for upstream in [Upstream::start(hanging).await, unsure] {
+        let house = house(&upstream, free.clone()).await;
+        let told = house.pay("scout", find()).await;
+        assert_eq!((&told["outcome"], &told["charged_usd"]), (&json!("paid"), &json!("0.00")));
+        assert!(house.engine.is_idle().await, "there is nothing to find out");
+        let tested = json!({"operation": "find", "request": "{\"params\": {\"place\": \"tea\"}}"});
+        let tested = serde_json::from_value(tested).unwrap();
+        let tested = house.engine.test_service(&"acme".parse().unwrap(), tested).await.unwrap();
+        assert_eq!(tested.would_charge_usd.map(|charge| charge.decimal()), Some("0.00".into()));
     }
 }
 
