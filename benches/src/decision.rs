@@ -63,6 +63,7 @@ fn measured(caps: &[&str], shared: &[&str], scale: &Scale) -> Result<f64> {
         id: PaymentId::new(1_000, 0),
         wanted: wanted.unwrap_or(Wanted::Unknown { service: "search".parse()?, nearest: vec![] }),
         amount: None,
+        estimate: false,
         binding: None,
         run: None,
         task: None,

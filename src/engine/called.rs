@@ -60,6 +60,11 @@ impl Called {
         Service { price: self.call.amount.or(self.service.price), ..self.service.clone() }
     }
 
+    /// Whether what is held for it is an estimate, which a smaller call makes less.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.call.metering.is_some()
+    }
+
     /// What is sent, and what its charge goes by.
     pub(super) fn sent(self) -> (Arc<Asking>, Option<Arc<Metering>>) {
         (Arc::new(self.call.asking), self.call.metering)

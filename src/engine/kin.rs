@@ -49,7 +49,8 @@ pub(super) fn alternatives(
     let would_be_paid = |service: &Service| {
         let wanted = Wanted::Known(service.clone());
         let (id, run, task) = (denied.payment, denied.run.clone(), denied.task);
-        let payment = Payment { id, wanted, amount: None, binding: None, run, task };
+        let (amount, estimate, binding) = (None, false, None);
+        let payment = Payment { id, wanted, amount, estimate, binding, run, task };
         authorize(&spender, &payment, now).is_ok()
     };
     let tried = cheapest.into_iter().take(TRIED);

@@ -373,8 +373,9 @@ impl Asked {
                 nearest: kin::nearest(state, book, &self.service),
             },
         };
-        let (amount, run) = (self.amount, self.run.clone());
-        Some(Payment { id, wanted, amount, binding: self.binding(now), run, task: self.task })
+        let (amount, run, task) = (self.amount, self.run.clone(), self.task);
+        let estimate = self.called.as_ref().is_some_and(Called::is_estimated);
+        Some(Payment { id, wanted, amount, estimate, binding: self.binding(now), run, task })
     }
 
     fn binding(&self, now: Timestamp) -> Option<Binding> {

@@ -61,7 +61,7 @@ impl Planned {
         };
         let by = by.map(at).transpose()?;
         let id = PaymentId::new(0, 0);
-        let payment = Payment { id, wanted, amount, binding: None, run, task };
+        let payment = Payment { id, wanted, amount, estimate: false, binding: None, run, task };
         let calls = calls.unwrap_or(MAX_CALLS);
         let groups = state.chain(book.mandate.group.as_ref()).into_iter().cloned().collect();
         Ok(Self { book: book.excerpt(&payment), groups, payment, calls, by, now })

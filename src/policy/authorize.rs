@@ -27,6 +27,8 @@ pub struct Payment {
     pub wanted: Wanted,
     /// With a priced service the most the caller would pay; else the price.
     pub amount: Option<Usd>,
+    /// Whether the price is an estimate from what is asked for, which less of that makes less.
+    pub estimate: bool,
     /// The key it answers to.
     pub binding: Option<Binding>,
     /// The run it belongs to.
@@ -148,14 +150,15 @@ pub fn authorize(
             model: None,
         }),
         Wanted::Known(_) | Wanted::Unknown { .. } => {
-            let fixed_price = payment.price().is_some();
+            let estimate = payment.estimate;
+            let fixed_price = payment.price().is_some() && !estimate;
             if let Some(out) = task::runs_out(spender, asked, &denials, fixed_price) {
                 denials.insert(0, out);
             }
             if planted::is(Bug::FirstBreachOnly) {
                 denials.truncate(1);
             }
-            Err(Refusal { denials, asked, affordable, fixed_price })
+            Err(Refusal { denials, asked, affordable, fixed_price, estimate })
         }
     }
 }
@@ -177,7 +180,8 @@ fn standing(book: &Book) -> Option<Denial> {
 /// Refuses what is not even a payment; an agent that may not pay is told that first.
 pub fn refuse(book: &Book, denial: Denial) -> Refusal {
     let denials = standing(book).into_iter().chain([denial]).collect();
-    Refusal { denials, asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
+    let nothing = Usd::ZERO;
+    Refusal { denials, asked: nothing, affordable: nothing, fixed_price: true, estimate: false }
 }
 
 /// Whether what is asked is more than a cap leaves.

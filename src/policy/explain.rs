@@ -149,6 +149,7 @@ impl Decided {
                     endpoint: None,
                 }),
                 amount: None,
+                estimate: hold.is_metered(),
                 binding: hold.binding.clone(),
                 run: hold.run.clone(),
                 task: hold.task,
@@ -159,7 +160,8 @@ impl Decided {
 }
 
 fn denied_payment(denied: &Denied, state: &State) -> Option<Payment> {
-    let Refusal { denials, asked, fixed_price, .. } = &denied.refusal;
+    let Refusal { denials, asked, fixed_price, estimate, .. } = &denied.refusal;
+    let (estimate, priced) = (*estimate, *fixed_price || *estimate);
     if denials.iter().any(is_no_matter_of_books) {
         return None;
     }
@@ -169,8 +171,8 @@ fn denied_payment(denied: &Denied, state: &State) -> Option<Payment> {
     let (wanted, amount) = if let Some(nearest) = nearest {
         (Wanted::Unknown { service, nearest: nearest.to_vec() }, Some(*asked))
     } else {
-        let price = fixed_price.then_some(*asked);
-        let amount = if *fixed_price { maximum } else { Some(*asked) };
+        let price = priced.then_some(*asked);
+        let amount = if priced { maximum } else { Some(*asked) };
         // Whom it would have paid, and what kind of service it was, the catalogue knows.
         let known = if let Some(known) = state.service(&service) {
             Service { price, ..known.clone() }
@@ -182,7 +184,7 @@ fn denied_payment(denied: &Denied, state: &State) -> Option<Payment> {
         (Wanted::Known(known), amount)
     };
     let (id, run, task) = (denied.payment, denied.run.clone(), denied.task);
-    Some(Payment { id, wanted, amount, binding: None, run, task })
+    Some(Payment { id, wanted, amount, estimate, binding: None, run, task })
 }
 
 fn maximum_of(denial: &Denial) -> Option<Usd> {

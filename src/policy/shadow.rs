@@ -124,7 +124,8 @@ impl Shadows {
         let denials: Vec<Denial> = hold.shadow.iter().map(Passed::denial).collect();
         if !denials.is_empty() {
             let (asked, affordable, fixed_price) = (hold.amount, Usd::ZERO, true);
-            let refusal = Refusal { denials, asked, affordable, fixed_price };
+            let estimate = false;
+            let refusal = Refusal { denials, asked, affordable, fixed_price, estimate };
             told.would_deny(hold, &refusal, entry.at);
             // Each of them would have, also where there was no other.
             told.also_by(hold, &refusal);

@@ -290,7 +290,8 @@ impl Trial {
         let Some(book) = self.world.book(agent) else { return };
         let nth = book.row.as_ref().and_then(|row| row.all).unwrap_or_default();
         let (asked, affordable) = (Usd::ZERO, Usd::ZERO);
-        let mut last = Refusal { denials: Vec::new(), asked, affordable, fixed_price: true };
+        let mut last =
+            Refusal { denials: Vec::new(), asked, affordable, fixed_price: true, estimate: false };
         let tripped = trip(book, &mut last, nth, entry.at);
         let done = |fact| Draft { agent: Some(agent.clone()), by: By::Engine, fact };
         self.fold(tripped.map(done).into_iter().collect(), entry.at, position);

@@ -189,7 +189,7 @@ pub(crate) fn decide(
     };
     let until = now.checked_add(SignedDuration::from_hours(30 * 24)).unwrap();
     let binding = key.map(|key| Binding { key, call: None, asked: amount, until });
-    let payment = Payment { id, wanted, amount, binding, run: run.clone(), task };
+    let payment = Payment { id, wanted, amount, estimate: false, binding, run: run.clone(), task };
     match authorize(&state.spender_of(book), &payment, now) {
         Ok(granted) => grant(state, book, granted, (came.who(), hold), now),
         Err(refusal) => deny(refusal),

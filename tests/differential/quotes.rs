@@ -44,7 +44,7 @@ impl Pair {
             };
             let (amount, run) = (amount.map(usd), run.map(words::run));
             let id = PaymentId::new(0, 0);
-            let payment = Payment { id, wanted, amount, binding: None, run, task };
+            let payment = Payment { id, wanted, amount, estimate: false, binding: None, run, task };
             let spender = state.spender(&handle(agent)).expect("an agent");
             let quote = quote(&spender, &payment, calls, Some(second(by)), now);
             let limit = quote.limit.map(|refusal| {

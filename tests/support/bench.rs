@@ -104,7 +104,15 @@ impl Bench {
             Some(service) => Wanted::Known(service.clone()),
             None => Wanted::Unknown { service, nearest: Vec::new() },
         };
-        Payment { id: self.next_id(), wanted, amount, binding, run: None, task: None }
+        Payment {
+            id: self.next_id(),
+            wanted,
+            amount,
+            estimate: false,
+            binding,
+            run: None,
+            task: None,
+        }
     }
 
     /// Decides, and writes down what was decided as `fact` makes it.

@@ -9,6 +9,9 @@ use crate::policy::{
     planted::{self, Bug},
 };
 
+/// What makes a call of a language model cost less, as far as that is known before it is made.
+const SMALLER: &str = "A smaller max_tokens or a shorter input holds less.";
+
 /// Everything that speaks against one payment, the widest reason first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -20,12 +23,16 @@ pub struct Refusal {
     pub affordable: Usd,
     /// Whether the price is the catalogue's, so that asking for less is no way out.
     pub fixed_price: bool,
+    /// Whether it was estimated from the call, so that a smaller one would cost less.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimate: bool,
 }
 
 impl Refusal {
     /// A refusal for one reason that is not about an amount.
     pub fn only(denial: Denial) -> Self {
-        Self { denials: vec![denial], asked: Usd::ZERO, affordable: Usd::ZERO, fixed_price: true }
+        let (denials, nothing) = (vec![denial], Usd::ZERO);
+        Self { denials, asked: nothing, affordable: nothing, fixed_price: true, estimate: false }
     }
 
     /// The first reason's code.
@@ -67,7 +74,8 @@ impl Refusal {
             return format!("{stop}, and {}.", self.way_out());
         }
         let first = self.denials.first().map(|denial| denial.sentence(self.asked));
-        first.unwrap_or_default()
+        let first = first.unwrap_or_default();
+        if self.estimate && self.can_shrink() { format!("{first} {SMALLER}") } else { first }
     }
 
     /// What would have it paid, as the end of a sentence.
