@@ -35,12 +35,9 @@ pub use statuses::{Statuses, StatusesError};
 pub const MAX_OPERATIONS: usize = 64;
 /// The longest that a call may take, in seconds.
 pub const MAX_TIMEOUT: u32 = 3_600;
-/// How long a call may take unless it is said, in seconds.
-pub const USUAL_TIMEOUT: u32 = 120;
+const MIB: u32 = 1024 * 1024;
 /// The most bytes that may be read of an answer.
-pub const MAX_RESPONSE: u32 = 256 * 1024 * 1024;
-/// The most bytes that are read of an answer unless it is said.
-pub const USUAL_RESPONSE: u32 = 8 * 1024 * 1024;
+pub const MAX_RESPONSE: u32 = 256 * MIB;
 
 /// An API that is paid for: where it is, how it is called, and which calls cost what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +73,10 @@ pub struct Endpoint {
     pub idempotency_header: Option<HeaderName>,
 }
 
+fn is_metered(operations: &[Operation]) -> bool {
+    operations.iter().any(|operation| operation.metered().is_some())
+}
+
 impl Endpoint {
     /// The statuses that are paid for where an operator does not say it.
     pub fn usual_charge_on() -> Statuses {
@@ -85,8 +86,19 @@ impl Endpoint {
     /// The statuses that are not paid for where an operator does not say it: what is wrong with a
     /// call costs nothing, and, of a language model, what is wrong with its vendor neither.
     pub fn usual_free_on(operations: &[Operation]) -> Statuses {
-        let metered = operations.iter().any(|operation| operation.metered().is_some());
-        Statuses::classes(if metered { 4..=5 } else { 4..=4 })
+        Statuses::classes(if is_metered(operations) { 4..=5 } else { 4..=4 })
+    }
+
+    /// How long a call may take where an operator does not say it, in seconds: a language model
+    /// writes for minutes, and what breaks off is in doubt.
+    pub fn usual_timeout(operations: &[Operation]) -> u32 {
+        if is_metered(operations) { 600 } else { 120 }
+    }
+
+    /// The most bytes that are read of an answer where an operator does not say it: a stream has
+    /// some hundreds for each token of a language model.
+    pub fn usual_response(operations: &[Operation]) -> u32 {
+        if is_metered(operations) { 64 * MIB } else { 8 * MIB }
     }
 
     /// What the secret is put into: the headers, and what stands in front of it there.

@@ -1,10 +1,13 @@
 //! The worst case: what agents can still spend if every cap is reached, in whole numbers.
 //!
-//! It is never less than what can happen with the catalogue as it is, and where nothing bounds a
-//! time it says so. Caps per run bound nothing, for whoever begins a run names it; nor does a limit
-//! per payment alone, for nobody says how many there are. A cap on how many, a rate and a cooldown
-//! bound what is spent together with that limit; caps on some services do where together they are
-//! on all that the agent may pay. Hours at which nothing is paid are not taken off.
+//! It is never less than what can be set aside with the catalogue as it is, and where nothing
+//! bounds a time it says so. What is metered may come to more than was set aside for it: that is
+//! taken all the same, and passes what is said here.
+//!
+//! Caps per run bound nothing, for whoever begins a run names it; nor does a limit per payment
+//! alone, for nobody says how many there are. A cap on how many, a rate and a cooldown bound what
+//! is spent together with that limit; caps on some services do where together they are on all that
+//! the agent may pay. Hours at which nothing is paid are not taken off.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,13 @@
-//! The wire of the proxy: one HTTP call that no upstream can hurt.
+//! The rail of APIs with a key, and its wire: one HTTP call that no upstream can hurt.
 //!
-//! All of it knows nothing of services and money. A [`Site`] is what is registered, and says what
-//! may be asked there; a [`Guard`] lets connects through to its addresses and to no others;
-//! [`Secrets`] reads the secret, which is put in last; a [`Scrub`] takes it out of all that comes
-//! back; and a [`Wire`] makes the call, and says what is sure of it afterwards: nothing was sent,
-//! there is an answer, or it broke in between.
+//! [`Proxy`] alone knows of services and money. It says what is held for a call and what an answer
+//! comes to, also by what a language model counts.
+//!
+//! Below it, a [`Site`] is what is registered, and says what may be asked there; a [`Guard`] lets
+//! connects through to its addresses and to no others; [`Secrets`] reads the secret, which is put
+//! in last; a [`Scrub`] takes it out of all that comes back; and a [`Wire`] makes the call, and
+//! says what is sure of it afterwards: nothing was sent, there is an answer, or it broke in
+//! between.
 
 #![deny(clippy::indexing_slicing)]
 

@@ -1,7 +1,8 @@
 //! What an operator may write.
 
-use pettycash::policy::endpoint::{
-    Endpoint, EndpointError, HeaderName, Origin, Path, SecretRef, Statuses, Template,
+use pettycash::policy::{
+    endpoint::{Endpoint, EndpointError, HeaderName, Origin, Path, SecretRef, Statuses, Template},
+    terms::EndpointTerms,
 };
 use serde_json::{Value, json};
 
@@ -292,6 +293,34 @@ fn what_is_wrong_with_an_endpoint_as_a_whole_is_told() {
         let wrong: EndpointError = endpoint.check().unwrap_err();
         assert!(wrong.to_string().starts_with(told), "{wrong}");
     }
+}
+
+#[test]
+fn what_a_language_model_takes_is_usual_where_something_is_metered() {
+    let said = |metered: bool, more: Value| {
+        let mut operation = json!({"name": "chat", "method": "POST", "path": "/chat"});
+        if metered {
+            operation["metered"] = json!("openai_chat");
+        }
+        let mut said = json!({"base_url": "https://api.example.com", "operations": [operation]});
+        said.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        said
+    };
+    let mib = 1024 * 1024;
+    for (metered, timeout, bytes) in [(false, 120, 8 * mib), (true, 600, 64 * mib)] {
+        let terms: EndpointTerms = serde_json::from_value(said(metered, json!({}))).unwrap();
+        let endpoint = terms.endpoint().unwrap();
+        assert_eq!((endpoint.timeout_s, endpoint.max_response_bytes), (timeout, bytes));
+        let written = serde_json::to_value(EndpointTerms::of(&endpoint)).unwrap();
+        assert_eq!(written, said(metered, json!({})), "what goes without saying is not said");
+    }
+    // What is usual elsewhere is said, and is what it was when it is read again.
+    let other = json!({"timeout": "2min", "max_response_bytes": 8 * mib});
+    let terms: EndpointTerms = serde_json::from_value(said(true, other.clone())).unwrap();
+    let endpoint = terms.endpoint().unwrap();
+    assert_eq!((endpoint.timeout_s, endpoint.max_response_bytes), (120, 8 * mib));
+    let written = serde_json::to_value(EndpointTerms::of(&endpoint)).unwrap();
+    assert_eq!(written, said(true, other));
 }
 
 #[test]

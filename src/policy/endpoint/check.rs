@@ -130,8 +130,8 @@ impl EndpointError {
             Self::TooManyHeaders => "keep those that every call needs",
             Self::NoCharge => "leave `charge_on` out for \"2xx\"",
             Self::Overlap(_) => "name it in one of the two",
-            Self::Timeout => "leave `timeout` out for 2 minutes",
-            Self::Response => "leave it out for 8 MiB",
+            Self::Timeout => "leave `timeout` out for 2 minutes, or 10 where something is metered",
+            Self::Response => "leave it out for 8 MiB, or 64 where something is metered",
         }
     }
 }
@@ -164,7 +164,8 @@ impl Service {
         }
     }
 
-    /// What the cheapest call costs, or holds; nothing where a call may cost next to nothing.
+    /// What the cheapest call costs, or holds; nothing where a call may cost nothing, or next to
+    /// it.
     pub fn least_price(&self) -> Option<Usd> {
         let Some(endpoint) = &self.endpoint else { return self.price };
         let price = |operation: &Operation| match operation.price {
@@ -174,7 +175,7 @@ impl Service {
             Pricing::Metered { .. } => None,
         };
         let prices: Option<Vec<Usd>> = endpoint.operations.iter().map(price).collect();
-        prices?.into_iter().min()
+        prices?.into_iter().min().filter(|price| !price.is_zero())
     }
 }
 

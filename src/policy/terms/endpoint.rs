@@ -16,7 +16,7 @@ use super::once::once;
 use crate::policy::{
     endpoint::{
         Endpoint, EndpointError, HeaderName, MAX_RESPONSE, MAX_TIMEOUT, OnUnknown, Operation,
-        Origin, Pricing, SecretRef, Statuses, Template, USUAL_RESPONSE, USUAL_TIMEOUT,
+        Origin, Pricing, SecretRef, Statuses, Template,
     },
     mandate::Service,
     pace::Span,
@@ -127,11 +127,12 @@ pub struct EndpointTerms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OnUnknown")]
     pub on_unknown: Option<OnUnknown>,
-    /// How long a call may take; 2 minutes unless said.
+    /// How long a call may take; 2 minutes unless said, and 10 where something is metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Timeout")]
     pub timeout: Option<Timeout>,
-    /// The most bytes that are read of an answer; 8 MiB unless said.
+    /// The most bytes that are read of an answer; 8 MiB unless said, and 64 where something is
+    /// metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "response_bytes")]
     pub max_response_bytes: Option<u32>,
@@ -155,6 +156,8 @@ impl EndpointTerms {
     pub fn of(endpoint: &Endpoint) -> Self {
         let endpoint = endpoint.clone();
         let (charge, free) = usual(None, None, &endpoint.operations);
+        let usual_timeout = Endpoint::usual_timeout(&endpoint.operations);
+        let usual_response = Endpoint::usual_response(&endpoint.operations);
         // What is left of one where the other is said is said too, or it would be read as all.
         let said = endpoint.charge_on != charge || endpoint.free_on != free;
         Self {
@@ -167,9 +170,9 @@ impl EndpointTerms {
             charge_on: said.then_some(endpoint.charge_on),
             free_on: said.then_some(endpoint.free_on),
             on_unknown: Some(endpoint.on_unknown).filter(|does| *does != OnUnknown::Hold),
-            timeout: Some(Timeout(endpoint.timeout_s)).filter(|time| time.0 != USUAL_TIMEOUT),
+            timeout: Some(Timeout(endpoint.timeout_s)).filter(|time| time.0 != usual_timeout),
             max_response_bytes: Some(endpoint.max_response_bytes)
-                .filter(|bytes| *bytes != USUAL_RESPONSE),
+                .filter(|bytes| *bytes != usual_response),
             idempotency_header: endpoint.idempotency_header,
         }
     }
@@ -179,6 +182,8 @@ impl EndpointTerms {
         let said = self.clone();
         let (charge, free) = (said.charge_on.as_ref(), said.free_on.as_ref());
         let (charge_on, free_on) = usual(charge, free, &said.operations);
+        let usual_timeout = Endpoint::usual_timeout(&said.operations);
+        let usual_response = Endpoint::usual_response(&said.operations);
         Some(Endpoint {
             base_url: said.base_url?,
             secret: said.secret,
@@ -189,8 +194,8 @@ impl EndpointTerms {
             charge_on,
             free_on,
             on_unknown: said.on_unknown.unwrap_or(OnUnknown::Hold),
-            timeout_s: said.timeout.map_or(USUAL_TIMEOUT, |Timeout(seconds)| seconds),
-            max_response_bytes: said.max_response_bytes.unwrap_or(USUAL_RESPONSE),
+            timeout_s: said.timeout.map_or(usual_timeout, |Timeout(seconds)| seconds),
+            max_response_bytes: said.max_response_bytes.unwrap_or(usual_response),
             idempotency_header: said.idempotency_header,
         })
     }

@@ -21,8 +21,8 @@ use crate::policy::{
 pub struct ServiceTerms {
     /// Who gets the money.
     pub payee: Payee,
-    /// The price of one call; what the caller asks unless said. An API's own calls have to have one,
-    /// here or each for itself.
+    /// The price of one call; what the caller asks unless said. Calls of an API have to have one,
+    /// here or each of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Amount")]
     pub price: Option<Amount>,
