@@ -16,6 +16,8 @@ mod call;
 mod command;
 mod forms;
 mod guard;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod metered;
 mod rail;
 mod scrub;

@@ -346,3 +346,18 @@ fn an_operation_has_one_price() {
         assert!(serde_json::from_value::<Endpoint>(written).is_err(), "{spoilt}");
     }
 }
+
+#[test]
+fn a_keyring_is_refused_where_the_build_reads_none_and_a_record_that_has_one_opens() {
+    let mut written = written();
+    written["secret"] = json!({"keyring": "acme"});
+    // As a record is read.
+    let endpoint: Endpoint = serde_json::from_value(written).unwrap();
+    let read = cfg!(feature = "keyring");
+    let told = if read { Ok(()) } else { Err(EndpointError::NoKeyring) };
+    assert_eq!(endpoint.check(), told);
+    let hint = EndpointError::NoKeyring.hint();
+    for way in ["env = ", "file = ", "command = ", "--features keyring"] {
+        assert!(hint.contains(way), "{hint}");
+    }
+}

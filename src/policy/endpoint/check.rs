@@ -45,6 +45,9 @@ pub enum EndpointError {
     /// A secret that is used nowhere, and so would look as if it were.
     #[error("`secret` is put nowhere: write {{secret}} into `headers`, such as x-api-key")]
     SecretUnused,
+    /// A secret that this build does not read.
+    #[error("this build of pettycash reads no keyring")]
+    NoKeyring,
     /// A place for a secret without one.
     #[error("`{0}` takes {{secret}}, and there is none: say in `secret` where it is found")]
     SecretMissing(String),
@@ -90,7 +93,7 @@ impl EndpointError {
             | Self::PathTwice(..)
             | Self::MeteredMethod(_)
             | Self::Unpriced(_) => "operations",
-            Self::SecretUnused => "secret",
+            Self::SecretUnused | Self::NoKeyring => "secret",
             Self::SecretMissing(_)
             | Self::OurHeader(_)
             | Self::PlainCredential(_)
@@ -120,6 +123,10 @@ impl EndpointError {
             Self::MeteredMethod(_) => "write `method = \"POST\"`, or take `metered` out",
             Self::Unpriced(_) => {
                 "without one each caller would name what it pays, and your key is billed in full"
+            }
+            Self::NoKeyring => {
+                "write { env = \"NAME\" }, { file = \"/path\" } or { command = [\"program\"] }, or \
+                 build it with `--features keyring`"
             }
             Self::SecretUnused | Self::SecretMissing(_) => "one without the other is a slip",
             Self::OurHeader(_) | Self::CredentialAllowed(_) | Self::HeaderTwice(_) => "take it out",
@@ -233,6 +240,9 @@ impl Endpoint {
     fn check_secret(&self) -> Result<(), EndpointError> {
         let headers = self.secret_headers().map(|(name, _)| name.to_string());
         let place = headers.chain(self.secret_query().map(|(name, _)| name.to_owned())).next();
+        if self.secret.as_ref().is_some_and(|secret| !secret.is_read()) {
+            return Err(EndpointError::NoKeyring);
+        }
         match (&self.secret, place) {
             (Some(_), None) => Err(EndpointError::SecretUnused),
             (None, Some(place)) => Err(EndpointError::SecretMissing(place)),

@@ -56,7 +56,7 @@ pub enum SecretRef {
     File(String),
     /// What a command prints: itself and its arguments, run without a shell.
     Command(Vec<String>),
-    /// An entry of the keyring of the operator's account.
+    /// An entry of the keyring of the operator's account, in a build that reads one.
     Keyring(String),
 }
 
@@ -121,6 +121,11 @@ impl SecretRef {
         let few = arguments.len() <= MAX_ARGUMENTS;
         let right = named && few && arguments.iter().all(fits);
         right.then_some(Self::Command(arguments)).ok_or(SecretError::Command)
+    }
+
+    /// Whether this build reads it. A record may have one that it does not: of another build.
+    pub(super) fn is_read(&self) -> bool {
+        cfg!(feature = "keyring") || !matches!(self, Self::Keyring(_))
     }
 
     /// What kind of place it is: `env`, `file`, `command` or `keyring`.

@@ -1,9 +1,15 @@
 //! Where a secret comes from.
 //!
-//! A file and the environment are read anew for every call, which costs next to nothing, so a
-//! secret that is replaced counts from the next call on. A command may take seconds or ask a
-//! human, so what it said is kept for a minute, and [`Secrets::forget`] drops it as soon as an
-//! upstream does not take it any more.
+//! A file is read anew for every call, which costs next to nothing, so a secret that is replaced
+//! in it counts from the next call on. The environment is that with which `serve` was started: to
+//! replace a variable takes another start. A command may take seconds or ask a human, so what it
+//! said is kept for a minute, and [`Secrets::forget`] drops it as soon as an upstream does not
+//! take it any more. That it failed is kept for seconds, so that many calls at once do not each
+//! wait for it to fail again.
+//!
+//! Whoever asks waits no longer than the patience there is, for whoever runs the command and for
+//! the command together: far less than the engine waits for a call, so that what has no secret is
+//! never in doubt.
 
 use std::{
     collections::BTreeMap,
@@ -18,19 +24,23 @@ use std::{
 
 use rustix::{fs::OFlags, process::geteuid};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::command::{room, run};
+#[cfg(feature = "keyring")]
+use super::keyring::read as keyring;
 
 /// Shorter ones would be found in texts that have nothing to do with them.
 const MIN_SECRET: usize = 8;
 /// Longer ones fit no header.
 pub(super) const MAX_SECRET: usize = 4096;
-/// How long a command may take.
+/// How long a secret may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what a command said is kept.
 const KEEP: Duration = Duration::from_secs(60);
+/// How long it is kept that it failed.
+const KEEP_FAILED: Duration = Duration::from_secs(5);
 /// Of so many commands.
 const MAX_KEPT: usize = 256;
 
@@ -43,7 +53,7 @@ pub enum Source {
     File(PathBuf),
     /// What a program prints: its name and its arguments. No shell reads them.
     Command(Vec<String>),
-    /// In the keyring of the desktop, by this name.
+    /// In the keyring of the account, by this name, in a build that reads one.
     Keyring(String),
 }
 
@@ -82,12 +92,18 @@ pub enum Wrong {
     /// It ended with a failure.
     #[error("failed: run it by hand as the user who runs `serve`")]
     Failed,
-    /// It did not end in time.
-    #[error("took too long: it has to print the secret within 5 s, without asking")]
+    /// It did not come in time.
+    #[error("took too long: it has to give the secret within 5 s, without asking")]
     TooSlow,
     /// No keyring in this build.
     #[error("is not read: this build reads no keyring; name a file, a variable or a command")]
     NoKeyring,
+    /// No such entry.
+    #[error("is not there: put it in as the user who runs `serve`, for the service `pettycash`")]
+    NoEntry,
+    /// The keyring is locked, or there is none.
+    #[error("cannot be read: see whether the keyring of the user who runs `serve` is open")]
+    KeyringShut,
     /// It could not be told from other text.
     #[error("is shorter than 8 characters, too short to be kept out of answers")]
     TooShort,
@@ -157,19 +173,20 @@ impl SecretError {
     }
 }
 
-/// What a command said, and since when. Whoever asks meanwhile waits for the same.
-type Kept = Arc<tokio::sync::Mutex<Option<(Instant, Arc<Secret>)>>>;
+/// What a command said or how it failed, and since when. Whoever asks meanwhile waits for the same.
+type Kept = Arc<tokio::sync::Mutex<Option<(Instant, Result<Arc<Secret>, Wrong>)>>>;
 
 /// Reads secrets.
 pub struct Secrets {
     patience: Duration,
     keep: Duration,
+    keep_failed: Duration,
     kept: Mutex<BTreeMap<Vec<String>, Kept>>,
 }
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self::patient(PATIENCE, KEEP)
+        Self::patient(PATIENCE, KEEP, KEEP_FAILED)
     }
 }
 
@@ -180,9 +197,10 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Reads secrets: waits so long for a command, and keeps what it said so long.
-    pub fn patient(patience: Duration, keep: Duration) -> Self {
-        Self { patience, keep, kept: Mutex::default() }
+    /// Reads secrets: waits so long for one, and keeps so long what a command said, or that it
+    /// failed.
+    pub fn patient(patience: Duration, keep: Duration, keep_failed: Duration) -> Self {
+        Self { patience, keep, keep_failed, kept: Mutex::default() }
     }
 
     /// Reads a secret.
@@ -191,11 +209,13 @@ impl Secrets {
             Source::Env(name) => environment(name).map(Arc::new),
             Source::File(path) => {
                 let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || file(&path)).await;
-                read.unwrap_or(Err(Wrong::Unreadable)).map(Arc::new)
+                self.blocking(move || file(&path)).await.map(Arc::new)
             }
             Source::Command(words) => self.command(words).await,
-            Source::Keyring(_) => Err(Wrong::NoKeyring),
+            Source::Keyring(name) => {
+                let name = name.clone();
+                self.blocking(move || keyring(&name)).await.map(Arc::new)
+            }
         };
         read.map_err(|wrong| source.fails(wrong))
     }
@@ -207,16 +227,31 @@ impl Secrets {
         }
     }
 
+    /// What is read on a thread of its own, which a disk may keep for ever.
+    async fn blocking(
+        &self,
+        read: impl FnOnce() -> Result<Secret, Wrong> + Send + 'static,
+    ) -> Result<Secret, Wrong> {
+        let read = timeout(self.patience, tokio::task::spawn_blocking(read)).await;
+        read.map_err(|_| Wrong::TooSlow)?.unwrap_or(Err(Wrong::Unreadable))
+    }
+
     async fn command(&self, words: &[String]) -> Result<Arc<Secret>, Wrong> {
+        let asked = Instant::now();
         let place = self.place(words);
-        let mut kept = place.lock().await;
-        if let Some((_, secret)) = kept.as_ref().filter(|(since, _)| since.elapsed() < self.keep) {
-            return Ok(Arc::clone(secret));
+        let turn = timeout(self.patience, place.lock()).await;
+        let mut kept = turn.map_err(|_| Wrong::TooSlow)?;
+        if let Some((since, told)) = kept.as_ref() {
+            let keep = if told.is_ok() { self.keep } else { self.keep_failed };
+            // What came of it while this one waited is as new as it could be.
+            if *since >= asked || since.elapsed() < keep {
+                return told.clone();
+            }
         }
         *kept = None;
-        let secret = Arc::new(run(words, self.patience).await?);
-        *kept = Some((Instant::now(), Arc::clone(&secret)));
-        Ok(secret)
+        let told = run(words, self.patience.saturating_sub(asked.elapsed())).await.map(Arc::new);
+        *kept = Some((Instant::now(), told.clone()));
+        told
     }
 
     fn place(&self, words: &[String]) -> Kept {
@@ -232,6 +267,11 @@ fn environment(name: &str) -> Result<Secret, Wrong> {
     let usable = !name.is_empty() && !name.contains(['=', '\0']);
     let value = usable.then(|| std::env::var_os(name)).flatten().ok_or(Wrong::Unset)?;
     Secret::new(Zeroizing::new(value.into_encoded_bytes()).as_slice())
+}
+
+#[cfg(not(feature = "keyring"))]
+fn keyring(_: &str) -> Result<Secret, Wrong> {
+    Err(Wrong::NoKeyring)
 }
 
 fn file(path: &Path) -> Result<Secret, Wrong> {

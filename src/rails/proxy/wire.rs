@@ -54,8 +54,8 @@ impl Default for Setup {
 pub struct Wire {
     setup: Setup,
     /// For sites of this machine.
-    plain: OnceLock<Option<Client>>,
-    encrypted: OnceLock<Option<Client>>,
+    plain: OnceLock<Client>,
+    encrypted: OnceLock<Client>,
 }
 
 impl Default for Wire {
@@ -134,7 +134,12 @@ impl Wire {
 
     fn client(&self, encrypted: bool) -> Option<&Client> {
         let place = if encrypted { &self.encrypted } else { &self.plain };
-        place.get_or_init(|| self.build(encrypted).ok()).as_ref()
+        if let Some(client) = place.get() {
+            return Some(client);
+        }
+        // What fails is tried again for the next call: certificates may be installed by then.
+        let client = self.build(encrypted).ok()?;
+        Some(place.get_or_init(|| client))
     }
 
     fn build(&self, encrypted: bool) -> reqwest::Result<Client> {
@@ -160,5 +165,21 @@ impl Wire {
         let Some(trusted) = trusted else { return client.build() };
         let trusted = trusted.iter().map(|der| Certificate::from_der(der));
         client.tls_certs_only(trusted.collect::<reqwest::Result<Vec<_>>>()?).build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Setup, Wire};
+
+    #[test]
+    fn certificates_that_could_not_be_read_are_read_again_for_the_next_call() {
+        let broken = Some(vec![b"no certificate".to_vec()]);
+        let mut wire = Wire::new(Setup { trusted: broken, ..Setup::default() });
+        assert!(wire.client(true).is_none());
+        assert!(wire.client(true).is_none());
+        // As where somebody installs them meanwhile.
+        wire.setup.trusted = Some(Vec::new());
+        assert!(wire.client(true).is_some());
     }
 }

@@ -127,7 +127,7 @@ async fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
     let dir = private_dir();
     let file = dir.path().join("id");
     let script = format!("sleep 60 & echo $! > {}; wait", file.display());
-    let secrets = Secrets::patient(Duration::from_millis(500), Duration::ZERO);
+    let secrets = Secrets::patient(Duration::from_millis(500), Duration::ZERO, Duration::ZERO);
     let began = Instant::now();
     let error = secrets.read(&command(&["sh", "-c", &script])).await.unwrap_err();
     assert_eq!(error.wrong(), Wrong::TooSlow);
@@ -149,7 +149,7 @@ async fn what_a_command_says_is_kept_for_a_while_and_forgotten_when_told() {
     let file = dir.path().join("count");
     let script = format!("echo x >> {0}; echo secret-$(wc -l < {0} | tr -d ' ')", file.display());
     let source = command(&["sh", "-c", &script]);
-    let secrets = Secrets::patient(Duration::from_secs(5), Duration::from_secs(60));
+    let secrets = Secrets::patient(Duration::from_secs(5), Duration::from_secs(60), Duration::ZERO);
     // Many that ask at once wait for one.
     let asked = (0..8).map(|_| secrets.read(&source));
     for secret in futures_util::future::join_all(asked).await {
@@ -157,12 +157,46 @@ async fn what_a_command_says_is_kept_for_a_while_and_forgotten_when_told() {
     }
     secrets.forget(&source);
     assert!(is(&secrets.read(&source).await.unwrap(), "secret-2"));
-    let brief = Secrets::patient(Duration::from_secs(5), Duration::ZERO);
+    let brief = Secrets::patient(Duration::from_secs(5), Duration::ZERO, Duration::ZERO);
     for expected in ["secret-3", "secret-4"] {
         assert!(is(&brief.read(&source).await.unwrap(), expected));
     }
 }
 
+#[tokio::test]
+async fn that_a_command_failed_is_kept_for_moments_so_that_many_calls_wait_for_one() {
+    let dir = private_dir();
+    let file = dir.path().join("count");
+    let script = format!("echo x >> {}; sleep 60", file.display());
+    let source = command(&["sh", "-c", &script]);
+    let runs = || fs::read_to_string(&file).unwrap().lines().count();
+    let patience = Duration::from_millis(500);
+    let secrets = Secrets::patient(patience, Duration::ZERO, Duration::from_secs(60));
+    let began = Instant::now();
+    let asked = (0..32).map(|_| secrets.read(&source));
+    for told in futures_util::future::join_all(asked).await {
+        assert_eq!(told.unwrap_err().wrong(), Wrong::TooSlow);
+    }
+    assert!(began.elapsed() < patience * 4, "{:?}", began.elapsed());
+    assert_eq!(secrets.read(&source).await.unwrap_err().wrong(), Wrong::TooSlow);
+    assert_eq!(runs(), 1);
+    // One who comes while it runs waits no longer than the others.
+    secrets.forget(&source);
+    let late = async {
+        tokio::time::sleep(patience / 2).await;
+        secrets.read(&source).await
+    };
+    let (first, late) = tokio::join!(secrets.read(&source), late);
+    assert!(first.is_err() && late.is_err());
+    assert_eq!(runs(), 2);
+    let brief = Secrets::patient(patience, Duration::ZERO, Duration::ZERO);
+    for expected in [3, 4] {
+        assert!(brief.read(&source).await.is_err());
+        assert_eq!(runs(), expected, "it is tried again");
+    }
+}
+
+#[cfg(not(feature = "keyring"))]
 #[tokio::test]
 async fn a_keyring_is_not_read_and_that_is_said() {
     let source = Source::Keyring("anthropic".to_owned());
