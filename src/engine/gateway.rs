@@ -21,6 +21,7 @@ use crate::{
         came::Came,
         denial::BadField,
         endpoint::{ApiRequest, Endpoint, Metered, Method, Operation},
+        models::Models,
         names::{Handle, IdempotencyKey, PaymentId, RunId, ServiceId},
         state::State,
         task::TaskId,
@@ -74,6 +75,8 @@ pub enum Passed {
     Answered {
         /// The payment.
         payment: PaymentId,
+        /// The language model that answers.
+        model: Option<Models>,
         /// How the answer begins.
         head: Head,
         /// The rest, as it comes.
@@ -83,6 +86,8 @@ pub enum Passed {
     Again {
         /// The payment.
         payment: PaymentId,
+        /// The language model that answered.
+        model: Option<Models>,
         /// How the answer began.
         head: Head,
         /// All of the rest.
@@ -187,7 +192,10 @@ impl Engine {
             begun => begun?,
         };
         Ok(through(match begun {
-            Begun::Not(answer) => self.again(&agent, answer),
+            Begun::Not(answer) => {
+                let answer = self.with_model(&agent, *answer).await;
+                self.again(&agent, answer.into())
+            }
             Begun::Sent(passing) => answered(passing).await,
         }))
     }
@@ -225,7 +233,9 @@ impl Engine {
         let told = payment.and_then(|payment| Some((payment, self.spool.get(agent, payment)?)));
         match told.filter(|(_, told)| told.is_whole()) {
             Some((payment, told)) => {
-                Passed::Again { payment, head: told.head.clone(), body: told.body.clone() }
+                let models = answer.model_requested.zip(answer.model_used);
+                let model = models.map(|(requested, used)| Models::of(requested, used));
+                Passed::Again { payment, model, head: told.head.clone(), body: told.body.clone() }
             }
             None => Passed::Not(answer),
         }
@@ -244,9 +254,9 @@ impl Passed {
 
 /// Waits for the beginning of an answer; where none comes, for what became of the payment.
 async fn answered(passing: Passing) -> Passed {
-    let Passing { payment, mut reading, settled, ended } = passing;
+    let Passing { payment, model, mut reading, settled, ended } = passing;
     if let Some(Part::Head(head)) = reading.next().await {
-        return Passed::Answered { payment, head, flow: Flow { reading, settled } };
+        return Passed::Answered { payment, model, head, flow: Flow { reading, settled } };
     }
     let unknown = |_| PayAnswer::in_progress(Some(payment), None);
     Passed::Not(ended.await.unwrap_or_else(unknown).into())

@@ -325,6 +325,7 @@ impl Asked {
             Err(taken) => return Decision::Answer(taken.answer().into()),
         };
         let Hold { payment, amount, .. } = hold;
+        let model = hold.model.clone();
         let draft = |by, fact| Draft { agent: Some(self.agent.clone()), by, fact };
         let mut drafts = vec![
             draft(self.came.who(), Fact::Held(hold)),
@@ -334,7 +335,7 @@ impl Asked {
         let (request, metering) = self.called.map(Called::sent).unzip();
         let metering = metering.flatten();
         let order = Order { payment, agent: self.agent, service, amount, request, metering };
-        let sending = Sending { rail: rail.clone(), order, run: self.run, within, seat };
+        let sending = Sending { rail: rail.clone(), order, run: self.run, model, within, seat };
         let answer = PayAnswer::in_progress(Some(payment), None);
         let decided = Decided { answer, sending: Some(sending) };
         Decision::Commit { drafts, durable: true, answer: Box::new(move |_: &State| decided) }

@@ -23,6 +23,7 @@ use crate::{
     policy::{
         answer::PayAnswer,
         entry::{CaptureFlag, Draft, Fact, VoidCause},
+        models::Models,
         money::Usd,
         names::{Handle, PaymentId, RunId},
         settle::{self, SettleError},
@@ -46,6 +47,8 @@ pub(super) struct Sending {
     pub(super) rail: Arc<dyn Rail>,
     pub(super) order: Order,
     pub(super) run: Option<RunId>,
+    /// The language model of the call.
+    pub(super) model: Option<Models>,
     /// What has no answer by then is in doubt.
     pub(super) within: Duration,
     /// Let go of when it has answered.
@@ -68,6 +71,7 @@ pub(super) type Room = Box<dyn Any + Send>;
 /// A payment whose answer is passed on as it comes.
 pub(super) struct Passing {
     pub(super) payment: PaymentId,
+    pub(super) model: Option<Models>,
     pub(super) reading: Reading,
     /// Ends when what became of it counts for whatever is asked next.
     pub(super) settled: oneshot::Receiver<()>,
@@ -127,7 +131,8 @@ impl Engine {
         let begun = tokio::spawn(async move {
             let Decided { answer, sending } = engine.store.commit(Purpose::Spend, decide).await?;
             let Some(sending) = sending else { return Ok((answer, None)) };
-            let (payment, (to, reading)) = (sending.order.payment, Reply::channel());
+            let (payment, model) = (sending.order.payment, sending.model.clone());
+            let (to, reading) = Reply::channel();
             let (settling, settled) = oneshot::channel();
             let reply = if kept { engine.kept_for(&sending.order, to) } else { to };
             let way = Way { reply, answered: None, settling: Some(settling) };
@@ -136,7 +141,7 @@ impl Engine {
                 drop(room);
                 answer
             });
-            Ok((answer, Some(Passing { payment, reading, settled, ended })))
+            Ok((answer, Some(Passing { payment, model, reading, settled, ended })))
         });
         let gone = |_| StoreError::Uncertain { cause: "the payment broke off".to_owned() };
         let (answer, passing) = begun.await.map_err(gone)??;
@@ -163,7 +168,7 @@ impl Engine {
 
     /// Calls the rail and records what it says.
     async fn send(self, sending: Sending, way: Way, counted: Counted) -> PayAnswer {
-        let Sending { rail, order, run, within, seat } = sending;
+        let Sending { rail, order, run, model: _, within, seat } = sending;
         let Order { payment, agent, .. } = order.clone();
         let mut parked = self.parked.subscribe();
         let Way { reply, answered, settling } = way;

@@ -27,6 +27,7 @@ use crate::{
     policy::{
         came::Came,
         endpoint::ApiRequest,
+        models::Models,
         names::{PaymentId, ServiceId},
         via::Via,
     },
@@ -47,6 +48,9 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// In which it is told the payment, and that it was answered so before.
 const PAYMENT: HeaderName = HeaderName::from_static("pettycash-payment");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// In which it is told which language model it asked for and which one answers, if that is another.
+const MODEL_REQUESTED: HeaderName = HeaderName::from_static("pettycash-model-requested");
+const MODEL_USED: HeaderName = HeaderName::from_static("pettycash-model-used");
 /// What has a proxy in front of us gather nothing of a stream.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What has the libraries of vendors send a request again, or not.
@@ -120,11 +124,11 @@ impl Gateway {
             *shape = Shape::of(metered);
         }
         match through.passed {
-            Passed::Answered { payment, head, flow } => {
-                Ok(response(payment, &head, streamed(flow)))
+            Passed::Answered { payment, model, head, flow } => {
+                Ok(response(payment, model.as_ref(), &head, streamed(flow)))
             }
-            Passed::Again { payment, head, body } => {
-                let mut response = response(payment, &head, Body::from(body));
+            Passed::Again { payment, model, head, body } => {
+                let mut response = response(payment, model.as_ref(), &head, Body::from(body));
                 let yes = HeaderValue::from_static("true");
                 response.headers_mut().insert(REPLAYED, yes);
                 if head.status >= 400 {
@@ -201,7 +205,7 @@ fn handed_on(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// An answer of an API's: its status, what of its headers is handed on, and its body.
-fn response(payment: PaymentId, head: &Head, body: Body) -> Response {
+fn response(payment: PaymentId, model: Option<&Models>, head: &Head, body: Body) -> Response {
     let status = StatusCode::from_u16(head.status).ok();
     // What is no answer yet cannot be one here.
     let status = status.filter(|status| !status.is_informational());
@@ -215,6 +219,13 @@ fn response(payment: PaymentId, head: &Head, body: Body) -> Response {
     }
     headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
     named(headers, payment);
+    if let Some(Models { asked: Some(asked), used }) = model {
+        for (name, model) in [(MODEL_REQUESTED, asked), (MODEL_USED, used)] {
+            if let Ok(model) = model.as_str().parse() {
+                headers.insert(name, model);
+            }
+        }
+    }
     response
 }
 

@@ -20,6 +20,8 @@ const NAMES: [&str; 7] = [
     "x-should-retry",
 ];
 const BEGINNINGS: [&str; 4] = ["anthropic-", "openai-", "ratelimit-", "x-ratelimit-"];
+/// Of those, the ones that say whose account the key is of: that is the operator's alone.
+const OWNERS: [&str; 3] = ["anthropic-organization-id", "openai-organization", "openai-project"];
 
 /// The beginning of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,9 +35,10 @@ pub struct Head {
 impl Head {
     /// Whether a header of an answer is handed on: what says what a body is, when to come again,
     /// and what a vendor tells of a call. Whatever acts on a client (cookies, redirects, policies)
-    /// or tells of a server stays behind.
+    /// or tells of a server, or of whose account it is, stays behind.
     pub fn hands_on(name: &str) -> bool {
-        NAMES.contains(&name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+        let told = || BEGINNINGS.iter().any(|begin| name.starts_with(begin));
+        NAMES.contains(&name) || (told() && !OWNERS.contains(&name))
     }
 
     /// What it says its body is.

@@ -239,9 +239,10 @@ fn of_the_headers_of_an_answer_those_go_back_that_say_something_of_it() {
     let said = format!(
         "HTTP/1.1 200 X\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nrequest-id: r1\r\n\
          retry-after: 7\r\nretry-after-ms: 70\r\nx-should-retry: true\r\nx-request-id: r2\r\n\
-         cache-control: no-store\r\nanthropic-version: 1\r\nopenai-organization: acme-{KEY}\r\n\
-         ratelimit-limit: 9\r\nset-cookie: a=b\r\nlocation: http://127.0.0.1:1/\r\n\
-         server: acme\r\nx-acme: secret\r\npettycash-payment: pay_0\r\n\
+         cache-control: no-store\r\nanthropic-version: 1\r\nopenai-organization: org-1\r\n\
+         openai-project: proj-1\r\nanthropic-organization-id: org-1\r\n\
+         openai-version: acme-{KEY}\r\nratelimit-limit: 9\r\nset-cookie: a=b\r\n\
+         location: http://127.0.0.1:1/\r\nserver: acme\r\nx-acme: secret\r\npettycash-payment: pay_0\r\n\
          anthropic-long: {long}\r\n{many}\r\nok"
     );
     let gate = Gate::saying(&said);
@@ -256,7 +257,7 @@ fn of_the_headers_of_an_answer_those_go_back_that_say_something_of_it() {
         ("x-request-id", "r2"),
         ("cache-control", "no-store"),
         ("anthropic-version", "1"),
-        ("openai-organization", "acme-[redacted]"),
+        ("openai-version", "acme-[redacted]"),
         ("ratelimit-limit", "9"),
     ] {
         assert_eq!(told(name), Some(value), "{name}");
@@ -264,7 +265,42 @@ fn of_the_headers_of_an_answer_those_go_back_that_say_something_of_it() {
     for name in ["set-cookie", "location", "server", "x-acme", "anthropic-long"] {
         assert_eq!(told(name), None, "{name}");
     }
+    for whose in ["openai-organization", "openai-project", "anthropic-organization-id"] {
+        assert_eq!(told(whose), None, "the agent need not know whose account it is");
+    }
     assert_ne!(told("pettycash-payment"), Some("pay_0"));
     let limits = reply.headers.keys().filter(|name| name.starts_with("x-ratelimit-")).count();
     assert!((40..64).contains(&limits), "{limits}");
+}
+
+#[test]
+fn where_a_cheaper_model_answers_than_was_asked_for_that_is_said() {
+    const SONNET: &str = "claude-sonnet-4-5";
+    const HAIKU: &str = "claude-haiku-4-5";
+    let chat = "[[services.acme.operations]]\nname = \"chat\"\nmethod = \"POST\"\n\
+                path = \"/v1/chat\"\nmetered = \"anthropic_messages\"";
+    let used = r#"{"usage":{"input_tokens":100,"output_tokens":10}}"#;
+    let gate = Gate::open(answering(&answer(200, "application/json", used)), "5.00/day", chat);
+    gate.web.house.operator(&format!("mandate set scout --downgrade 1%:{HAIKU}"));
+    let body = format!(r#"{{"model":"{SONNET}","max_tokens":10,"messages":[]}}"#);
+    let ask = |more: &[&str]| {
+        let mut headers = gate.headers(more);
+        headers.push("content-type: application/json".to_owned());
+        gate.web.connect().ask("POST /gateway/acme/v1/chat", &headers, body.as_bytes())
+    };
+    let said = |reply: &Reply| {
+        let names = ["pettycash-model-requested", "pettycash-model-used"];
+        names.map(|name| reply.headers.get(name).cloned())
+    };
+    let first = ask(&[]);
+    assert_eq!((first.status, said(&first)), (200, [None, None]), "{first:?}");
+    for _ in 0..3 {
+        assert_eq!(gate.post(&[], "{}").status, 200);
+    }
+    for (replayed, expected) in [(false, None), (true, Some("true"))] {
+        let cheaper = ask(&["idempotency-key: k1"]);
+        let again = cheaper.headers.get("idempotent-replayed").map(String::as_str);
+        assert_eq!((cheaper.status, again), (200, expected), "{replayed}: {cheaper:?}");
+        assert_eq!(said(&cheaper), [SONNET, HAIKU].map(|model| Some(model.to_owned())));
+    }
 }
