@@ -70,7 +70,8 @@ pub(crate) async fn run(scale: &Scale, table: &mut Table) -> Result<()> {
 
 /// The vendor as a service.
 fn proxied(address: SocketAddr) -> Value {
-    json!({"id": SERVICE, "payee": "Vendor", "rail": "proxy", "base_url": format!("http://{address}"),
+    json!({"id": SERVICE, "payee": "Vendor", "rail": "proxy",
+        "base_url": format!("http://{address}"),
         "secret": {"command": ["echo", "what no vendor ever gave out"]},
         "headers": {"x-api-key": "{secret}"}, "allow_headers": ["x-events", "x-pause-us"],
         "max_response_bytes": 256 * 1024 * 1024,

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 /// How many pieces may be on their way: whoever writes waits for whoever reads.
 const ON_THE_WAY: usize = 16;
-/// Up to how many bytes what is there already is read as one piece.
+/// How long one is at most: longer ones are cut, so that whoever reads nothing has little kept, and
+/// what is there already is read as one up to that.
 const AT_ONCE: usize = 64 * 1024;
 /// The headers that are handed on, and how the names of others begin that are.
 const NAMES: [&str; 7] = [
@@ -89,7 +90,14 @@ impl Reply {
 
     /// Hands a piece on, and waits until there is room for it. Says whether anybody reads.
     pub async fn send(&self, part: Part) -> bool {
-        self.parts.send(part).await.is_ok()
+        let Part::Chunk(mut bytes) = part else { return self.parts.send(part).await.is_ok() };
+        while bytes.len() > AT_ONCE {
+            let piece = bytes.split_to(AT_ONCE);
+            if self.parts.send(Part::Chunk(piece)).await.is_err() {
+                return false;
+            }
+        }
+        self.parts.send(Part::Chunk(bytes)).await.is_ok()
     }
 
     /// Says for the operator why there is no answer, or not all of one: in words of ours, with

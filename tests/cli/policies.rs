@@ -372,11 +372,10 @@ fn the_language_model_of_the_readme_is_applied_as_written_and_metered() {
 #[test]
 fn the_gateway_of_the_readme_is_applied_as_written_and_counting_costs_nothing() {
     let (policy, desk) = (readme_file(4), Desk::new());
-    assert!(desk.apply(policy).contains("Applied: 1 service set."));
-    assert!(desk.apply(policy).contains("nothing to do"));
-    let shown = desk.ok("service show anthropic");
-    for told in ["metered as anthropic_messages", "POST /v1/messages/count_tokens", "$0.00"] {
-        assert!(shown.contains(told), "{told} is not in\n{shown}");
+    assert!(desk.apply(policy).contains("Applied: 2 services set."));
+    let shown = desk.ok("service show anthropic") + &desk.ok("service show openai");
+    for told in ["as anthropic_messages", "/count_tokens", "as openai_chat", "GET /v1/models"] {
+        assert!(shown.contains(told) && shown.contains("$0.00"), "{told} is not in\n{shown}");
     }
     assert!(desk.apply(&desk.ok("export-policy")).contains("nothing to do"));
 }

@@ -242,8 +242,8 @@ fn of_the_headers_of_an_answer_those_go_back_that_say_something_of_it() {
          cache-control: no-store\r\nanthropic-version: 1\r\nopenai-organization: org-1\r\n\
          openai-project: proj-1\r\nanthropic-organization-id: org-1\r\n\
          openai-version: acme-{KEY}\r\nratelimit-limit: 9\r\nset-cookie: a=b\r\n\
-         location: http://127.0.0.1:1/\r\nserver: acme\r\nx-acme: secret\r\npettycash-payment: pay_0\r\n\
-         anthropic-long: {long}\r\n{many}\r\nok"
+         location: http://127.0.0.1:1/\r\nserver: acme\r\nx-acme: secret\r\n\
+         pettycash-payment: pay_0\r\nanthropic-long: {long}\r\n{many}\r\nok"
     );
     let gate = Gate::saying(&said);
     let reply = gate.ask("GET /gateway/acme/v1/find/tea");

@@ -191,7 +191,12 @@ fn own_words(answer: &PayAnswer) -> Option<(&'static str, String)> {
             };
             Some(("payment_in_progress", told.to_owned()))
         }
-        Outcome::Denied | Outcome::InDoubt | Outcome::Failed | Outcome::Allowed => None,
+        Outcome::InDoubt => {
+            let told = "Nobody knows whether this request was carried out, so what it may cost \
+                        stays held until an operator has looked. Do not send it again.";
+            Some(("payment_in_doubt", told.to_owned()))
+        }
+        Outcome::Denied | Outcome::Failed | Outcome::Allowed => None,
     }
 }
 

@@ -91,7 +91,7 @@ impl<T, B> Drop for Answer<T, B> {
 pub(super) struct Outlet<T, B> {
     stream: T,
     unsent: Unsent<B>,
-    /// Since it takes no more, until it has taken all.
+    /// Since it takes nothing, until it takes some.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
@@ -107,6 +107,7 @@ impl<T, B> Outlet<T, B> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<R>> {
         if tried.is_ready() {
+            self.stuck = None;
             return tried;
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(LEAVES_WITHIN)));
@@ -151,7 +152,6 @@ impl<T: AsyncWrite + Unpin, B> AsyncWrite for Outlet<T, B> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let tried = Pin::new(&mut self.stream).poll_flush(cx);
         if tried.is_ready() {
-            self.stuck = None;
             self.unsent.let_go();
         }
         self.in_time(tried, cx)

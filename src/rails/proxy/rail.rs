@@ -30,6 +30,8 @@ use crate::{
 
 /// How much longer than a call the engine waits for it: connecting may take that long again.
 const LONGER: Duration = Duration::from_secs(15);
+/// What has the libraries of vendors send a request again, or not.
+const SHOULD_RETRY: &str = "x-should-retry";
 /// How much of a body is kept to find a price in it.
 const MAX_PRICED: usize = 1024 * 1024;
 
@@ -169,7 +171,7 @@ async fn handed_on(
     reply: &Reply,
 ) -> Verdict {
     let Answer { head, mut body } = answer;
-    let mut reads = reply.send(Part::Head(begun(&head))).await;
+    let mut reads = reply.send(Part::Head(begun(&head, endpoint))).await;
     let mut count = order.metering.as_deref().map(|by| by.count(head.content_type.as_deref()));
     let priced_inside = matches!(&operation.price, Pricing::Answered { at: PriceAt::Json(_), .. });
     let most = if priced_inside { MAX_PRICED } else { 0 };
@@ -216,12 +218,19 @@ async fn handed_on(
     }
 }
 
-/// What is handed on of the head of an answer.
-fn begun(head: &super::Head) -> Head {
+/// What is handed on of the head of an answer. Where nobody knows whether it is charged, libraries
+/// are told not to ask again.
+fn begun(head: &super::Head, endpoint: &Endpoint) -> Head {
+    let sure = [&endpoint.charge_on, &endpoint.free_on];
+    let sure = sure.into_iter().any(|statuses| statuses.contains(head.status));
     let kind = head.content_type.clone().map(|kind| ("content-type".to_owned(), kind));
-    let others = head.headers.iter().filter(|(name, _)| Head::hands_on(name.as_str()));
+    let others = head.headers.iter().filter(|(name, _)| {
+        Head::hands_on(name.as_str()) && (sure || name.as_str() != SHOULD_RETRY)
+    });
     let others = others.map(|(name, value)| (name.as_str().to_owned(), value.clone()));
-    Head { status: head.status, headers: kind.into_iter().chain(others).collect() }
+    let never = (!sure).then(|| (SHOULD_RETRY.to_owned(), "false".to_owned()));
+    let headers = kind.into_iter().chain(others).chain(never).collect();
+    Head { status: head.status, headers }
 }
 
 /// What a call comes to of which nobody knows whether it is charged.

@@ -126,6 +126,13 @@ fn an_api_that_is_not_there_or_says_nothing_is_told_apart() {
     let told = problem(&doubt);
     assert_eq!((doubt.status, &told["code"]), (502, &json!("payment_in_doubt")), "{told}");
     assert_eq!(doubt.headers["x-should-retry"], "false");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("until an operator has looked"), "no tool is spoken of: {message}");
+    let unsure =
+        answer(500, "text/plain", "oops").replace(" X\r\n", " X\r\nx-should-retry: true\r\n");
+    let unsure = Gate::saying(&unsure).post(&[], "{}");
+    assert_eq!((unsure.status, &*unsure.body), (500, "oops"));
+    assert_eq!(unsure.headers["x-should-retry"], "false", "it is in doubt");
     let capture = Gate::open(Upstream::saying(""), "5.00/day", "on_unknown = \"capture\"");
     let taken = capture.post(&[], "{}");
     let told = problem(&taken);

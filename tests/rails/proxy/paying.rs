@@ -187,7 +187,10 @@ async fn what_is_free_is_never_in_doubt() {
         let tested = json!({"operation": "find", "request": "{\"params\": {\"place\": \"tea\"}}"});
         let tested = serde_json::from_value(tested).unwrap();
         let tested = house.engine.test_service(&"acme".parse().unwrap(), tested).await.unwrap();
-        assert_eq!(tested.would_charge_usd.map(|charge| charge.decimal()), Some("0.00".into()));
+        assert_eq!(
+            tested.would_charge_usd.map(pettycash::policy::money::Usd::decimal),
+            Some("0.00".into())
+        );
     }
 }
 

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
 use super::{
-    CANARY, answered, get, guard, quick, read,
+    CANARY, HeaderName, answered, get, guard, quick, read,
     upstream::{Peer, Upstream},
 };
 use crate::support::{dice::Dice, house::House};
@@ -222,6 +222,10 @@ async fn none_of_100_000_made_up_requests_leads_to_anything_but_what_is_register
         let Ok(asking) = endpoint.ask(&made_up(&mut dice, &elsewhere)) else { continue };
         let mut call = get(&site, &asking.target);
         call.method = asking.method.as_str().parse().unwrap();
+        for (name, value) in &asking.headers {
+            let name: HeaderName = name.as_str().parse().unwrap();
+            call.headers.insert(name, value.parse().unwrap());
+        }
         call.body = asking.body.into();
         match wire.call(&call).await {
             Outcome::NotSent(why) => panic!("{}: {why}", asking.target),

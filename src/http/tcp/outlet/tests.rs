@@ -68,3 +68,16 @@ async fn who_does_not_read_is_not_waited_for_for_ever() {
     assert!(answering.is_finished() && answering.await.unwrap().is_err());
     assert!(over.await.is_err(), "nothing is under way any more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_little_by_little_gets_all_of_it() {
+    let (mut client, over, answering) = asked().await;
+    let mut read = vec![0; TAKES];
+    for _ in 0..ANSWERED / TAKES {
+        sleep(LEAVES_WITHIN.mul_f64(0.9)).await;
+        client.read_exact(&mut read).await.unwrap();
+    }
+    assert!(!answering.is_finished(), "its head was read too, so there is more");
+    client.read_exact(&mut read[..64]).await.unwrap();
+    assert!(over.await.is_err(), "all of it has left");
+}
