@@ -161,6 +161,9 @@ fn voided(cause: VoidCause) -> &'static str {
         VoidCause::Revoked => "the agent was revoked before anything was sent",
         VoidCause::Recovery => "the engine stopped before anything was sent",
         VoidCause::NotSent => "the rail proved that nothing was sent",
+        VoidCause::NotReady => {
+            "nothing was sent: the service is not set up here, see `pettycash service test`"
+        }
     }
 }
 

@@ -297,7 +297,7 @@ fn too_much(verdict: Verdict, held: Usd) -> Option<Usd> {
     let (amount, flag) = match verdict {
         Verdict::Captured(amount) => (amount, None),
         Verdict::Flagged(amount, flag) => (amount, Some(flag)),
-        Verdict::Failed | Verdict::NotSent | Verdict::InDoubt => return None,
+        Verdict::Failed | Verdict::NotSent | Verdict::NotReady | Verdict::InDoubt => return None,
     };
     (amount > held && !flag.is_some_and(CaptureFlag::may_pass)).then_some(amount)
 }
@@ -315,6 +315,7 @@ fn settled(
         Verdict::Flagged(amount, flag) => settle::capture(state, payment, amount, Some(flag)),
         Verdict::Failed => settle::fail(state, payment),
         Verdict::NotSent => settle::void(state, payment, VoidCause::NotSent),
+        Verdict::NotReady => settle::void(state, payment, VoidCause::NotReady),
         Verdict::InDoubt => settle::doubt(state, payment),
     };
     let (Ok(draft), Some(open)) = (&draft, state.open(payment)) else {

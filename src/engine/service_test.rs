@@ -120,7 +120,7 @@ fn outcome(verdict: Verdict) -> (TestOutcome, Option<Usd>) {
             (TestOutcome::Charged, Some(amount))
         }
         Verdict::Failed => (TestOutcome::Free, None),
-        Verdict::NotSent => (TestOutcome::NotSent, None),
+        Verdict::NotSent | Verdict::NotReady => (TestOutcome::NotSent, None),
         Verdict::InDoubt => (TestOutcome::Unknown, None),
     }
 }

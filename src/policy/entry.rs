@@ -114,6 +114,8 @@ pub enum VoidCause {
     Recovery,
     /// The rail proved that nothing was sent.
     NotSent,
+    /// Nothing was sent, for what the rail needs is not there: the key of an API, say.
+    NotReady,
 }
 
 /// What one entry says happened.

@@ -90,7 +90,7 @@ fn writable(state: &State, agent: &Handle, hold: &Hold, amount: Usd) -> Usd {
 pub fn void(state: &State, payment: PaymentId, cause: VoidCause) -> Result<Draft, SettleError> {
     let OpenPayment { agent, stage, .. } = open(state, payment)?;
     let held = *stage == Stage::Held || planted::is(Bug::SentIsVoided);
-    if !held && cause != VoidCause::NotSent {
+    if !held && !matches!(cause, VoidCause::NotSent | VoidCause::NotReady) {
         return Err(SettleError::Sent(payment));
     }
     Ok(engine(agent, Fact::Voided { payment, cause }))

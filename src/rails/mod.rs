@@ -110,6 +110,8 @@ pub enum Verdict {
     Failed,
     /// Nothing ever left this process, and that is proved: a refused connection, say.
     NotSent,
+    /// Nothing was sent, for something that it needs is not there.
+    NotReady,
     /// Anything else: a time-out, a reset, an answer that makes no sense.
     InDoubt,
 }

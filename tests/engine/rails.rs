@@ -352,7 +352,7 @@ async fn what_was_sent_settles_to_the_truth_after_a_revocation_or_a_freeze() {
             let (outcome, left) = match verdict {
                 Verdict::Captured(_) | Verdict::Flagged(..) => ("paid", "0.00"),
                 Verdict::Failed => ("failed", "0.00"),
-                Verdict::NotSent | Verdict::InDoubt => ("in_doubt", "0.10"),
+                Verdict::NotSent | Verdict::NotReady | Verdict::InDoubt => ("in_doubt", "0.10"),
             };
             let truth = async {
                 while house.pay("scout", keyed("k1")).await["outcome"] != outcome {

@@ -270,10 +270,14 @@ impl PayAnswer {
         let unsent = "This payment ended before anything was sent. Nothing was charged.";
         let refused = "The payee's side refused this payment. Nothing was charged.";
         let unreached = "The payee's side could not be reached. Nothing was charged.";
+        let unready = "This service is not set up where pettycash runs, so nothing was sent. \
+                       Nothing was charged: `pettycash service test` tells an operator why.";
         let (code, advice, message) = if let Fact::Failed { .. } = end {
             (Code::PaymentFailed, Advice::Wait, refused)
         } else if let Fact::Voided { cause: VoidCause::NotSent, .. } = end {
             (Code::PaymentFailed, Advice::Wait, unreached)
+        } else if let Fact::Voided { cause: VoidCause::NotReady, .. } = end {
+            (Code::PaymentFailed, Advice::AskOperator, unready)
         } else if let Fact::Voided { cause: VoidCause::Revoked, .. } = end {
             (Code::AgentRevoked, Advice::Stop, unsent)
         } else {

@@ -146,7 +146,7 @@ impl Rail for Proxy {
                 let service = &order.service.id;
                 tracing::error!(%agent, %payment, %service, %why, "the call could not be made");
                 reply.explain(why.to_string());
-                Verdict::NotSent
+                Verdict::NotReady
             })
         })
     }

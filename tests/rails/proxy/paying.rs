@@ -132,6 +132,12 @@ async fn a_secret_that_cannot_be_read_sends_nothing() {
     let house = house(&upstream, secret).await;
     let told = house.pay("scout", find()).await;
     assert_eq!(told["outcome"], "failed", "{told}");
+    assert_eq!(told["advice"], "ask_operator", "to wait would not help: {told}");
+    assert!(told["message"].as_str().unwrap().contains("`pettycash service test`"), "{told}");
+    let lines = house.lines("scout").await;
+    let why = lines.iter().find_map(|line| line["detail"].as_str()).unwrap_or_default();
+    assert!(why.contains("not set up here"), "{lines:?}");
+    assert_eq!(super::metered::held(&house).await, "0.00");
     assert_eq!(upstream.accepted(), 0);
 }
 
