@@ -232,7 +232,7 @@ impl Story {
             ["pay", service, amount] => self.pay(service, Some(amount), Fact::Paid),
             ["hold", service, amount] => self.pay(service, Some(amount), Fact::Held),
             ["send", payment] => self.settle(settle::send(state, self.payment(payment))),
-            ["fail", payment] => self.settle(settle::fail(state, self.payment(payment))),
+            ["fail", payment] => self.settle(settle::fail(state, self.payment(payment), None)),
             ["doubt", payment] => self.settle(settle::doubt(state, self.payment(payment))),
             ["capture", payment, amount] => {
                 let amount: Usd = amount.parse().unwrap();

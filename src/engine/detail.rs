@@ -26,7 +26,8 @@ pub(super) fn detail(fact: &Fact) -> Option<String> {
         Fact::Voided { cause, .. } => voided(*cause).to_owned(),
         Fact::Captured { flag: Some(flag), .. } => flagged(*flag).to_owned(),
         Fact::Doubted { .. } => "the rail said neither yes nor no: the money stays held".to_owned(),
-        Fact::Failed { .. } => "the rail said no".to_owned(),
+        Fact::Failed { status: Some(status), .. } => format!("the rail said no: HTTP {status}"),
+        Fact::Failed { status: None, .. } => "the rail said no".to_owned(),
         Fact::DeniedAgain { others, .. } if *others > 0 => {
             format!("{others} of them were for other reasons or amounts")
         }

@@ -269,6 +269,11 @@ impl Asked {
                 let (via, request) = (self.via.clone(), self.request);
                 let model = self.called.as_ref().and_then(|called| called.call.model.clone());
                 let hold = Hold { via, request, model, ..hold };
+                if book.fails_again(&hold, now) {
+                    let looped = Refusal::only(Denial::LoopDetected);
+                    let refusal = Refusal { asked: hold.amount, ..looped };
+                    return self.deny(state, book, id, refusal, now);
+                }
                 let flagged = stop::flag(book, &hold, now);
                 self.allowed((rails, seats), state, hold, flagged, now)
             }
@@ -428,7 +433,8 @@ impl Asked {
                 PayAnswer::failed(bound.payment, &Fact::Expired { payment: bound.payment })
             }
             keys::Outcome::Failed => {
-                PayAnswer::failed(bound.payment, &Fact::Failed { payment: bound.payment })
+                let (payment, status) = (bound.payment, None);
+                PayAnswer::failed(payment, &Fact::Failed { payment, status })
             }
         };
         Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer }.into())

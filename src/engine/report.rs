@@ -148,7 +148,7 @@ pub(super) fn line(entry: &Entry) -> LedgerLine {
         Fact::Captured { payment, amount, .. } => sum("captured", *payment, *amount),
         Fact::Voided { payment, .. } => of("voided", *payment),
         Fact::Expired { payment } => of("expired", *payment),
-        Fact::Failed { payment } => of("failed", *payment),
+        Fact::Failed { payment, .. } => of("failed", *payment),
         Fact::Doubted { payment } => of("in_doubt", *payment),
         Fact::Refunded { payment, amount, task, .. } => {
             let task_id = task.as_ref().map(ToString::to_string);

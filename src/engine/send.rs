@@ -3,7 +3,12 @@
 //! It runs on tasks of its own, so that a payment comes to its end whatever becomes of whoever
 //! asked for it. What cannot be said for sure stays held and is in doubt.
 
-use std::{any::Any, pin::pin, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -172,6 +177,7 @@ impl Engine {
         let Order { payment, agent, .. } = order.clone();
         let mut parked = self.parked.subscribe();
         let Way { reply, answered, settling } = way;
+        let status = reply.status();
         let verdict = tokio::select! {
             verdict = ask(rail, order, reply, within) => verdict,
             _ = parked.wait_for(|parked| *parked) => {
@@ -188,7 +194,7 @@ impl Engine {
         if let Some(told) = &told {
             self.spool.keep(&agent, payment, Arc::clone(told));
         }
-        let mut recorded = pin!(self.record(agent, run, payment, verdict));
+        let mut recorded = pin!(self.record(agent, run, payment, (verdict, status)));
         let at_once = recorded.as_mut().now_or_never();
         drop(seat);
         // Its turn has come before anything that is asked from now on: whoever reads the answer
@@ -209,13 +215,15 @@ impl Engine {
         agent: Handle,
         run: Option<RunId>,
         payment: PaymentId,
-        verdict: Verdict,
+        (verdict, status): (Verdict, Arc<OnceLock<u16>>),
     ) -> PayAnswer {
+        let status = status.get().copied();
         let mut told = false;
         loop {
             let run = run.clone();
-            let decide =
-                move |state: &State, _, now| settled(state, payment, verdict, run.as_ref(), now);
+            let decide = move |state: &State, _, now| {
+                settled(state, payment, (verdict, status), run.as_ref(), now)
+            };
             match self.store.commit(Purpose::Record, decide).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(error)) => {
@@ -306,14 +314,14 @@ fn too_much(verdict: Verdict, held: Usd) -> Option<Usd> {
 fn settled(
     state: &State,
     payment: PaymentId,
-    verdict: Verdict,
+    (verdict, status): (Verdict, Option<u16>),
     run: Option<&RunId>,
     now: Timestamp,
 ) -> Decision<Result<PayAnswer, SettleError>> {
     let draft = match verdict {
         Verdict::Captured(amount) => settle::capture(state, payment, amount, None),
         Verdict::Flagged(amount, flag) => settle::capture(state, payment, amount, Some(flag)),
-        Verdict::Failed => settle::fail(state, payment),
+        Verdict::Failed => settle::fail(state, payment, status),
         Verdict::NotSent => settle::void(state, payment, VoidCause::NotSent),
         Verdict::NotReady => settle::void(state, payment, VoidCause::NotReady),
         Verdict::InDoubt => settle::doubt(state, payment),

@@ -10,6 +10,7 @@ use super::{
     cap::{Aim, Cap, CapKey, Dimension},
     counter::{Counter, Place, Tallies, each_sum, follow, hold, refund, roll, settle, spent_in},
     entry::{Hash, Hold, Moved, Windows},
+    failures::Failures,
     mandate::{Funding, Mandate},
     money::Usd,
     names::{Handle, Note, Payee, Reason, RunId, ServiceId},
@@ -164,6 +165,9 @@ pub struct Book {
     /// What each shadow cap would have denied, as it is now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub would_deny: BTreeMap<CapKey, WouldDeny>,
+    /// The equal calls just before now that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
 }
 
 impl Book {
@@ -196,6 +200,7 @@ impl Book {
             first_payees: self.first_payees.clone(),
             track: self.track,
             would_deny: self.would_deny.clone(),
+            failures: self.failures.clone(),
         }
     }
 

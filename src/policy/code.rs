@@ -59,7 +59,8 @@ macro_rules! codes {
 codes! {
     /// The agent goes on with a call that is refused each time.
     LoopDetected "loop_detected" [Stop]
-        "The same call was refused at least three times in a row: breached names why.";
+        "The same call was refused at least three times in a row: breached names why. Without \
+         that, the payee's side refused it again and again, and it was not sent.";
     /// The arguments do not make a payment.
     InvalidRequest "invalid_request" [FixRequest]
         "The arguments do not make a payment: field, got, expected and example say how.";
@@ -115,7 +116,7 @@ codes! {
     PaymentInDoubt "payment_in_doubt" [Wait]
         "Nobody knows yet whether this payment reached the payee; its money stays held.";
     /// The rail said no.
-    PaymentFailed "payment_failed" [Wait]
+    PaymentFailed "payment_failed" [Wait, FixRequest]
         "The payee's side refused the payment or was not reached; nothing was charged.";
     /// The process that decides is not reachable.
     EngineUnavailable "engine_unavailable" [Wait]

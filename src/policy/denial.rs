@@ -47,7 +47,8 @@ pub struct Payments {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Denial {
-    /// The same refusal again and again: what follows it in the refusal.
+    /// The same refusal again and again: what follows it in the refusal. Where nothing does, a call
+    /// that fails again and again.
     LoopDetected,
     /// An argument is missing, unknown or wrong.
     InvalidRequest(BadField),

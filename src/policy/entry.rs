@@ -170,6 +170,9 @@ pub enum Fact {
     Failed {
         /// The payment.
         payment: PaymentId,
+        /// With which status of HTTP, where it was an answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
     },
     /// The rail said neither yes nor no: the hold stays until somebody knows.
     Doubted {
@@ -382,7 +385,7 @@ impl Fact {
             Self::Captured { payment, .. }
             | Self::Voided { payment, .. }
             | Self::Expired { payment }
-            | Self::Failed { payment } => Some(*payment),
+            | Self::Failed { payment, .. } => Some(*payment),
             Self::Opened { .. }
             | Self::Credited { .. }
             | Self::Sent { .. }

@@ -162,7 +162,7 @@ impl Decided {
 fn denied_payment(denied: &Denied, state: &State) -> Option<Payment> {
     let Refusal { denials, asked, fixed_price, estimate, .. } = &denied.refusal;
     let (estimate, priced) = (*estimate, *fixed_price || *estimate);
-    if denials.iter().any(is_no_matter_of_books) {
+    if denied.refusal.is_of_failures() || denials.iter().any(is_no_matter_of_books) {
         return None;
     }
     let service = denied.service.clone()?;

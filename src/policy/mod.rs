@@ -27,6 +27,7 @@ pub mod endpoint;
 pub mod entry;
 pub mod explain;
 pub mod exposure;
+pub mod failures;
 pub mod group;
 pub mod hours;
 pub mod incident;

@@ -127,6 +127,7 @@ impl Book {
             opens: Pace::default(),
             track: self.track,
             would_deny: BTreeMap::new(),
+            failures: None,
             first_payees: first.map(|(id, payee)| (id.clone(), payee.clone())).collect(),
         }
     }

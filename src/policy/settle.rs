@@ -120,13 +120,13 @@ pub fn send(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
     Ok(engine(agent, Fact::Sent { payment }))
 }
 
-/// Releases a hold that the rail said no to.
+/// Releases a hold that the rail said no to, with a status of HTTP where it was one.
 ///
 /// # Errors
 /// If the payment is not open, or was not sent.
-pub fn fail(state: &State, payment: PaymentId) -> Result<Draft, SettleError> {
+pub fn fail(state: &State, payment: PaymentId, status: Option<u16>) -> Result<Draft, SettleError> {
     let OpenPayment { agent, .. } = sent(state, payment)?;
-    Ok(engine(agent, Fact::Failed { payment }))
+    Ok(engine(agent, Fact::Failed { payment, status }))
 }
 
 /// Keeps a hold of which the rail said neither yes nor no. Where nothing is held there is nothing
@@ -173,7 +173,7 @@ pub fn found_out(
         return Err(SettleError::MoreThanHeld { asked: amount, held: hold.amount });
     }
     let fact = if amount.is_zero() {
-        Fact::Failed { payment }
+        Fact::Failed { payment, status: None }
     } else {
         Fact::Captured { payment, amount: writable(state, agent, hold, amount), flag }
     };

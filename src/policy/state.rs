@@ -222,6 +222,7 @@ impl State {
         if let Fact::Task(fact) = &entry.fact {
             self.fold_task(agent, entry.by, fact, entry.at);
         }
+        self.count_failures(agent, entry);
         self.settle(agent, &entry.fact);
     }
 
@@ -261,7 +262,7 @@ impl State {
             }
             Fact::Voided { payment, .. } => self.close(*payment, None, None),
             Fact::Expired { payment } => self.close(*payment, None, Some(Outcome::Expired)),
-            Fact::Failed { payment } => self.close(*payment, None, Some(Outcome::Failed)),
+            Fact::Failed { payment, .. } => self.close(*payment, None, Some(Outcome::Failed)),
             Fact::Refunded { payment, amount, .. } => {
                 let before = self.refunded(*payment);
                 let before = if planted::is(Bug::RefundsNotSummed) { Usd::ZERO } else { before };
@@ -396,6 +397,7 @@ fn opened(agent: &Handle, at: Timestamp, mandate: &Mandate, link: Link) -> Book 
         first_payees: BTreeMap::new(),
         track: None,
         would_deny: BTreeMap::new(),
+        failures: None,
     };
     book.set_mandate(mandate, None, link.position);
     book

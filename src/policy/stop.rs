@@ -265,7 +265,7 @@ pub(super) fn trip(book: &Book, refusal: &mut Refusal, nth: u64, now: Timestamp)
 }
 
 /// How long an agent waits that had to wait so often in this row.
-fn throttle(before: u64) -> SignedDuration {
+pub(super) fn throttle(before: u64) -> SignedDuration {
     let before = if planted::is(Bug::ThrottleStays) { 0 } else { before };
     let doubled = u32::try_from(before).map_or(i64::MAX, |before| 2_i64.saturating_pow(before));
     SignedDuration::from_secs(THROTTLED_FOR.saturating_mul(doubled).min(THROTTLED_AT_MOST))

@@ -236,7 +236,8 @@ impl Trial {
     /// What was denied: is it still? Of a loop only the first is asked whether it would be paid.
     fn denied(&mut self, agent: &Handle, entry: &Entry, denied: &Denied, position: u64) {
         let loops = denied.refusal.denials.contains(&Denial::LoopDetected);
-        if loops && !self.last.contains_key(agent) {
+        // What its API answers is what it was, whatever the mandate.
+        if denied.refusal.is_of_failures() || loops && !self.last.contains_key(agent) {
             return;
         }
         if !loops {

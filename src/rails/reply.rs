@@ -66,6 +66,7 @@ pub enum Part {
 pub struct Reply {
     parts: mpsc::Sender<Part>,
     why: Arc<OnceLock<String>>,
+    status: Arc<OnceLock<u16>>,
 }
 
 /// Where it is read. It ends when the rail lets go of its [`Reply`].
@@ -83,13 +84,16 @@ impl Reply {
         let (sender, receiver) = mpsc::channel(ON_THE_WAY);
         let why = Arc::<OnceLock<String>>::default();
         (
-            Self { parts: sender, why: Arc::clone(&why) },
+            Self { parts: sender, why: Arc::clone(&why), status: Arc::default() },
             Reading { parts: receiver, behind: None, why },
         )
     }
 
     /// Hands a piece on, and waits until there is room for it. Says whether anybody reads.
     pub async fn send(&self, part: Part) -> bool {
+        if let Part::Head(head) = &part {
+            let _ = self.status.set(head.status);
+        }
         let Part::Chunk(mut bytes) = part else { return self.parts.send(part).await.is_ok() };
         while bytes.len() > AT_ONCE {
             let piece = bytes.split_to(AT_ONCE);
@@ -98,6 +102,11 @@ impl Reply {
             }
         }
         self.parts.send(Part::Chunk(bytes)).await.is_ok()
+    }
+
+    /// Where the status of the answer will stand, if there is one.
+    pub fn status(&self) -> Arc<OnceLock<u16>> {
+        Arc::clone(&self.status)
     }
 
     /// Says for the operator why there is no answer, or not all of one: in words of ours, with

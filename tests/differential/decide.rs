@@ -230,7 +230,7 @@ pub(crate) fn settled(
     match how {
         Settle::Send => settle::send(state, payment),
         Settle::Doubt => settle::doubt(state, payment),
-        Settle::Fail => settle::fail(state, payment),
+        Settle::Fail => settle::fail(state, payment, None),
         Settle::Expire => settle::expire(state, payment),
         Settle::Void { not_sent: true } => settle::void(state, payment, VoidCause::NotSent),
         Settle::Void { not_sent: false } => settle::void(state, payment, VoidCause::Recovery),

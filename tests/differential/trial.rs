@@ -74,7 +74,9 @@ impl Sums {
             Fact::Captured { payment, amount, .. } => {
                 self.change(*payment, |_| amount.nanos().into());
             }
-            Fact::Voided { payment, .. } | Fact::Expired { payment } | Fact::Failed { payment } => {
+            Fact::Voided { payment, .. }
+            | Fact::Expired { payment }
+            | Fact::Failed { payment, .. } => {
                 self.change(*payment, |_| 0);
             }
             Fact::Refunded { payment, amount, .. } => {

@@ -4,6 +4,7 @@ mod calling;
 mod corpus;
 mod downgrading;
 mod estimating;
+mod failing;
 mod guarding;
 mod hostile;
 mod metered;

@@ -9,6 +9,7 @@ use crate::policy::{
     cap::Bound,
     denial::{Advice, Code, Denial, Refusal},
     entry::{Fact, Hold, VoidCause},
+    failures::Failed,
     models::Models,
     money::{Usd, decimal},
     names::{Category, ModelName, Payee, PaymentId, ServiceId, TaskType},
@@ -272,7 +273,12 @@ impl PayAnswer {
         let unreached = "The payee's side could not be reached. Nothing was charged.";
         let unready = "This service is not set up where pettycash runs, so nothing was sent. \
                        Nothing was charged: `pettycash service test` tells an operator why.";
-        let (code, advice, message) = if let Fact::Failed { .. } = end {
+        let wrong = "The payee's side refused this call for what it is. Nothing was charged.";
+        let (code, advice, message) = if let Fact::Failed { status: Some(status), .. } = end
+            && Failed::of(*status) == Failed::Refused
+        {
+            (Code::PaymentFailed, Advice::FixRequest, wrong)
+        } else if let Fact::Failed { .. } = end {
             (Code::PaymentFailed, Advice::Wait, refused)
         } else if let Fact::Voided { cause: VoidCause::NotSent, .. } = end {
             (Code::PaymentFailed, Advice::Wait, unreached)

@@ -45,6 +45,11 @@ impl Refusal {
         self.denials.strip_prefix(&[Denial::LoopDetected]).unwrap_or(&self.denials)
     }
 
+    /// Whether a call is not sent because it fails again and again: nothing else is against it.
+    pub fn is_of_failures(&self) -> bool {
+        self.denials == [Denial::LoopDetected]
+    }
+
     /// The strictest advice of all reasons.
     pub fn advice(&self) -> Advice {
         self.strictest(&self.denials)
@@ -69,6 +74,11 @@ impl Refusal {
 
     /// The first reason as a sentence for the model.
     pub fn sentence(&self) -> String {
+        if self.is_of_failures() {
+            return "Stop: the payee's side refused this same call again and again, so it was not \
+                    sent. Make another, or have the operator look."
+                .to_owned();
+        }
         if let Some(Denial::LoopDetected) = self.denials.first() {
             let stop = Denial::LoopDetected.sentence(self.asked);
             return format!("{stop}, and {}.", self.way_out());

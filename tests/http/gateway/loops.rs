@@ -50,3 +50,33 @@ fn a_night_of_equal_calls_costs_its_cap_and_a_line_of_the_ledger() {
         times >= all - all / 16
     });
 }
+
+#[test]
+fn a_night_of_one_call_that_fails_is_sent_twice_and_is_a_line_of_the_ledger() {
+    const CALLS: usize = 4_200;
+    let said = answer(400, "application/json", "{\"error\":\"no\"}");
+    let gate = Gate::open(answering(&said), "1.00/day", "");
+    let mut wire = gate.web.connect();
+    let headers = gate.headers(&[]);
+    let mut ask = || wire.ask("POST /gateway/acme/v1/messages", &headers, b"{}");
+    for _ in 0..2 {
+        let failed = ask();
+        assert_eq!((failed.status, &*failed.body), (400, "{\"error\":\"no\"}"));
+    }
+    for _ in 2..CALLS {
+        let stopped = ask();
+        assert_eq!((stopped.status, &stopped.json()["code"]), (402, &json!("loop_detected")));
+        assert_eq!(stopped.json()["advice"], "stop");
+        assert_eq!(stopped.headers["x-should-retry"], "false");
+    }
+    assert_eq!((gate.upstream.requests().len(), gate.used()), (2, json!("0.00")));
+    let all = CALLS - 2;
+    until("the loop is told", || {
+        let ledger = gate.web.house.operator("ledger scout --limit 10000");
+        let denied: Vec<&str> = ledger.lines().filter(|line| line.contains("denied")).collect();
+        let [looped] = denied[..] else { panic!("{ledger}") };
+        let times = looped.rsplit_once(" ×").map_or(1, |(_, times)| times.parse().unwrap());
+        assert!(times <= all, "{times} of {all}");
+        times >= all - all / 16
+    });
+}
