@@ -88,9 +88,11 @@ impl Metering {
             usage.region.clone_from(&self.region);
         }
         let priced = [self.prices.get(&self.model), other].into_iter().flatten();
-        let dearest = priced.map(|prices| charge(prices, &usage)).max_by_key(|it| it.amount);
-        let none = || Charge { amount: Usd::ZERO, complete: false, flags: usage.flags.clone() };
-        let Charge { amount, complete, flags } = dearest.unwrap_or_else(none);
+        let charges: Vec<Charge> = priced.map(|prices| charge(prices, &usage)).collect();
+        let complete = !charges.is_empty() && charges.iter().all(|charge| charge.complete);
+        let dearest = charges.into_iter().max_by_key(|charge| charge.amount);
+        let none = (Usd::ZERO, usage.flags.clone());
+        let (amount, flags) = dearest.map_or(none, |Charge { amount, flags, .. }| (amount, flags));
         Counted { amount, complete: usage.complete && complete, flags }
     }
 }
