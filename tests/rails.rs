@@ -7,6 +7,7 @@ mod extracting;
 mod prices;
 pub(crate) mod proxy;
 mod reading;
+mod referring;
 mod rewriting;
 mod streaming;
 

@@ -66,9 +66,9 @@ Examples:
 
 FILE is litellm's table of model prices, of which the models of Anthropic and OpenAI are taken, or
 a table of the program's own form, of which one model is enough:
-  {\"source\": \"our contract\", \"models\": {\"some-model\": {\"max_output_tokens\": 64000,
-    \"rates\": {\"standard\": {\"input\": \"0.000001\", \"cache_read\": \"0.0000001\",
-                           \"output\": \"0.000005\"}}}}}
+  {\"source\": \"our contract\", \"models\": {\"some-model\": {\"max_input_tokens\": 200000,
+    \"max_output_tokens\": 64000, \"rates\": {\"standard\": {\"input\": \"0.000001\",
+      \"cache_read\": \"0.0000001\", \"output\": \"0.000005\"}}}}}
 Prices are dollars per token, in quotes. It is a text on this machine: nothing is fetched. A new
 model or a lower price gives agents more, so it takes an operator's proof. What is being paid for
 goes on at the price that it was held at.";
@@ -250,9 +250,13 @@ fn all_of(model: &ModelPrice, prices: &PriceTable) -> String {
         })
     });
     let at = usize::try_from(model.table).unwrap_or(usize::MAX);
-    let most =
-        model.max_output_tokens.map(|most| format!(", which puts out at most {most} tokens"));
-    let first = format!("{}{}", model.model, most.unwrap_or_default());
+    let most = [("takes", model.max_input_tokens), ("puts out", model.max_output_tokens)];
+    let most = most.into_iter().filter_map(|(does, most)| Some(format!("{does} {}", most?)));
+    let most: Vec<String> = most.collect();
+    let first = match most.as_slice() {
+        [] => model.model.clone(),
+        most => format!("{}, which {} tokens at most", model.model, most.join(" and ")),
+    };
     let mut lines = vec![first, table(&["TIER", "INPUT", "UNIT", "PRICE"], rows)];
     lines.push("Dollars per million tokens, or per million searches.".to_owned());
     lines.extend(prices.tables.get(at).map(told));

@@ -286,6 +286,7 @@ fn told(overlay: &Overlay, prices: &Prices, only: Option<&str>) -> PriceTable {
             model: name.to_owned(),
             table: count(set(name).map_or(0, |at| at.saturating_add(1))),
             plain: plain(model),
+            max_input_tokens: model.max_input_tokens(),
             max_output_tokens: model.max_output_tokens(),
             rates: if only.is_some() { rates(model) } else { Vec::new() },
         })

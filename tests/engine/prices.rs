@@ -135,6 +135,9 @@ async fn a_new_model_or_a_lower_price_takes_a_proof_and_a_higher_one_none() {
         json!({"models": {"ours": {"max_output_tokens": 1, "rates": {"standard": {
             "input": "0.000002", "output": "0.000004"}}}}})
         .to_string(),
+        json!({"models": {"ours": {"max_input_tokens": 1, "rates": {"standard": {
+            "input": "0.000002", "output": "0.000004"}}}}})
+        .to_string(),
     ];
     for table in free {
         let refused = set(&house, &table).await.unwrap_err();

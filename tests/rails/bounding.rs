@@ -14,28 +14,28 @@ fn of(wire: Wire, body: &Value, estimate: Estimate) -> Result<Bound, BoundError>
     bound(wire, body.to_string().as_bytes(), table(), estimate, None)
 }
 
-fn likely(wire: Wire, body: &Value) -> Bound {
+pub(super) fn likely(wire: Wire, body: &Value) -> Bound {
     of(wire, body, Estimate::Likely).unwrap()
 }
 
 /// `body` with that field changed.
-fn with(body: &Value, field: &str, value: Value) -> Value {
+pub(super) fn with(body: &Value, field: &str, value: Value) -> Value {
     let mut body = body.clone();
     body[field] = value;
     body
 }
 
-fn anthropic() -> Value {
+pub(super) fn anthropic() -> Value {
     json!({"model": "claude-haiku-4-5", "max_tokens": 1_000, "service_tier": "standard_only",
         "inference_geo": "global", "messages": [{"role": "user", "content": "Hello there."}]})
 }
 
-fn chat() -> Value {
+pub(super) fn chat() -> Value {
     json!({"model": "gpt-5.4", "max_completion_tokens": 100, "service_tier": "default",
         "messages": [{"role": "user", "content": "Hello there."}]})
 }
 
-fn responses() -> Value {
+pub(super) fn responses() -> Value {
     json!({"model": "gpt-6-luna", "max_output_tokens": 100, "service_tier": "default",
         "input": "Hello there."})
 }

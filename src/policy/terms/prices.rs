@@ -146,6 +146,9 @@ pub struct ModelPrice {
     /// In plain calls.
     #[serde(flatten)]
     pub plain: PlainPrice,
+    /// The most tokens it takes in one call, where the table says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_input_tokens: Option<u64>,
     /// The most tokens it puts out in one answer, where the table says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,

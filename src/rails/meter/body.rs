@@ -91,8 +91,9 @@ const KNOWN_RESPONSES: &[&str] = &[
     "include",
     "background",
 ];
-/// The fields that bring in what is kept at the vendor's.
-const REFERRING: &[&str] = &["previous_response_id", "conversation", "prompt", "thread"];
+/// The fields that bring in what is kept at the vendor's, or what others' servers answer there.
+const REFERRING: &[&str] =
+    &["previous_response_id", "conversation", "prompt", "thread", "container", "mcp_servers"];
 /// The parts of a message that are in the body as text, all of them.
 const TEXTUAL: &[&str] = &[
     "text",
@@ -117,6 +118,26 @@ const TEXTUAL: &[&str] = &[
     "content_block_location",
     "search_result_location",
 ];
+/// The parts that are a picture, of which no text says how many tokens it has.
+const PICTURES: &[&str] =
+    &["image", "image_url", "input_image", "computer_screenshot", "image_generation_call"];
+/// The parts that are in the body, all of them, though not as text, or have the parts in them that
+/// are looked at by themselves.
+const HELD: &[&str] = &[
+    "reasoning",
+    "reasoning_text",
+    "summary_text",
+    "input_audio",
+    "tool_reference",
+    "mcp_list_tools",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "compaction",
+    "file_path",
+];
+/// How the names of others of them end.
+const HELD_ENDS: &[&str] =
+    &["_call", "_output", "_tool_use", "_tool_result", "_result", "_citation", "_location"];
 /// The beginnings of the names of tools that the caller runs, not the vendor.
 const CALLERS: &[&str] = &["bash_", "text_editor_", "computer_", "memory_"];
 /// The kinds of tools that the caller runs, not the vendor.
@@ -125,7 +146,9 @@ const CALLERS_KINDS: &[&str] =
 
 /// The beginnings of the names of tools that the vendor runs and takes nothing for but tokens, or
 /// what has a price.
-const PRICED: &[&str] = &["web_search", "web_fetch", "mcp", "tool_search"];
+const PRICED: &[&str] = &["web_search", "web_fetch", "mcp", FINDS_TOOLS];
+/// The one of them that brings in nothing but what the request has of tools.
+const FINDS_TOOLS: &str = "tool_search";
 
 /// How deep parts of messages may lie in one another.
 const MAX_DEPTH: usize = 32;
@@ -157,6 +180,13 @@ impl Writes {
 pub(super) struct Facts {
     /// Something brings in what the body does not hold: the field or the kind of part it is in.
     pub(super) refers: Option<String>,
+    /// What may bring in as much as the model takes, whatever the body's size: the field, the kind
+    /// of part, or the tool.
+    pub(super) brings: Option<String>,
+    /// How many pictures there are.
+    pub(super) pictures: u64,
+    /// How many bytes of the body are pictures.
+    pub(super) picture_bytes: u64,
     /// A field that nothing is known of.
     pub(super) unknown: Option<String>,
     /// A tool that the vendor runs, whose results become input.
@@ -186,6 +216,7 @@ pub(super) fn facts(wire: Wire, body: &Map<String, Value>) -> Facts {
     for field in given {
         if REFERRING.contains(&field) {
             facts.refers.get_or_insert_with(|| field.to_owned());
+            facts.brings.get_or_insert_with(|| field.to_owned());
         } else if !known.contains(&field) {
             facts.unknown.get_or_insert_with(|| shown(field));
         }
@@ -197,6 +228,9 @@ pub(super) fn facts(wire: Wire, body: &Map<String, Value>) -> Facts {
     }
     for value in texts.iter().filter_map(|field| body.get(*field)) {
         facts.parts(value, 0);
+    }
+    if wire == Wire::OpenAiResponses {
+        facts.items(body.get("input"));
     }
     match wire {
         Wire::AnthropicMessages => facts.caches_in(body),
@@ -213,7 +247,7 @@ impl Facts {
     /// Looks for parts of messages that are not text in the body.
     fn parts(&mut self, value: &Value, depth: usize) {
         if depth > MAX_DEPTH {
-            self.refers.get_or_insert_with(|| "parts within parts".to_owned());
+            self.refer("parts within parts");
             return;
         }
         let deeper = depth.saturating_add(1);
@@ -223,19 +257,70 @@ impl Facts {
                 let kind = fields.get("type").and_then(Value::as_str);
                 if let Some(kind) = kind.filter(|kind| !TEXTUAL.contains(kind)) {
                     self.sound |= kind.contains("audio");
-                    self.refers.get_or_insert_with(|| shown(kind));
+                    if PICTURES.contains(&kind) {
+                        return self.picture(kind, fields);
+                    }
+                    self.part(kind, fields);
                 }
                 // An assistant's message of OpenAI's may name sound by its id alone.
                 if fields.get("audio").is_some_and(Value::is_object) {
                     self.sound = true;
-                    self.refers.get_or_insert_with(|| "audio".to_owned());
+                    self.refer("audio");
                 }
                 // What a model gave to a tool is text, whatever it looks like.
-                let given = |field: &str| kind == Some("tool_use") && field == "input";
+                let ends = |end| kind.is_some_and(|kind| kind.ends_with(end));
+                let given = |field: &str| match field {
+                    "input" => ends("tool_use"),
+                    "action" | "actions" => ends("_call"),
+                    _ => false,
+                };
                 let fields = fields.iter().filter(|(field, _)| !given(field));
                 fields.for_each(|(_, value)| self.parts(value, deeper));
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// Something brings in what the body does not hold, and nobody knows how much.
+    fn refer(&mut self, what: &str) {
+        self.refers.get_or_insert_with(|| shown(what));
+        self.brings.get_or_insert_with(|| shown(what));
+    }
+
+    /// A part that is neither text nor a picture.
+    fn part(&mut self, kind: &str, fields: &Map<String, Value>) {
+        let source = fields.get("source").and_then(|source| source.get("type"));
+        let is_text = source.is_some_and(|kind| kind == "text" || kind == "content");
+        let held = HELD.contains(&kind) || HELD_ENDS.iter().any(|end| kind.ends_with(end));
+        if held || kind == "document" && is_text {
+            self.refers.get_or_insert_with(|| shown(kind));
+        } else {
+            self.refer(kind);
+        }
+    }
+
+    /// A picture, which may be in the body or not.
+    fn picture(&mut self, kind: &str, fields: &Map<String, Value>) {
+        self.refers.get_or_insert_with(|| shown(kind));
+        self.pictures = self.pictures.saturating_add(1);
+        let of = |field: &str, within: &str| {
+            let value = fields.get(field)?;
+            value.as_str().or_else(|| value.get(within)?.as_str())
+        };
+        let held = [of("source", "data"), of("image_url", "url"), of("result", "")];
+        let held = held.into_iter().flatten().map(str::len).max().unwrap_or_default();
+        let held = u64::try_from(held).unwrap_or(u64::MAX);
+        self.picture_bytes = self.picture_bytes.saturating_add(held);
+    }
+
+    /// Looks for items that are named by their id alone, which need not say that they are.
+    fn items(&mut self, input: Option<&Value>) {
+        let named = |item: &Value| {
+            item.get("id").is_some_and(Value::is_string)
+                && ["type", "role"].iter().all(|field| item.get(*field).is_none_or(Value::is_null))
+        };
+        if input.and_then(Value::as_array).is_some_and(|items| items.iter().any(named)) {
+            self.refer("item_reference");
         }
     }
 
@@ -268,6 +353,9 @@ impl Facts {
                 continue;
             }
             self.server_tool.get_or_insert_with(|| shown(kind));
+            if !kind.starts_with(FINDS_TOOLS) {
+                self.brings.get_or_insert_with(|| shown(kind));
+            }
             if !PRICED.iter().any(|start| kind.starts_with(start)) {
                 self.unpriced.get_or_insert_with(|| shown(kind));
             }
@@ -283,6 +371,7 @@ impl Facts {
         let asked = body.get("web_search_options").is_some_and(|options| !options.is_null());
         if wire == Wire::OpenAiChat && (asked || model.contains("search")) {
             self.server_tool.get_or_insert_with(|| "web_search_options".to_owned());
+            self.brings.get_or_insert_with(|| "web_search_options".to_owned());
             self.searches_up_to(Some(1));
         }
     }

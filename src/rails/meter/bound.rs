@@ -19,11 +19,16 @@ const BYTES_PER_TOKEN: u64 = 3;
 /// assumption: what it tells the model of tools is known to be some hundreds, and no contract
 /// bounds it.
 const ADDED: u64 = 1_024;
+/// How many tokens a picture is likely to be, at most. An assumption: what vendors say of their
+/// present models is less, and no contract bounds it.
+const PICTURE: u64 = 16_384;
 
 /// How sure a bound has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Estimate {
-    /// A third of a token for each byte of the request. What goes beyond is booked as it comes.
+    /// A third of a token for each byte of the request that is no picture, so many for each
+    /// picture, and as much as the model takes where something else is brought in that the request
+    /// does not hold. What goes beyond is booked as it comes.
     Likely,
     /// A token for each byte and what the vendor adds; every tier and region that the request
     /// leaves open; and no request whose input its bytes do not bound.
@@ -85,6 +90,15 @@ pub enum BoundError {
              bound: leave it out, or send the text itself"
     )]
     NotBounded {
+        /// The field, or the kind of part or tool.
+        what: String,
+    },
+    /// It may bring in as much as the model takes, and nobody knows how much that is.
+    #[error(
+        "`{what}` may bring in more than the request holds, and no table says how much the model \
+             takes: leave it out, or add `max_input_tokens` to the model in a table of prices"
+    )]
+    NoWindow {
         /// The field, or the kind of part or tool.
         what: String,
     },
@@ -165,9 +179,15 @@ pub fn bound(
     let each = told.or_else(|| table.max_output_tokens());
     let each = each.ok_or(BoundError::NoMaximum { field: output_field })?;
     let sure = bytes.saturating_add(ADDED.saturating_mul(facts.tools.saturating_add(1)));
-    let input_tokens = match estimate {
-        Estimate::Likely => bytes.div_ceil(BYTES_PER_TOKEN),
+    let text = match estimate {
+        Estimate::Likely => bytes.saturating_sub(facts.picture_bytes).div_ceil(BYTES_PER_TOKEN),
         Estimate::Sure => sure,
+    };
+    let seen = text.saturating_add(PICTURE.saturating_mul(facts.pictures));
+    let input_tokens = match (&facts.brings, table.max_input_tokens()) {
+        (None, _) => seen,
+        (Some(_), Some(window)) => seen.max(window),
+        (Some(what), None) => return Err(BoundError::NoWindow { what: what.clone() }),
     };
     let mut bound = Bound {
         model: model.to_owned(),
@@ -175,7 +195,7 @@ pub fn bound(
         input_tokens,
         // A predicted text that does not come true is paid for as output.
         output_tokens: each.saturating_mul(choices).saturating_add(
-            if body.get("prediction").is_some_and(|it| !it.is_null()) { input_tokens } else { 0 },
+            if body.get("prediction").is_some_and(|it| !it.is_null()) { text } else { 0 },
         ),
         searches: facts.searches.saturating_mul(choices),
         output_bounded: told.is_some(),
@@ -183,7 +203,7 @@ pub fn bound(
         long_writes: facts.writes == Writes::Long,
         flags: open.flags,
     };
-    let reach = if facts.refers.is_none() && facts.server_tool.is_none() { sure } else { u64::MAX };
+    let reach = if facts.brings.is_none() { sure.max(input_tokens) } else { u64::MAX };
     bound.amount = amount(&mut bound, table, &facts, &asked(wire, body, estimate, region), reach)?;
     if bound.flags.contains(&Flag::TooLarge) {
         return Err(BoundError::TooLarge { field: output_field });

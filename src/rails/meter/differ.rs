@@ -25,7 +25,8 @@ impl ModelPrices {
             model.listed().iter().map(|one| named(one.tier, one.region)).collect()
         };
         let all = rates(self);
-        if all != rates(before) || self.max_output_tokens() != before.max_output_tokens() {
+        let most = |model: &Self| (model.max_input_tokens(), model.max_output_tokens());
+        if all != rates(before) || most(self) != most(before) {
             return Differs::Cheaper;
         }
         // Between two sizes at which either of them changes, nothing does.

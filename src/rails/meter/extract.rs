@@ -1,8 +1,8 @@
 //! An extract of the table of model prices that litellm publishes, in the form of our own.
 //!
 //! Of the table are taken the models of two vendors that answer in a chat, the prices of their
-//! tokens and searches, and the most that a model puts out. What else looks like a price of theirs
-//! is an error: a price that is overlooked would be charged as another.
+//! tokens and searches, and the most that a model takes and puts out. What else looks like a price
+//! of theirs is an error: a price that is overlooked would be charged as another.
 
 use std::{collections::BTreeMap, fmt::Write, iter};
 
@@ -139,14 +139,20 @@ fn model_text(name: &str, fields: &Fields) -> Result<String, TableError> {
             tiers.insert(format!("{tier}/{region}"), times(name, rate, factor)?);
         }
     }
-    let most = match fields.get("max_output_tokens") {
-        Some(most) if most.parse::<u64>().is_ok() => format!("\"max_output_tokens\": {most}, "),
-        Some(_) => {
-            let at = format!("{name}: max_output_tokens");
-            return wrong(&at, "it has to be a whole number of tokens");
+    let mut most = String::new();
+    for field in ["max_input_tokens", "max_output_tokens"] {
+        match fields.get(field) {
+            // Writing to a text cannot fail.
+            Some(tokens) if tokens.parse::<u64>().is_ok() => {
+                let _ = write!(most, "\"{field}\": {tokens}, ");
+            }
+            Some(_) => {
+                let at = format!("{name}: {field}");
+                return wrong(&at, "it has to be a whole number of tokens");
+            }
+            None => {}
         }
-        None => String::new(),
-    };
+    }
     let standard = tiers.remove_entry(STANDARD);
     let mut rows = Vec::new();
     for (tier, rate) in standard.into_iter().chain(tiers) {

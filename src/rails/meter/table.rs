@@ -94,11 +94,17 @@ pub struct Listed<'a> {
 /// The prices of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelPrices {
+    max_input: Option<u64>,
     max_output: Option<u64>,
     rates: Vec<Rate>,
 }
 
 impl ModelPrices {
+    /// The most tokens that the model takes in one call, where the table has it.
+    pub fn max_input_tokens(&self) -> Option<u64> {
+        self.max_input
+    }
+
     /// The most tokens that the model puts out in one answer, where the table has it.
     pub fn max_output_tokens(&self) -> Option<u64> {
         self.max_output
@@ -326,14 +332,12 @@ fn object<'a>(at: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Tabl
 
 fn model_prices(name: &str, model: &Value) -> Result<ModelPrices, TableError> {
     let model = object(name, model)?;
-    let (mut max_output, mut rates) = (None, Vec::new());
+    let (mut max_input, mut max_output, mut rates) = (None, None, Vec::new());
     for (field, value) in model {
         let at = format!("{name}: {}", shown(field));
         match field.as_str() {
-            "max_output_tokens" => match value.as_u64() {
-                Some(most) => max_output = Some(most),
-                None => return wrong(&at, "it has to be a whole number of tokens"),
-            },
+            "max_input_tokens" => max_input = Some(tokens(&at, value)?),
+            "max_output_tokens" => max_output = Some(tokens(&at, value)?),
             "rates" => {
                 let all = object(&at, value)?;
                 if all.len() > MAX_RATES {
@@ -343,7 +347,12 @@ fn model_prices(name: &str, model: &Value) -> Result<ModelPrices, TableError> {
                     rates.push(rate(&format!("{at}.{}", shown(named)), named, prices)?);
                 }
             }
-            _ => return wrong(&at, "a model has `max_output_tokens` and `rates`"),
+            _ => {
+                return wrong(
+                    &at,
+                    "a model has `max_input_tokens`, `max_output_tokens` and `rates`",
+                );
+            }
         }
     }
     let plain = rates.iter().find(|rate| rate.tier == "standard" && rate.region.is_none());
@@ -359,7 +368,14 @@ fn model_prices(name: &str, model: &Value) -> Result<ModelPrices, TableError> {
     for rate in &mut rates {
         rate.grow_as(&plain);
     }
-    Ok(ModelPrices { max_output, rates })
+    Ok(ModelPrices { max_input, max_output, rates })
+}
+
+fn tokens(at: &str, value: &Value) -> Result<u64, TableError> {
+    match value.as_u64() {
+        Some(most) => Ok(most),
+        None => wrong(at, "it has to be a whole number of tokens"),
+    }
 }
 
 fn rate(at: &str, named: &str, rate: &Value) -> Result<Rate, TableError> {

@@ -104,16 +104,17 @@ fn bad(why: &BoundError) -> BadField {
         BoundError::StreamOptions => ".stream_options".to_owned(),
         BoundError::Background => ".background".to_owned(),
         BoundError::UnpricedTool { .. } => ".tools".to_owned(),
-        BoundError::Unreadable(_) | BoundError::NotBounded { .. } | BoundError::NoPrice(_) => {
-            String::new()
-        }
+        BoundError::Unreadable(_)
+        | BoundError::NotBounded { .. }
+        | BoundError::NoWindow { .. }
+        | BoundError::NoPrice(_) => String::new(),
     };
     let got = match why {
         BoundError::UnknownModel(UnknownModel { model, .. }) => format!("\"{model}\""),
         BoundError::NoModel | BoundError::NoMaximum { .. } => "nothing".to_owned(),
-        BoundError::NotBounded { what } | BoundError::UnpricedTool { what } => {
-            format!("\"{what}\"")
-        }
+        BoundError::NotBounded { what }
+        | BoundError::NoWindow { what }
+        | BoundError::UnpricedTool { what } => format!("\"{what}\""),
         BoundError::Unreadable(why) => why.clone(),
         BoundError::NoPrice(unit) => format!("\"{}\"", unit.name()),
         BoundError::Number { .. }
@@ -145,6 +146,10 @@ fn right(why: &BoundError) -> (String, &'static str) {
         }
         BoundError::NotBounded { what } => {
             let why = "may bring in more than the request holds, so that there is no sure bound";
+            (format!("a request without `{what}`, which {why}"), "")
+        }
+        BoundError::NoWindow { what } => {
+            let why = "may bring in as much as the model takes, which no table of prices says";
             (format!("a request without `{what}`, which {why}"), "")
         }
         BoundError::UnpricedTool { what } => {
