@@ -37,6 +37,25 @@ fn the_path_that_says_the_most_is_the_operation() {
 }
 
 #[test]
+fn a_value_that_some_servers_take_for_another_operation_is_refused() {
+    let endpoint = endpoint();
+    for id in ["MINE", "Mine", "mine;v=1", "mine;", "mine.", "mine ", "mINE.;x"] {
+        let path = format!("/things/{}", id.replace(' ', "%20"));
+        for asked in [named("read", &[("id", id)]), call("GET", &path)] {
+            let wrong = endpoint.ask(&asked).unwrap_err();
+            assert_eq!(wrong.field, "request.params.id", "{id}");
+            assert_eq!(wrong.expected, "a value that does not lead to `mine`");
+        }
+    }
+    for id in ["mines", "mi ne", "undermine", ".mine", "1"] {
+        assert_eq!(endpoint.ask(&named("read", &[("id", id)])).unwrap().operation.as_str(), "read");
+    }
+    // What is said of another method, or behind other texts, is another path.
+    assert!(endpoint.ask(&named("part", &[("id", "MINE"), ("part", "MINE")])).is_ok());
+    assert_eq!(endpoint.ask(&call("GET", "/things/mine")).unwrap().operation.as_str(), "mine");
+}
+
+#[test]
 fn a_query_comes_from_behind_the_path_and_from_beside_it() {
     let mut request = call("GET", "/things/mine?beta=true&q=a+b");
     request.query = vec![("q".to_owned(), "c=d&e\nf".to_owned())];

@@ -84,9 +84,15 @@ impl Endpoint {
             let got = values.get(&name).map_or("", String::as_str);
             bad(&format!("params.{name}"), got, right, "")
         })?;
-        // What a call costs goes by where it leads, not by the name that somebody has for it.
+        // What a call costs goes by where it leads, not by the name that somebody has for it; and
+        // which of two it leads to may be seen otherwise over there.
+        let taken = |other: &&Operation| {
+            let another = other.method == operation.method && other.name != operation.name;
+            another && operation.path.may_be_taken_as(&other.path, &values)
+        };
         let reached = self.matching(operation.method, &filled);
-        if let Some(other) = reached.filter(|reached| reached.name != operation.name) {
+        let reached = reached.filter(|reached| reached.name != operation.name);
+        if let Some(other) = reached.or_else(|| self.operations.iter().find(taken)) {
             let (name, value) =
                 values.iter().next().map_or(("", ""), |(name, value)| (name, value));
             let right = format!("a value that does not lead to `{}`", other.name);

@@ -144,6 +144,22 @@ impl Path {
         Some(values)
     }
 
+    /// Whether a server may take this path, with these values, as one of the other: where that says
+    /// a text itself, the value here is the same but for what some servers overlook.
+    pub(super) fn may_be_taken_as(&self, other: &Self, values: &BTreeMap<String, String>) -> bool {
+        let mut overlooked = false;
+        let same = |(mine, theirs): (&Segment, &Segment)| match (mine, theirs) {
+            (_, Segment::Param(_)) => true,
+            (Segment::Literal(mine), Segment::Literal(theirs)) => mine == theirs,
+            (Segment::Param(name), Segment::Literal(theirs)) => {
+                overlooked = true;
+                values.get(name).is_some_and(|value| told_apart(value) == told_apart(theirs))
+            }
+        };
+        let long = self.segments.len() == other.segments.len();
+        long && self.segments.iter().zip(&other.segments).all(same) && overlooked
+    }
+
     /// The path with these values in it, each encoded as one segment.
     ///
     /// # Errors
@@ -171,6 +187,13 @@ impl Path {
         }
         Ok(path)
     }
+}
+
+/// What every server tells a segment from another by: some overlook the case of letters, what
+/// stands behind `;`, and points and spaces at the end.
+fn told_apart(segment: &str) -> String {
+    let name = segment.split(';').next().unwrap_or_default();
+    name.trim_end_matches(['.', ' ']).to_lowercase()
 }
 
 /// A segment of a call's path, decoded; nothing if it is not good.
