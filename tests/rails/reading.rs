@@ -105,9 +105,14 @@ fn of_a_response_the_searches_and_the_tier_are_read() {
     ];
     let (model, tier) = (Some("gpt-6-luna".to_owned()), Some("flex".to_owned()));
     assert_eq!(usage, Usage { model, tier, ..used(&counts) });
-    let tools = json!([{"type": "file_search_call"}]);
-    let usage = of(Wire::OpenAiResponses, &response(&tokens, &tools));
-    assert_eq!(usage.flags, BTreeSet::from([Flag::UnpricedTool]));
+    for priced in ["file_search_call", "code_interpreter_call", "shell_call", "of_tomorrow_call"] {
+        let usage = of(Wire::OpenAiResponses, &response(&tokens, &json!([{"type": priced}])));
+        assert_eq!(usage.flags, BTreeSet::from([Flag::UnpricedTool]), "{priced}");
+    }
+    for free in ["function_call", "mcp_call", "mcp_list_tools", "tool_search_call", "of_tomorrow"] {
+        let usage = of(Wire::OpenAiResponses, &response(&tokens, &json!([{"type": free}])));
+        assert!(usage.flags.is_empty(), "{free}");
+    }
 }
 
 #[test]

@@ -16,6 +16,17 @@ use super::{
 
 /// The longest name of a tier, region or model that is kept, in bytes.
 const MAX_NAME: usize = 128;
+/// The calls in an answer of OpenAI's that cost nothing but tokens. Others are of tools that their
+/// vendor runs for more, or may be.
+const TOKENS_ALONE: [&str; 7] = [
+    "function_call",
+    "custom_tool_call",
+    "computer_call",
+    "local_shell_call",
+    "apply_patch_call",
+    "mcp_call",
+    "tool_search_call",
+];
 
 /// Reads the usage out of a whole answer, which is JSON or anything else.
 ///
@@ -259,10 +270,9 @@ impl Seen {
                     let reads = action.and_then(Value::as_str).is_some_and(|a| reads.contains(&a));
                     searches = searches.saturating_add(u64::from(!reads));
                 }
-                "file_search_call"
-                | "code_interpreter_call"
-                | "image_generation_call"
-                | "shell_call" => self.flag(Flag::UnpricedTool),
+                call if TOKENS_ALONE.contains(&call) => {}
+                // `file_search_call` and others, and whatever comes next.
+                call if call.ends_with("_call") => self.flag(Flag::UnpricedTool),
                 _ => {}
             }
         }
