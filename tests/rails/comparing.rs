@@ -63,7 +63,14 @@ fn one_price_that_is_higher_anywhere_is_enough_to_be_dearer() {
 
 #[test]
 fn no_usage_of_a_model_that_is_no_dearer_comes_to_more() {
-    let models: Vec<&str> = table().models().collect();
+    // Of models that cost the same one will do.
+    let mut models: Vec<&str> = Vec::new();
+    for model in table().models() {
+        let same = |known: &&str| table().find(known) == table().find(model);
+        if !models.iter().any(same) {
+            models.push(model);
+        }
+    }
     let sizes = [1, 100_000, 100_001, 200_001, 272_001];
     let tiers = [None, Some("flex"), Some("priority"), Some("fast"), Some("ultrafast"), Some("?")];
     let regions = [None, Some("us"), Some("eu"), Some("?")];
@@ -84,14 +91,15 @@ fn no_usage_of_a_model_that_is_no_dearer_comes_to_more() {
                     for unit in &units {
                         let (mine, theirs) =
                             (charge(mine, &usage(*unit)), charge(theirs, &usage(*unit)));
-                        let told =
-                            format!("{one} and {other}: {size} {unit:?} {tier:?} {region:?}");
-                        assert!(mine.amount <= theirs.amount, "{told}");
+                        assert!(
+                            mine.amount <= theirs.amount,
+                            "{one} and {other}: {size} {unit:?} {tier:?} {region:?}"
+                        );
                         compared += 1;
                     }
                 }
             }
         }
     }
-    assert!(compared > 1_000_000, "{compared}");
+    assert!(compared > 100_000, "{compared}");
 }
