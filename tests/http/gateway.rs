@@ -2,6 +2,8 @@
 
 #[path = "gateway/bodies.rs"]
 mod bodies;
+#[path = "gateway/identity.rs"]
+mod identity;
 #[path = "gateway/keys.rs"]
 mod keys;
 #[path = "gateway/loops.rs"]
