@@ -5,6 +5,7 @@
 
 mod calls;
 mod house;
+mod metered;
 mod payers;
 mod session;
 

@@ -78,20 +78,18 @@ impl Web {
     fn open_by(house: House, tokens: &[(&str, usize)], mut command: Command, level: &str) -> Self {
         house.end_serve();
         let (tokens, operator) = issue(&house, tokens);
-        let log = File::create(house.home().with_file_name("log")).unwrap();
-        command.env("PETTYCASH_LOG", level).stdin(Stdio::null()).stderr(log);
-        let serve = command.spawn().unwrap();
-        let note = house.home().join("serve.json");
-        let address = (0..1_000).find_map(|_| {
-            thread::sleep(Duration::from_millis(10));
-            let note: Value = serde_json::from_slice(&fs::read(&note).ok()?).ok()?;
-            let ours = note["pid"] == serve.id();
-            note["listen"].as_str().filter(|_| ours)?.parse().ok()
-        });
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut web = Self { house, address: nowhere, serve, tokens, operator };
-        web.address = address.unwrap_or_else(|| panic!("no address: {}", web.log()));
-        web
+        let (serve, address) = listening(&house, command.env("PETTYCASH_LOG", level));
+        Self { house, address, serve, tokens, operator }
+    }
+
+    /// Kills the process as a power cut would end it, and starts another.
+    pub(crate) fn kill_and_start(&mut self) {
+        let ended = self.serve.try_wait().unwrap();
+        assert!(ended.is_none(), "the kill must hit a living process: {}", self.log());
+        self.serve.kill().unwrap();
+        self.serve.wait().unwrap();
+        let mut command = self.house.command("serve --listen 127.0.0.1:0");
+        (self.serve, self.address) = listening(&self.house, command.env("PETTYCASH_LOG", "trace"));
     }
 
     pub(crate) fn log(&self) -> String {
@@ -120,6 +118,22 @@ impl Web {
     pub(crate) fn serve(&mut self) -> &mut Child {
         &mut self.serve
     }
+}
+
+/// Starts a `serve` in a house by this command, and waits until it says where it listens.
+fn listening(house: &House, command: &mut Command) -> (Child, SocketAddr) {
+    let path = house.home().with_file_name("log");
+    let log = File::options().create(true).append(true).open(&path).unwrap();
+    let serve = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+    let note = house.home().join("serve.json");
+    let address = (0..1_000).find_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        let note: Value = serde_json::from_slice(&fs::read(&note).ok()?).ok()?;
+        let ours = note["pid"] == serve.id();
+        note["listen"].as_str().filter(|_| ours)?.parse().ok()
+    });
+    let said = || fs::read_to_string(path).unwrap_or_default();
+    (serve, address.unwrap_or_else(|| panic!("no address: {}", said())))
 }
 
 /// Has the engine of a house that nobody serves issue tokens: so many of each agent's, and one of
