@@ -53,3 +53,24 @@ fn an_agent_whose_bodies_fill_its_share_leaves_room_to_others() {
     let answered = web.ask("POST /gateway/acme/v1/messages", &[other], "x".repeat(99).as_bytes());
     assert_eq!((answered.status, &*answered.body), (200, "ok"), "{answered:?}");
 }
+
+#[test]
+fn who_sends_all_of_a_body_that_is_too_long_reads_why_it_is_refused() {
+    let gate = Gate::saying(&answer(200, "text/plain", "ok"));
+    let whole = "x".repeat(33 * 1024 * 1024);
+    let length = format!("Content-Length: {}", whole.len());
+    let piece = "x".repeat(1024 * 1024);
+    let piece = format!("{:x}\r\n{piece}\r\n", piece.len());
+    let pieces = piece.repeat(33) + "0\r\n\r\n";
+    // Nobody knows of the second that it is too long before 32 MiB of it have come.
+    for (said, body) in [(&*length, whole), ("Transfer-Encoding: chunked", pieces)] {
+        let mut wire = gate.posted_with(&[said], "");
+        // Who refuses it need not take all of it.
+        let _ = wire.try_send(body.as_bytes());
+        let refused = wire.reply();
+        assert_eq!((refused.status, &refused.json()["code"]), (413, &json!("body_too_large")));
+        assert!(refused.json()["message"].as_str().unwrap().contains("32 MiB"), "{refused:?}");
+    }
+    assert_eq!(gate.upstream.accepted(), 0);
+    assert_eq!(gate.post(&[], "{}").status, 200);
+}
