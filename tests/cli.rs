@@ -38,12 +38,16 @@ use futures_util::FutureExt;
 use pettycash::{client::Operator, home::Home};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{as_operator, house::House, private_dir};
+use crate::support::{
+    as_operator,
+    canary::{Searched, keyless},
+    house::House,
+    private_dir,
+};
 
 /// A home of its own; whatever serves it ends when it is gone.
-struct Desk(TempDir);
+struct Desk(Searched);
 
 impl Desk {
     fn new() -> Self {
@@ -55,7 +59,15 @@ impl Desk {
     }
 
     fn run(&self, line: &str) -> Output {
-        self.command(line).output().unwrap()
+        Self::done(&mut self.command(line))
+    }
+
+    /// What a command says, up to its end.
+    fn done(command: &mut Command) -> Output {
+        let output = command.output().unwrap();
+        keyless(&output.stdout);
+        keyless(&output.stderr);
+        output
     }
 
     fn command(&self, line: &str) -> Command {

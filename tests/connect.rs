@@ -17,9 +17,8 @@ use std::{
 
 use jsonc_parser::{ParseOptions, cst::CstRootNode};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::private_dir;
+use crate::support::{canary::Searched, private_dir};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pettycash");
 /// Every client, and where its configuration is below the user's directory.
@@ -33,7 +32,7 @@ const CLIENTS: [(&str, &str); 5] = [
 
 /// A user's directory, a home beside it, and programs on the PATH: none of them the real ones.
 struct Machine {
-    dir: TempDir,
+    dir: Searched,
     environment: Vec<(&'static str, String)>,
 }
 

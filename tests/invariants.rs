@@ -16,13 +16,12 @@ use pettycash::{
 };
 use proptest::test_runner::Config as ProptestConfig;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{house, private_dir};
+use crate::support::{canary::Searched, house, private_dir};
 
 /// An engine whose state can be looked at, with three agents, two of them in a group.
 struct Watched {
-    dir: TempDir,
+    dir: Searched,
     clock: Clock,
     store: Store,
     engine: Engine,
@@ -69,7 +68,7 @@ impl Watched {
         tasks.try_into().unwrap()
     }
 
-    async fn open(dir: TempDir, clock: Clock) -> Self {
+    async fn open(dir: Searched, clock: Clock) -> Self {
         let store = house::store(dir.path(), &clock);
         let engine = Engine::open(store.clone(), Rails::default(), clock.clone()).await.unwrap();
         Self { dir, clock, store, engine }

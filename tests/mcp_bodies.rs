@@ -1,7 +1,7 @@
 //! Bodies that are neither JSON nor text as MCP clients meet them: over every transport, named by
 //! the result of the call, listed and read as resources, and each its own agent's.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use rmcp::{
@@ -15,13 +15,13 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     rails::proxy::upstream::{Peer, Upstream},
     support::{
+        canary::{KEY, keep},
         mcp_house::House,
         mcp_raw::Raw,
         web::{Web, Wire, message_headers},
     },
 };
 
-const KEY: &str = "canary-0123456789abcdef";
 /// More than is shown of any text, and in it the key, as it is and in Base64.
 fn picture() -> Vec<u8> {
     let encoded = Base64Unpadded::encode_string(KEY.as_bytes());
@@ -56,8 +56,7 @@ impl Gallery {
         house.operator("agent create other --cap 5.00/day --funding allowance");
         let web = Web::open(house, &[("scout", 1), ("other", 1)]);
         let key = web.house.home().with_file_name("maps.key");
-        fs::write(&key, KEY).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        keep(KEY, &key);
         let policy = format!(
             "schema = 1\n[services.maps]\npayee = \"Acme Maps\"\nrail = \"proxy\"\n\
              base_url = \"http://{}\"\nsecret = {{ file = \"{}\" }}\n\

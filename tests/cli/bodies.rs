@@ -13,9 +13,9 @@ use std::{
 use serde_json::Value;
 
 use super::Desk;
+use crate::support::canary::{KEY, keep};
 
-const KEY: &str = "key-0123456789";
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\x1b[2J key-0123456789";
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\x1b[2J canary-0123456789abcdef";
 /// The same as it comes back.
 const SCRUBBED: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\x1b[2J [redacted]";
 
@@ -26,8 +26,7 @@ fn desk() -> Desk {
     desk.ok("agent create scout --cap 1.00/day --per-call 0.25 --funding allowance");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let key = desk.home().join("api.key");
-    fs::write(&key, KEY).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(KEY, &key);
     let policy = desk.home().join("api.toml");
     let text = format!(
         "schema = 1\n[services.api]\npayee = \"Api\"\nrail = \"proxy\"\nprice = \"0.02\"\n\
@@ -62,7 +61,7 @@ fn desk() -> Desk {
 /// Pays for a place with these words more.
 fn pay(desk: &Desk, place: &str, more: &str) -> Output {
     let request = format!(r#"{{"operation": "tile", "params": {{"place": "{place}"}}}}"#);
-    desk.command(&format!("pay scout api {more} --request")).arg(request).output().unwrap()
+    Desk::done(desk.command(&format!("pay scout api {more} --request")).arg(request))
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -4,13 +4,13 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
     thread,
 };
 
 use serde_json::Value;
 
 use super::Desk;
+use crate::support::canary::{KEY, keep};
 
 fn desk() -> Desk {
     let desk = Desk::new();
@@ -183,8 +183,7 @@ fn an_api_is_called_and_what_it_answers_is_shown_without_what_is_hidden() {
     let desk = desk();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let key = desk.home().join("api.key");
-    fs::write(&key, "key-0123456789").unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(KEY, &key);
     let policy = desk.home().join("api.toml");
     let text = format!(
         "schema = 1\n[services.api]\npayee = \"Api\"\nrail = \"proxy\"\nprice = \"0.02\"\n\
@@ -207,13 +206,13 @@ fn an_api_is_called_and_what_it_answers_is_shown_without_what_is_hidden() {
     });
     let mut command = desk.command("pay scout api --request");
     let request = r#"{"operation": "now", "params": {"place": "Lyon"}}"#;
-    let output = command.arg(request).output().unwrap();
+    let output = Desk::done(command.arg(request));
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.starts_with("Paid $0.02 for api (pay_"), "{told}");
     let (_, answered) = told.split_once("answered ").unwrap();
     assert_eq!(answered, "200, text/plain\nclear\u{fffd}[2J\n17 degrees\n");
     assert!(api.join().unwrap().starts_with("GET /now/Lyon HTTP/1.1\r\n"));
-    let none = desk.command("pay scout api --request").arg("now").output().unwrap();
+    let none = Desk::done(desk.command("pay scout api --request").arg("now"));
     assert_eq!(none.status.code(), Some(2));
     let told = String::from_utf8(none.stderr).unwrap();
     assert!(told.contains("a request is an object of JSON"), "{told}");

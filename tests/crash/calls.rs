@@ -6,7 +6,6 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,7 +18,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::session::{owner, wait_for};
-use crate::support::{dice::Dice, mcp_house::House, mcp_raw::Raw};
+use crate::support::{
+    canary::{KEY, keep},
+    dice::Dice,
+    mcp_house::House,
+    mcp_raw::Raw,
+};
 
 /// How many engines are killed.
 const KILLS: usize = 200;
@@ -136,8 +140,7 @@ fn furnished(address: SocketAddr) -> House {
     let house = House::new();
     house.operator("agent create rich --cap 1000.00/day --funding allowance");
     let key = house.home().join("api.key");
-    fs::write(&key, "key-0123456789").unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(KEY, &key);
     let policy = house.home().join("api.toml");
     let text = format!(
         "schema = 1\n[services.api]\npayee = \"Api\"\nrail = \"proxy\"\nprice = \"{PRICE}\"\n\

@@ -13,9 +13,8 @@ use std::{
 
 use futures_util::FutureExt;
 use pettycash::{client::Finder, clock::instant, home::Home};
-use tempfile::TempDir;
 
-use crate::support::{as_operator, private_dir};
+use crate::support::{as_operator, canary::Searched, private_dir};
 
 /// The longest that opening may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +30,7 @@ pub(super) enum Desk {
 }
 
 pub(super) struct CrashHome {
-    dir: TempDir,
+    dir: Searched,
 }
 
 impl CrashHome {

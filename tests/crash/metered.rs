@@ -2,7 +2,7 @@
 //! middle of their streams: what was sent is known, nothing is sent twice, and what nobody knows
 //! the cost of stays held.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, thread, time::Duration};
+use std::{collections::BTreeMap, fs, thread, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -11,6 +11,7 @@ use super::setting;
 use crate::{
     rails::proxy::upstream::{Peer, Upstream},
     support::{
+        canary::{KEY, keep},
         dice::Dice,
         mcp_house::House,
         served::until,
@@ -106,8 +107,7 @@ impl Gate {
         let house = House::new();
         house.operator("agent create rich --cap 1000.00/day --funding allowance");
         let key = house.home().with_file_name("models.key");
-        fs::write(&key, "canary-0123456789abcdef").unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        keep(KEY, &key);
         let policy = house.home().with_file_name("models.toml");
         let text = format!(
             "schema = 1\n[services.models]\npayee = \"Vendor\"\nrail = \"proxy\"\n\

@@ -10,11 +10,10 @@ use pettycash::{
     rails::Rails,
     store::{Decision, Options, Purpose, Store},
 };
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::decide::Does;
-use crate::support::{bench::Bench, private_dir, sim_disk::SimDisk};
+use crate::support::{bench::Bench, canary::Searched, private_dir, sim_disk::SimDisk};
 
 pub(crate) enum Subject {
     Memory(Box<Bench>),
@@ -25,7 +24,7 @@ pub(crate) enum Subject {
 pub(crate) struct Home {
     runtime: Runtime,
     disk: SimDisk,
-    beside: TempDir,
+    beside: Searched,
     clock: Clock,
     store: Store,
     engine: Engine,

@@ -13,7 +13,7 @@ mod refusals;
 #[path = "gateway/streams.rs"]
 mod streams;
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -21,13 +21,11 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     rails::proxy::upstream::{Peer, Upstream},
     support::{
+        canary::{KEY, keep},
         mcp_house::House,
         web::{Reply, Web, Wire},
     },
 };
-
-/// The key of the API, which nobody but it may see.
-const KEY: &str = "canary-0123456789abcdef";
 
 /// A `serve` whose service `acme` is at an upstream of ours, and the agent `scout`.
 struct Gate {
@@ -53,8 +51,7 @@ impl Gate {
         let web = Web::open(house, &[("scout", 1)]);
         let token = web.token("scout", 0);
         let key = web.house.home().with_file_name("acme.key");
-        fs::write(&key, KEY).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        keep(KEY, &key);
         let policy = format!(
             "schema = 1\n[services.acme]\npayee = \"Acme\"\nrail = \"proxy\"\n\
              base_url = \"http://{}\"\nsecret = {{ file = \"{}\" }}\n\

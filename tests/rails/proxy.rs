@@ -31,8 +31,7 @@ use pettycash::rails::proxy::{
     Answer, Broken, Call, End, Guard, Outcome, Secret, Setup, Site, Wire,
 };
 
-/// No secret of anybody, and one that every encoding writes differently.
-const CANARY: &str = "sk-canary/7+Q~\"zz";
+use crate::support::canary::ODD_KEY as CANARY;
 
 /// The addresses that were let through to a connect.
 type Seen = Arc<Mutex<Vec<IpAddr>>>;

@@ -14,13 +14,12 @@ use pettycash::{
     store::{Options, Store},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::{file_disk, private_dir};
+use super::{canary::Searched, file_disk, private_dir};
 
 /// A directory, a clock and the engine on them.
 pub(crate) struct House {
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Searched,
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
 }

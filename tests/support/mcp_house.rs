@@ -9,20 +9,23 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::{as_operator, mcp_raw::Raw};
+use super::{
+    as_operator,
+    canary::{Searched, keyless},
+    mcp_raw::Raw,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pettycash");
 
 /// A throw-away home. Whatever serves it is ended with it.
 pub(crate) struct House {
-    dir: TempDir,
+    dir: Searched,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("pc").tempdir().unwrap() }
+        Self { dir: tempfile::Builder::new().prefix("pc").tempdir().unwrap().into() }
     }
 
     /// A home with the agent of the README, and a service with and one without a price.
@@ -61,9 +64,9 @@ impl House {
     /// What an operator's command prints; it must end well.
     pub(crate) fn operator(&self, words: &str) -> String {
         let output = self.command(words).stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = keyless(String::from_utf8_lossy(&output.stderr).into_owned());
         assert!(output.status.success(), "{words}: {:?} {said}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        keyless(String::from_utf8(output.stdout).unwrap())
     }
 
     pub(crate) fn operator_json(&self, words: &str) -> Value {

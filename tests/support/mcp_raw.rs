@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::canary::keyless;
+
 /// More than any answer takes; a test that waits longer has found silence.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -94,7 +96,7 @@ impl Raw {
 
     /// The next line, which is a message of the protocol or a fault.
     pub(crate) fn line(&mut self) -> String {
-        let line = self.lines.recv_timeout(PATIENCE).expect("an answer");
+        let line = keyless(self.lines.recv_timeout(PATIENCE).expect("an answer"));
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         line
@@ -174,6 +176,6 @@ impl Raw {
         let status = self.child.wait().unwrap();
         self.reader.join().unwrap();
         assert_eq!(self.lines.try_recv().ok(), None, "an answer nobody asked for");
-        (status, self.errors.join().unwrap())
+        (status, keyless(self.errors.join().unwrap()))
     }
 }

@@ -3,10 +3,12 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, thread, time::Duration};
 
 use pettycash::store::{FileDisk, StoreError};
-use tempfile::TempDir;
+
+use canary::Searched;
 
 pub(crate) mod bad_lines;
 pub(crate) mod bench;
+pub(crate) mod canary;
 pub(crate) mod desk;
 pub(crate) mod dice;
 pub(crate) mod house;
@@ -20,9 +22,9 @@ pub(crate) mod terminal;
 pub(crate) mod web;
 
 /// A throw-away directory that is ours alone, as a home must be.
-pub(crate) fn private_dir() -> TempDir {
+pub(crate) fn private_dir() -> Searched {
     let private = std::fs::Permissions::from_mode(0o700);
-    tempfile::Builder::new().permissions(private).tempdir().expect("a directory")
+    tempfile::Builder::new().permissions(private).tempdir().expect("a directory").into()
 }
 
 /// Gives a file, or what a link leads to, these permissions.
@@ -33,14 +35,15 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 /// The files under `dir` that hold `wanted`. A socket cannot be read, and holds nothing.
 pub(crate) fn files_with(dir: &Path, wanted: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    // What is gone meanwhile holds nothing either.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
         if path.is_dir() {
             found.extend(files_with(&path, wanted));
             continue;
         }
         let bytes = fs::read(&path).unwrap_or_default();
-        if bytes.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes()) {
+        if String::from_utf8_lossy(&bytes).contains(wanted) {
             found.push(path.display().to_string());
         }
     }

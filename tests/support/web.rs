@@ -21,7 +21,7 @@ use pettycash::{
 };
 use serde_json::{Value, json};
 
-use super::{file_disk, mcp_house::House};
+use super::{canary::keyless, file_disk, mcp_house::House};
 
 /// More than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -215,7 +215,7 @@ impl Wire {
     pub(crate) fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         let _ = self.stream.read_to_end(&mut rest);
-        String::from_utf8_lossy(&rest).into_owned()
+        keyless(String::from_utf8_lossy(&rest).into_owned())
     }
 
     /// Reads the head of an answer and leaves its body.
@@ -227,7 +227,7 @@ impl Wire {
             if line.trim().is_empty() {
                 break;
             }
-            lines.push(line.trim().to_owned());
+            lines.push(keyless(line.trim()).to_owned());
         }
         let status = lines[0].split(' ').nth(1).unwrap().parse().unwrap();
         let fields = lines[1..].iter().map(|line| line.split_once(": ").unwrap());
@@ -243,7 +243,7 @@ impl Wire {
         let mut piece = vec![0; size + 2];
         self.stream.read_exact(&mut piece).unwrap();
         piece.truncate(size);
-        (size > 0).then(|| String::from_utf8(piece).unwrap())
+        (size > 0).then(|| keyless(String::from_utf8(piece).unwrap()))
     }
 
     pub(crate) fn reply(&mut self) -> Reply {
@@ -260,7 +260,7 @@ impl Wire {
         if let Some(length) = head.headers.get("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             self.stream.read_exact(&mut body).unwrap();
-            return String::from_utf8(body).unwrap();
+            return keyless(String::from_utf8(body).unwrap());
         }
         std::iter::from_fn(|| self.piece()).collect()
     }

@@ -1,6 +1,6 @@
 //! Calls of language models: what is held, what is sent and what is charged, to the nano-dollar.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use pettycash::{
     policy::{
@@ -13,7 +13,10 @@ use pettycash::{
 use serde_json::{Value, json};
 
 use super::upstream::{Peer, Upstream};
-use crate::support::house::House;
+use crate::support::{
+    canary::{KEY, keep},
+    house::House,
+};
 
 /// A house whose service `models` is at this upstream, with more said of it.
 pub(super) async fn house(upstream: &Upstream, more: Value) -> House {
@@ -28,8 +31,7 @@ pub(super) async fn house_with(rail: Arc<dyn Rail>, upstream: &Upstream, more: V
         "caps": [{"period": "day", "cap_usd": "0.10"}]}))
         .await;
     let key = house.dir.path().join("models.key");
-    fs::write(&key, "canary-0123456789abcdef\n").unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(&format!("{KEY}\n"), &key);
     let mut service = json!({
         "id": "models", "payee": "Acme", "rail": "proxy",
         "base_url": format!("http://{}", upstream.address),

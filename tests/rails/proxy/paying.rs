@@ -1,6 +1,6 @@
 //! Payments of APIs that are called: what reaches them, what comes back, and what is charged.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use pettycash::{
     policy::terms::Settlement,
@@ -9,17 +9,17 @@ use pettycash::{
 use serde_json::{Value, json};
 
 use super::upstream::{Peer, Upstream};
-use crate::support::house::House;
-
-pub(super) const KEY: &str = "canary-0123456789abcdef";
+use crate::support::{
+    canary::{KEY, keep},
+    house::House,
+};
 
 /// A house whose service `acme` is at this upstream, with more said of it.
 pub(super) async fn house(upstream: &Upstream, more: Value) -> House {
     let house = House::with(Rails::default().with(Arc::new(Proxy::default()))).await;
     house.scout().await;
     let key = house.dir.path().join("acme.key");
-    fs::write(&key, format!("{KEY}\n")).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(&format!("{KEY}\n"), &key);
     let mut service = json!({
         "id": "acme", "payee": "Acme", "price_usd": "0.02", "rail": "proxy",
         "base_url": format!("http://{}/v1", upstream.address),

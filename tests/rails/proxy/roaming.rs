@@ -4,7 +4,6 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -26,7 +25,7 @@ use super::{
     CANARY, HeaderName, answered, get, guard, quick, read,
     upstream::{Peer, Upstream},
 };
-use crate::support::{dice::Dice, house::House};
+use crate::support::{canary::keep, dice::Dice, house::House};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
@@ -320,8 +319,7 @@ async fn none_of_500_mutated_calls_takes_the_key_anywhere_or_shows_it() {
         "caps": [{"period": "day", "cap_usd": "50.00"}]}))
         .await;
     let key = house.dir.path().join("acme.key");
-    fs::write(&key, CANARY).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    keep(CANARY, &key);
     let mut service = json!({"id": "acme", "payee": "Acme", "price_usd": "0.02", "rail": "proxy"});
     for (name, value) in written(upstream.address).as_object().unwrap() {
         let name = if name == "timeout_s" { continue } else { name };

@@ -10,9 +10,10 @@ use pettycash::{
 use serde_json::json;
 
 use super::{
-    paying::{KEY, answer, house},
+    paying::{answer, house},
     upstream::Upstream,
 };
+use crate::support::canary::KEY;
 
 async fn test(engine: &Engine, operation: &str, request: &str) -> Result<ServiceTest, String> {
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
