@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 
 use super::{Engine, EngineError, request};
 use crate::{
@@ -20,7 +21,11 @@ use crate::{
         state::State,
     },
     rails::{Bounded, Rails, Terms, meter::Metering},
+    store::StoreError,
 };
+
+/// How many bytes of a body are read in no time.
+const LONG: usize = 64 * 1024;
 
 /// A call that is asked for, of a service as the catalogue had it then.
 #[derive(Clone, Debug)]
@@ -105,7 +110,21 @@ impl Engine {
         asked: &ApiRequest,
     ) -> Result<Read, EngineError> {
         let Some(found) = self.callable(agent, service).await? else { return Ok(Ok(None)) };
-        Ok(read(&self.rails, found, asked).map(Some))
+        Ok(self.read(found, asked).await?.map(Some))
+    }
+
+    /// Reads and prices a call; a long one where nothing else waits for it.
+    pub(super) async fn read(
+        &self,
+        found: Callable,
+        asked: &ApiRequest,
+    ) -> Result<Result<Called, BadField>, EngineError> {
+        if asked.body.as_ref().is_none_or(|body| body.bytes.len() <= LONG) {
+            return Ok(read(&self.rails, found, asked));
+        }
+        let (rails, asked) = (self.rails.clone(), asked.clone());
+        let read = spawn_blocking(move || read(&rails, found, &asked));
+        Ok(read.await.map_err(|_| StoreError::Panicked)?)
     }
 
     /// The service, if there is such a one for this agent.
@@ -147,7 +166,7 @@ pub(super) fn is_asked(arguments: &Value) -> bool {
 }
 
 /// Reads and prices a call of a service.
-pub(super) fn read(
+fn read(
     rails: &Rails,
     Callable { service, said }: Callable,
     asked: &ApiRequest,

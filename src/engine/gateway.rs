@@ -220,7 +220,7 @@ impl Engine {
         request.headers.retain(|(name, _)| may(name));
         let operation = endpoint.map(|endpoint| operation(endpoint, request));
         let (known, metered) = operation.unwrap_or((false, None));
-        let called = called::read(&self.rails, found, request).map(Some);
+        let called = self.read(found, request).await?.map(Some);
         Ok(Found { called, known, metered })
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Engine, EngineError,
-    called::{self, Callable, Said},
+    called::{Callable, Said},
     request,
     send::ask,
     spool::collect,
@@ -61,7 +61,7 @@ impl Engine {
         let request = request::api_request(&wanted(endpoint, asked)?).map_err(told)?;
         // It is nobody's mandate that it goes by.
         let found = Callable { service, said: Said::default() };
-        let called = called::read(&self.rails, found, &request).map_err(told)?;
+        let called = self.read(found, &request).await?.map_err(told)?;
         let held = called.priced().price;
         let order = Order {
             payment: name()?,

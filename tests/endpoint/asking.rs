@@ -66,7 +66,7 @@ fn a_query_comes_from_behind_the_path_and_from_beside_it() {
 #[test]
 fn what_the_endpoint_sets_is_in_the_call_but_for_the_secret() {
     let endpoint = endpoint();
-    let body = Some(Body { bytes: b"{}".to_vec(), json: true });
+    let body = Some(Body { bytes: b"{}".to_vec().into(), json: true });
     let headers = vec![("X-Tag".to_owned(), "a b".to_owned())];
     let asked = endpoint.ask(&ApiRequest { body, headers, ..named("make", &[]) }).unwrap();
     let headers: Vec<(&str, &str)> =
@@ -74,7 +74,7 @@ fn what_the_endpoint_sets_is_in_the_call_but_for_the_secret() {
     let sent =
         [("content-type", "application/json"), ("x-tag", "a b"), ("x-version", "2026-11-01")];
     assert_eq!(headers, sent);
-    assert_eq!(asked.body, b"{}");
+    assert_eq!(asked.body, b"{}"[..]);
     let secret: Vec<_> =
         endpoint.secret_headers().map(|(name, text)| (name.as_str(), text)).collect();
     assert_eq!(secret, [("authorization", "Bearer ")]);
@@ -149,7 +149,7 @@ fn what_is_wrong_with_a_request_is_told_with_what_is_right() {
         told(&ApiRequest { query: vec![("Key".to_owned(), "x".to_owned())], ..named("mine", &[]) }),
         "request.query: \"Key\" is not without it: it is set for you"
     );
-    let body = Some(Body { bytes: b"x".to_vec(), json: false });
+    let body = Some(Body { bytes: b"x".to_vec().into(), json: false });
     assert_eq!(
         told(&ApiRequest { body, ..named("mine", &[]) }),
         "request.body: \"a body\" is not no body, for `mine` is a GET"

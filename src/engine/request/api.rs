@@ -91,8 +91,8 @@ fn body(value: &Value) -> Body {
         Value::String(text) => {
             let read = serde_json::from_str::<Value>(text).ok();
             let json = read.is_some_and(|told| told.is_object() || told.is_array());
-            Body { bytes: text.clone().into_bytes(), json }
+            Body { bytes: text.clone().into(), json }
         }
-        value => Body { bytes: value.to_string().into_bytes(), json: true },
+        value => Body { bytes: value.to_string().into(), json: true },
     }
 }

@@ -109,7 +109,7 @@ impl Bodies {
         }
         // Whether it is JSON its sender says.
         let body = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Ok((body.map(|bytes| Body { bytes, json: false }), room))
+        Ok((body.map(|bytes| Body { bytes: bytes.into(), json: false }), room))
     }
 }
 

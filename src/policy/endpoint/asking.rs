@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use url::form_urlencoded;
 
 use super::{Endpoint, HeaderName, Method, Operation, OperationName, path::encoded};
@@ -40,7 +41,7 @@ pub struct ApiRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// What is sent.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Whether it is JSON, which is then said of it unless the agent says something else.
     pub json: bool,
 }
@@ -57,7 +58,7 @@ pub struct Asking {
     /// The headers, each name once, with all that the endpoint sets but the secret.
     pub headers: BTreeMap<HeaderName, String>,
     /// The body; nothing if there is none.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 fn bad(field: &str, got: &str, expected: &str, example: &str) -> BadField {

@@ -26,6 +26,9 @@ pub fn rewritten<'b>(
     body: &'b [u8],
     changes: &Changes,
 ) -> Result<Cow<'b, [u8]>, BoundError> {
+    if *changes == Changes::default() {
+        return Ok(Cow::Borrowed(body));
+    }
     let text = std::str::from_utf8(body).map_err(|_| unreadable())?;
     let mut object = Object::of(text).ok_or_else(unreadable)?;
     if let Some(model) = changes.model {

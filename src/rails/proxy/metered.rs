@@ -1,6 +1,6 @@
 //! Calls of language models: what is sent, what is held for it, and how it is counted.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     policy::{
@@ -50,13 +50,17 @@ pub(super) fn bounded(
         max_output: terms.max_output_tokens,
         include_usage: asked.include_usage,
     };
-    let body = rewritten(wire, &asking.body, &changes).map_err(|why| bad(&why))?.into_owned();
-    let used = if body == asking.body {
-        asked.clone()
-    } else {
-        bound_of(&body).map_err(|why| bad(&why))?
+    let body = match rewritten(wire, &asking.body, &changes).map_err(|why| bad(&why))? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(body) => Some(body),
     };
-    asking.body = body;
+    let used = match body {
+        None => asked.clone(),
+        Some(body) => {
+            asking.body = body.into();
+            bound_of(&asking.body).map_err(|why| bad(&why))?
+        }
+    };
     let models = models(&asked, &used).ok_or_else(|| {
         bad(&UnknownModel { model: used.model.clone(), nearest: Vec::new() }.into())
     })?;

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper::{
-    body::Bytes,
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
-};
+use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use super::{
@@ -80,7 +77,7 @@ impl Proxy {
                 .map_err(|_| Unready::NoCall)?,
             target: &asking.target,
             headers: headers(endpoint, asking, order).ok_or(Unready::NoCall)?,
-            body: Bytes::from(asking.body.clone()),
+            body: asking.body.clone(),
             secret: secret.as_deref().map(|secret| carried(endpoint, secret)),
             within: Duration::from_secs(endpoint.timeout_s.into()),
             max_body: endpoint.max_response_bytes.into(),

@@ -382,7 +382,7 @@ fn a_host_of_openai_in_a_region_is_priced_as_that_region() {
         let body = json!({"model": "gpt-5.4", "messages": [], "max_tokens": 100});
         let request = ApiRequest {
             operation: Some("chat".to_owned()),
-            body: Some(Body { bytes: body.to_string().into_bytes(), json: true }),
+            body: Some(Body { bytes: body.to_string().into(), json: true }),
             ..ApiRequest::default()
         };
         let asking = service.endpoint.as_deref().unwrap().ask(&request).unwrap();

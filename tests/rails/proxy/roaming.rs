@@ -167,7 +167,7 @@ fn made_up(dice: &mut Dice, trap: &str) -> ApiRequest {
     let query = pairs(3, &SOUND, dice);
     let headers = if dice.below(4) == 0 { pairs(2, &HEADERS, dice) } else { Vec::new() };
     let body = (dice.below(4) == 0)
-        .then(|| Body { bytes: odd(dice, trap).into_bytes(), json: dice.below(2) == 0 });
+        .then(|| Body { bytes: odd(dice, trap).into(), json: dice.below(2) == 0 });
     let base = ApiRequest { query, headers, body, ..ApiRequest::default() };
     if dice.below(2) == 0 {
         let operation = if dice.below(8) == 0 { odd(dice, trap) } else { "find".to_owned() };
