@@ -93,11 +93,7 @@ impl Gateway {
     ) -> Result<Response, Refusal> {
         let service = service.ok_or_else(Refusal::nameless)?;
         let (parts, body) = request.into_parts();
-        let text = |name: &HeaderName| {
-            let value = parts.headers.get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let (task, key) = (text(&TASK), text(&KEY));
+        let (task, key) = (only(&parts.headers, &TASK)?, only(&parts.headers, &KEY)?);
         let (body, room) = self.bodies.read(bearer.agent(), &parts.headers, body).await?;
         let trace = parts.headers.get(TRACE_HEADER).and_then(|trace| trace.to_str().ok());
         let traceparent = trace.and_then(|trace| trace.parse().ok());
@@ -185,6 +181,24 @@ pub(super) fn token_in(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
         }
     }
     Ok(shown)
+}
+
+/// What the one header of that name says, if there is one.
+///
+/// # Errors
+/// Where there are several, or it is no text: which one was meant nobody could say.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
+    let refused = |wrong: &str, hint: &str| {
+        Refusal::failure(Failure::invalid(format!("{wrong} `{name}`")).hint(hint))
+    };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refused("the headers show more than one", "send it once"));
+    }
+    let text = str::from_utf8(value.as_bytes());
+    let text = text.map_err(|_| refused("no UTF-8 is in the header", "send plain text"))?;
+    Ok(Some(text.to_owned()))
 }
 
 /// The headers that may go on: all but what is for us alone. Which of them do is the service's.

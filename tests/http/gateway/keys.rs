@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Gate, answer, answering};
+use super::{Gate, answer, answering, refusals::problem};
 use crate::{
     rails::proxy::upstream::{Peer, Upstream},
     support::served::until,
@@ -54,6 +54,34 @@ fn a_request_with_a_key_is_made_once_and_answered_again() {
     assert!(!sent.to_lowercase().contains("idempotency-key"), "{sent}");
     let bad = gate.post(&[&format!("Idempotency-Key: {}", "k".repeat(300))], "{}");
     assert_eq!((bad.status, &bad.json()["field"]), (400, &json!("idempotency-key")), "{bad:?}");
+}
+
+#[test]
+fn a_name_that_comes_twice_or_is_no_text_is_refused() {
+    let gate = Gate::saying(&answer(200, "text/plain", "ok"));
+    for name in ["idempotency-key", "pettycash-task"] {
+        for second in ["one", "other"] {
+            let both = [format!("{name}: one"), format!("{name}: {second}")];
+            let reply = gate.post(&both.each_ref().map(String::as_str), "{}");
+            let told = problem(&reply);
+            assert_eq!((reply.status, &told["code"]), (400, &json!("invalid_request")), "{told}");
+            let message = format!(
+                "the headers show more than one `{name}`; send it once. Nothing was charged."
+            );
+            assert_eq!(told["message"], json!(message));
+        }
+        let mut wire = gate.web.connect();
+        let (host, headers) = (gate.web.host(), gate.headers(&[]).join("\r\n"));
+        let line = "POST /gateway/acme/v1/messages HTTP/1.1";
+        let head = format!("{line}\r\nHost: {host}\r\n{headers}\r\nContent-Length: 2\r\n{name}: ");
+        wire.send(&[head.as_bytes(), b"k\xff\r\n\r\n{}"].concat());
+        let reply = wire.reply();
+        let told = problem(&reply);
+        assert_eq!((reply.status, &told["code"]), (400, &json!("invalid_request")), "{told}");
+        assert!(told["message"].as_str().unwrap().contains(name), "{told}");
+    }
+    assert!(gate.upstream.requests().is_empty());
+    assert_eq!(gate.used(), "0.00");
 }
 
 #[test]

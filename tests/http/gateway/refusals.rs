@@ -6,7 +6,7 @@ use super::{Gate, answer, answering};
 use crate::{rails::proxy::upstream::Upstream, support::web::Reply};
 
 /// The parts of a problem that every one has, and that they say the same.
-fn problem(reply: &Reply) -> Value {
+pub(super) fn problem(reply: &Reply) -> Value {
     assert_eq!(reply.headers["content-type"], "application/problem+json", "{reply:?}");
     let told = reply.json();
     assert_eq!(told["status"], reply.status, "{told}");
