@@ -48,6 +48,15 @@ A file:
   price = \"0.02\"                  without it, what the caller asks is the price
   category = \"web\"                what a cap such as \"10.00/day category=web\" is on
 
+  [services.acme]                 an API that is called for the agent, with its key
+  payee = \"Acme\"
+  rail = \"proxy\"
+  base_url = \"https://api.acme.example\"
+  headers = { authorization = \"Bearer {secret}\" }
+  secret = { env = \"ACME_KEY\" }   where its key is; see below
+  operations = [{ name = \"now\", method = \"GET\", path = \"/now\" }]
+  price = \"0.02\"
+
   [agents.scout]
   funding = \"allowance\"           or \"prepaid\", which begins at zero; it never changes
   caps = [\"5.00/day\", \"20.00/month\"]
@@ -76,7 +85,13 @@ A file:
 
 An agent gets all that the file says of it, and nothing else: what is left out is as with a new
 agent. A group has the `timezone` of the defaults, unless it says one. What is not in the file stays
-as it is, and so do balances. It is done in one step: all of it, or nothing.";
+as it is, and so do balances. It is done in one step: all of it, or nothing.
+
+The `secret` of a service with `rail = \"proxy\"` is one of
+  { env = \"ACME_KEY\" }           a variable of the environment that `serve` is started with
+  { file = \"/etc/acme.key\" }     a file of the user who runs `serve`, of mode 0600
+  { command = [\"pass\", \"acme\"] }   what a program prints; no shell reads it
+  { keyring = \"acme\" }           an entry of the keyring, in a build with `--features keyring`";
 
 pub(super) fn run(args: Args, home: &Home, output: Output) -> anyhow::Result<ExitCode> {
     let Args { file, dry_run, note, proving } = args;
