@@ -128,6 +128,56 @@ fn an_x402_document_becomes_a_service_for_each_host() {
 }
 
 #[test]
+fn what_its_security_says_decides_where_the_key_goes() {
+    let desk = Desk::new();
+    let made = |security: Value| {
+        let mut document = weather();
+        document["security"] = security;
+        document["components"]["securitySchemes"] = json!({
+            "a_cookie": {"type": "apiKey", "in": "cookie", "name": "sid"},
+            "b_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "c_query": {"type": "apiKey", "in": "query", "name": "key"},
+            "d_bearer": {"type": "http", "scheme": "bearer"},
+        });
+        import(&desk, &document, "")
+    };
+    let header = "headers = { \"x-api-key\" = \"{secret}\" }";
+    let query = "query = { \"key\" = \"{secret}\" }";
+    let bearer = "headers = { \"authorization\" = \"Bearer {secret}\" }";
+    for (security, template) in [
+        (json!([{"d_bearer": []}, {"b_header": []}]), bearer),
+        (json!([{"a_cookie": []}, {"c_query": []}]), query),
+        (json!([{"b_header": [], "c_query": []}, {"d_bearer": []}]), bearer),
+        (json!([{"nowhere": []}]), header),
+        (json!("nothing"), header),
+    ] {
+        let made = made(security.clone());
+        assert!(made.contains(template), "{security}: {template} is not in\n{made}");
+    }
+    let told = "# The key goes as `d_bearer` says; also there: `a_cookie`, `b_header`, `c_query`\n";
+    let made = made(json!([{"d_bearer": []}]));
+    assert!(made.contains(told), "{made}");
+}
+
+#[test]
+fn of_a_document_without_end_so_much_is_read_and_the_rest_is_counted() {
+    let desk = Desk::new();
+    let called = |n: usize| (format!("/p{n}"), json!({"get": {"operationId": "same"}}));
+    let mut document = weather();
+    document["paths"] = Value::Object((0..1000).map(called).collect());
+    let made = import(&desk, &document, "");
+    assert_eq!(made.matches("[[services.acme-weather.operations]]").count(), 64, "{made}");
+    assert!(made.contains(": only 256 are looked at\n"), "{made}");
+    assert!(made.ends_with("# - and 916 more\n"), "{made}");
+    let item = |n: usize| json!({"resource": format!("https://h{n}.example/a"), "accepts": []});
+    let items: Vec<Value> = (0..100).map(item).collect();
+    let made = import(&desk, &json!({"x402Version": 1, "items": items}), "");
+    assert_eq!(made.matches("rail = \"proxy\"").count(), 64, "{made}");
+    assert!(made.contains("# - https://h64.example/a: only 64 hosts are taken\n"), "{made}");
+    assert!(made.ends_with("# - and 16 more\n"), "{made}");
+}
+
+#[test]
 fn what_a_document_says_is_data_and_no_line_of_the_policy() {
     let desk = Desk::new();
     let evil = "x\"\n[agents.mallory]\nfunding = \"allowance\"\u{202e}\u{1b}[31m";

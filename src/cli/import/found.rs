@@ -11,6 +11,9 @@ use super::words::{name, remark, untaken};
 /// How many things that were left out are told.
 const MAX_TOLD: usize = 20;
 
+/// How many operations of an API are looked at: among them those that have a price are chosen.
+const MAX_READ: usize = 4 * MAX_OPERATIONS;
+
 /// Where a key goes.
 #[derive(Clone, Debug)]
 pub(super) enum Key {
@@ -69,6 +72,9 @@ impl Api {
         called: &str,
         (method, path): (Method, &str),
     ) -> Result<&mut Operation, String> {
+        if self.operations.len() >= MAX_READ {
+            return Err(format!("only {MAX_READ} are looked at"));
+        }
         let path: Path = super::words::path(path).parse().map_err(|wrong| format!("{wrong}"))?;
         let fallback = || name(&format!("{method}-{path}"));
         let made = name(called).or_else(fallback).unwrap_or_else(|| "call".to_owned());

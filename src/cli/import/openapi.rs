@@ -11,6 +11,9 @@ use crate::policy::{
     money::Usd,
 };
 
+/// How many of the other ways to show a key are named.
+const MAX_NAMED: usize = 4;
+
 /// Reads one.
 pub(super) fn read(document: &Value, base_url: Option<&Origin>) -> Result<Found, String> {
     let version = document["openapi"].as_str().unwrap_or_default();
@@ -24,8 +27,9 @@ pub(super) fn read(document: &Value, base_url: Option<&Origin>) -> Result<Found,
     let title = document["info"]["title"].as_str().unwrap_or_default();
     let mut api = Api::new(title, base_url)?;
     let mut left_out = Vec::new();
-    let schemes = document["components"]["securitySchemes"].as_object();
-    api.key = schemes.into_iter().flatten().find_map(|(_, scheme)| key(scheme));
+    let (key, said) = chosen(document);
+    api.key = key;
+    api.remarks.extend(said);
     let mut out = |what: String, why: String| left_out.push(format!("{}: {why}", remark(&what)));
     for (path, item) in document["paths"].as_object().into_iter().flatten() {
         for (verb, operation) in item.as_object().into_iter().flatten() {
@@ -64,6 +68,30 @@ fn server(document: &Value) -> Result<Origin, String> {
         let url = remark(url);
         format!("its server is `{url}`, and {wrong}: say where it is with --base-url")
     })
+}
+
+/// Where the key goes by the document's `security`, or by its schemes where that says nothing that
+/// is known; and which others there are.
+fn chosen(document: &Value) -> (Option<Key>, Option<String>) {
+    let schemes = document["components"]["securitySchemes"].as_object();
+    let all: Vec<&str> = schemes.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    // Of what has to come together there is more than one key.
+    let asked = document["security"].as_array().into_iter().flatten();
+    let alone = asked.filter_map(Value::as_object).filter(|asked| asked.len() == 1);
+    let asked: Vec<&str> = alone.flatten().map(|(name, _)| name.as_str()).collect();
+    let usable = |name: &&str| Some((key(schemes?.get(*name)?)?, (*name).to_owned()));
+    let Some((key, used)) = asked.iter().find_map(usable).or_else(|| all.iter().find_map(usable))
+    else {
+        return (None, None);
+    };
+    let others: Vec<&str> = all.into_iter().filter(|name| *name != used).collect();
+    let told: Vec<String> =
+        others.iter().take(MAX_NAMED).map(|name| format!("`{}`", remark(name))).collect();
+    let more = others.len().saturating_sub(MAX_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let said =
+        format!("The key goes as `{}` says; also there: {}{more}", remark(&used), told.join(", "));
+    (Some(key), (!told.is_empty()).then_some(said))
 }
 
 /// Where a key goes by a scheme, as far as that is known.

@@ -18,6 +18,9 @@ const REMARKS: [&str; 2] = [
     "call ends with the status 402 and is not charged.",
 ];
 
+/// How many hosts of one document become services.
+const MAX_APIS: usize = 64;
+
 /// Reads one; each host is an API of its own.
 pub(super) fn read(document: &Value) -> Result<Found, String> {
     let Some(items) = document["items"].as_array() else {
@@ -45,6 +48,9 @@ fn add(apis: &mut Vec<Api>, item: &Value, resource: &str) -> Result<(), String> 
     let method = method(item, offers)?;
     let known = apis.iter().position(|api| api.base_url == root);
     if known.is_none() {
+        if apis.len() >= MAX_APIS {
+            return Err(format!("only {MAX_APIS} hosts are taken"));
+        }
         let mut api = Api::new(url.host_str().unwrap_or_default(), root)?;
         let taken = |id: &str| apis.iter().any(|known| known.id == id);
         api.id = untaken(api.id, taken);
