@@ -1,5 +1,7 @@
 //! What is told to who is not passed on, and in whose words.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Gate, answer, answering};
@@ -151,4 +153,33 @@ fn an_api_that_is_not_there_or_says_nothing_is_told_apart() {
     assert_eq!((absent.status, &told["code"]), (503, &json!("payment_failed")), "{told}");
     assert_eq!(absent.headers["retry-after"], "5");
     assert_eq!(absent.headers.get("x-should-retry"), None, "nothing was sent: it may be");
+}
+
+/// The words between such marks that are like a code, as `no_room` is.
+fn codes(text: &str, mark: char) -> BTreeSet<String> {
+    let code = |word: &&str| {
+        let plain = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        plain && word.contains('_') && !word.starts_with('_')
+    };
+    text.split(mark).filter(code).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_codes_of_the_gateway_are_those_that_the_readme_lists() {
+    let readme = include_str!("../../../README.md");
+    let listed = readme.lines().find(|line| line.starts_with("- **Codes of its own**")).unwrap();
+    let sources = [
+        include_str!("../../../src/http/gateway.rs"),
+        include_str!("../../../src/http/gateway/body.rs"),
+        include_str!("../../../src/http/gateway/refusal.rs"),
+    ];
+    let mut told = codes(&sources.join("\n"), '"');
+    // What the libraries of vendors have for it is no code of ours.
+    told.retain(|word| !word.ends_with("_error"));
+    for word in ["insufficient_quota", "request_too_large"] {
+        assert!(told.remove(word), "{word}");
+    }
+    // It is told in the same words everywhere.
+    told.insert("body_too_slow".to_owned());
+    assert_eq!(codes(listed, '`'), told);
 }
