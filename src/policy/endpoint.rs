@@ -135,9 +135,4 @@ impl Endpoint {
         let allowed = ALWAYS.contains(&name.as_str()) || self.allow_headers.contains(name);
         free && !set && allowed
     }
-
-    /// The URL of a call, without the secret.
-    pub fn url(&self, asking: &Asking) -> String {
-        format!("{}{}", self.base_url.root(), asking.target)
-    }
 }

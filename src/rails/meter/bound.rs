@@ -44,13 +44,11 @@ pub struct Bound {
     pub amount: Usd,
     /// How many tokens of input it is for.
     pub input_tokens: u64,
-    /// How many tokens of output it is for, all choices together.
+    /// How many tokens of output it is for, all choices together: the most that the model puts out
+    /// where the request does not bound them.
     pub output_tokens: u64,
     /// How many searches of the web it is for.
     pub searches: u64,
-    /// Whether the request bounds its output itself. If not, `output_tokens` is the most that the
-    /// model puts out.
-    pub output_bounded: bool,
     /// Whether `stream_options.include_usage` has to be set, without which the stream tells
     /// no usage.
     pub include_usage: bool,
@@ -198,7 +196,6 @@ pub fn bound(
             if body.get("prediction").is_some_and(|it| !it.is_null()) { text } else { 0 },
         ),
         searches: facts.searches.saturating_mul(choices),
-        output_bounded: told.is_some(),
         include_usage: wire == Wire::OpenAiChat && streams(body) && !includes_usage(body),
         long_writes: facts.writes == Writes::Long,
         flags: open.flags,
