@@ -2,8 +2,9 @@
 //!
 //! A form is a row of sets of ASCII characters: of the secret as it is, sets of one; of its Base64,
 //! where the first and the last character depend on what stands around the secret, sets of a few.
-//! Each character may be written as itself, as `%41`, or as JSON does, `\u0041` or behind a
-//! backslash; behind up to three, where JSON stands in JSON.
+//! Each character may be written as itself, as `%41` or `%2541`, as HTML does, `&amp;`, `&#65;` or
+//! `&#x41;`, or as JSON does, `\u0041` or behind a backslash; behind up to three, where JSON stands
+//! in JSON.
 
 use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
@@ -12,6 +13,10 @@ use super::secret::Secret;
 
 /// Of how many backslashes one escape is made at most.
 const MAX_SLASHES: u8 = 3;
+/// How many times over one character is written as `%41` at most.
+const MAX_PERCENTS: u8 = 3;
+/// Of how many digits or letters what HTML writes for a character is at most.
+const MAX_ENTITY: u8 = 4;
 /// What is shorter is found in texts that have nothing to do with it.
 const MIN_PART: usize = 8;
 
@@ -107,10 +112,16 @@ fn digit(value: u8) -> Set {
 pub(super) enum Inside {
     /// Before it.
     Start,
-    /// Behind a `%`.
-    Percent,
-    /// Behind a `%` and its first digit.
-    PercentDigit(u8),
+    /// Behind the `%` of so many times over.
+    Percent(u8),
+    /// Behind that and its first digit.
+    PercentDigit(u8, u8),
+    /// Behind a `&` and these letters.
+    Entity([u8; MAX_ENTITY as usize]),
+    /// Behind a `&#` and so many digits, which are so much.
+    Decimal(u8, u8),
+    /// Behind a `&#x` and so many digits, which are so much.
+    Hex(u8, u8),
     /// Behind so many backslashes.
     Slash(u8),
     /// Behind a `\u` and so many digits, which are so much.
@@ -124,14 +135,21 @@ pub(super) fn step(set: Set, inside: Inside, byte: u8) -> (bool, Option<Inside>)
     match inside {
         Inside::Start => {
             let begins = match byte {
-                b'%' => Some(Inside::Percent),
+                b'%' => Some(Inside::Percent(1)),
+                b'&' => Some(Inside::Entity([0; MAX_ENTITY as usize])),
                 b'\\' => Some(Inside::Slash(1)),
                 _ => None,
             };
             (has(set, byte), begins)
         }
-        Inside::Percent => (false, digit.map(Inside::PercentDigit)),
-        Inside::PercentDigit(high) => (digit.is_some_and(|low| has(set, high << 4 | low)), None),
+        Inside::Percent(times) => (false, digit.map(|high| Inside::PercentDigit(times, high))),
+        Inside::PercentDigit(times, high) => {
+            // What was written is a `%`, which may begin the same again.
+            let again = (high, byte) == (2, b'5') && times < MAX_PERCENTS;
+            let there = digit.is_some_and(|low| has(set, high << 4 | low));
+            (there, again.then_some(Inside::Percent(times + 1)))
+        }
+        Inside::Entity(_) | Inside::Decimal(..) | Inside::Hex(..) => entity(set, inside, byte),
         Inside::Slash(count) => match byte {
             b'u' => (false, Some(Inside::Unicode(0, 0))),
             b'\\' => (has(set, byte), (count < MAX_SLASHES).then_some(Inside::Slash(count + 1))),
@@ -144,5 +162,49 @@ pub(super) fn step(set: Set, inside: Inside, byte: u8) -> (bool, Option<Inside>)
         }
         Inside::Unicode(2, _) => (false, digit.map(|high| Inside::Unicode(3, high))),
         Inside::Unicode(_, high) => (digit.is_some_and(|low| has(set, high << 4 | low)), None),
+    }
+}
+
+/// The same inside of what HTML writes for a character.
+fn entity(set: Set, inside: Inside, byte: u8) -> (bool, Option<Inside>) {
+    let digit = |radix| char::from(byte).to_digit(radix).and_then(|digit| u8::try_from(digit).ok());
+    let number = |seen: u8, so_far: u8, radix: u8| {
+        let more = digit(radix.into()).filter(|_| seen < MAX_ENTITY)?;
+        so_far.checked_mul(radix)?.checked_add(more)
+    };
+    match inside {
+        Inside::Entity(letters) if byte == b';' => {
+            let means = match &letters {
+                b"amp\0" => b'&',
+                b"lt\0\0" => b'<',
+                b"gt\0\0" => b'>',
+                b"quot" => b'"',
+                b"apos" => b'\'',
+                _ => return (false, None),
+            };
+            (has(set, means), None)
+        }
+        Inside::Entity([0, ..]) if byte == b'#' => (false, Some(Inside::Decimal(0, 0))),
+        Inside::Entity(mut letters) => {
+            let free = letters.iter_mut().find(|letter| **letter == 0);
+            let Some(free) = free.filter(|_| byte.is_ascii_lowercase()) else {
+                return (false, None);
+            };
+            *free = byte;
+            (false, Some(Inside::Entity(letters)))
+        }
+        Inside::Decimal(0, _) if matches!(byte, b'x' | b'X') => (false, Some(Inside::Hex(0, 0))),
+        Inside::Decimal(seen, value) | Inside::Hex(seen, value) if byte == b';' => {
+            (seen > 0 && has(set, value), None)
+        }
+        Inside::Decimal(seen, value) => {
+            let more = number(seen, value, 10);
+            (false, more.map(|value| Inside::Decimal(seen + 1, value)))
+        }
+        Inside::Hex(seen, value) => {
+            let more = number(seen, value, 16);
+            (false, more.map(|value| Inside::Hex(seen + 1, value)))
+        }
+        _ => (false, None),
     }
 }

@@ -66,7 +66,7 @@ impl Scrub {
         let forms = secret.map(forms).unwrap_or_default();
         let begins = forms.iter().filter_map(|form| form.first());
         // Everything may be written as an escape.
-        let escapes: Set = if forms.is_empty() { 0 } else { 1 << b'%' | 1 << b'\\' };
+        let escapes: Set = if forms.is_empty() { 0 } else { 1 << b'%' | 1 << b'\\' | 1 << b'&' };
         let first = begins.fold(escapes, |all, set| all | set);
         Self {
             forms,
@@ -100,11 +100,6 @@ impl Scrub {
         scrub.feed(text, &mut out);
         scrub.finish(&mut out);
         out
-    }
-
-    /// How many bytes are held back.
-    pub fn held(&self) -> usize {
-        self.held.len()
     }
 
     /// Takes more of the stream, and adds to `out` what of it may go on.
