@@ -68,3 +68,26 @@ fn a_service_is_tested_by_its_operator_and_what_it_says_is_shown_as_data() {
     desk.fails("service test nothing", 1);
     desk.fails("service test weather other", 2);
 }
+
+#[test]
+fn every_place_for_a_secret_that_the_help_names_is_taken() {
+    let desk = Desk::new();
+    let help = desk.ok("apply --help");
+    let told = help.split("is one of\n").nth(1).unwrap().lines();
+    let places = told.map(|line| line.trim().split("   ").next().unwrap());
+    let places: Vec<&str> = places.filter(|line| line.starts_with('{')).collect();
+    let words = ["env", "file", "command", "keyring"];
+    assert_eq!(places.len(), words.len(), "{help}");
+    for (place, word) in places.iter().zip(words) {
+        assert!(place.starts_with(&format!("{{ {word} = ")), "{place}");
+        let policy = format!(
+            "schema = 1\n[services.acme]\npayee = \"Acme\"\nprice = \"0.03\"\nrail = \"proxy\"\n\
+             base_url = \"https://api.acme.example\"\nsecret = {place}\n\
+             headers = {{ authorization = \"Bearer {{secret}}\" }}\n\
+             operations = [{{ name = \"now\", method = \"GET\", path = \"/now\" }}]\n"
+        );
+        let told = desk.fed("apply - --dry-run", policy.as_bytes());
+        let taken = word != "keyring" || cfg!(feature = "keyring");
+        assert_eq!(told.status.success(), taken, "{policy}");
+    }
+}

@@ -89,8 +89,8 @@ fn chosen(document: &Value) -> (Option<Key>, Option<String>) {
         others.iter().take(MAX_NAMED).map(|name| format!("`{}`", remark(name))).collect();
     let more = others.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let said =
-        format!("The key goes as `{}` says; also there: {}{more}", remark(&used), told.join(", "));
+    let (used, named) = (remark(&used), told.join(", "));
+    let said = format!("The key goes as `{used}` says; also there: {named}{more}");
     (Some(key), (!told.is_empty()).then_some(said))
 }
 
