@@ -93,7 +93,8 @@ impl Gateway {
     ) -> Result<Response, Refusal> {
         let service = service.ok_or_else(Refusal::nameless)?;
         let (parts, body) = request.into_parts();
-        let (task, key) = (only(&parts.headers, &TASK)?, only(&parts.headers, &KEY)?);
+        let (task, key) = (only(&parts.headers, &TASK), only(&parts.headers, &KEY));
+        let (task, key) = (task.map_err(Refusal::failure)?, key.map_err(Refusal::failure)?);
         let (body, room) = self.bodies.read(bearer.agent(), &parts.headers, body).await?;
         let trace = parts.headers.get(TRACE_HEADER).and_then(|trace| trace.to_str().ok());
         let traceparent = trace.and_then(|trace| trace.parse().ok());
@@ -187,10 +188,9 @@ pub(super) fn token_in(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
 ///
 /// # Errors
 /// Where there are several, or it is no text: which one was meant nobody could say.
-fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
-    let refused = |wrong: &str, hint: &str| {
-        Refusal::failure(Failure::invalid(format!("{wrong} `{name}`")).hint(hint))
-    };
+fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Failure> {
+    let refused =
+        |wrong: &str, hint: &str| Failure::invalid(format!("{wrong} `{name}`")).hint(hint);
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
