@@ -79,7 +79,8 @@ impl Engine {
         let (outcome, charge) = outcome(verdict);
         let status = answered.as_ref().map(|told| told.head.status);
         let why = why.get().cloned();
-        let missing = || (status.is_none()).then(|| "there was no answer in time".to_owned());
+        let missing =
+            || (status.is_none()).then(|| "there was no answer in time: try again".to_owned());
         let test = ServiceTest {
             service_id: ServiceName(id.clone()),
             operation: called.call.asking.operation.to_string(),
@@ -186,7 +187,9 @@ fn of_status(status: u16) -> Option<&'static str> {
         400 | 415 | 422 => Some("the API does not take the request: see what it says"),
         429 => Some("the API has had enough requests for now: try again later"),
         300..=399 => Some("the API points elsewhere, which is not followed: see `base_url`"),
-        500..=599 => Some("the API failed, and does not say whether it charges for that"),
+        500..=599 => {
+            Some("the API failed, and does not say whether it charges for that: try again later")
+        }
         _ => None,
     }
 }

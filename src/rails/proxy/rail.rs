@@ -92,7 +92,7 @@ impl Proxy {
                 Verdict::NotSent
             }
             Outcome::Broken(broken) => {
-                reply.explain(broken.to_string());
+                reply.explain(format!("{broken}: {}", broken.remedy()));
                 unknown(endpoint, order, Some(broken))
             }
             Outcome::Answered(answer) => {
@@ -209,7 +209,9 @@ async fn handed_on(
         Some(price) => Verdict::Captured(price),
         None => {
             tracing::warn!(%agent, %payment, "the answer does not say what it cost");
-            reply.explain("the answer does not say what it cost".to_owned());
+            reply.explain(
+                "the answer does not say what it cost: see `price_from`, or `metered`".to_owned(),
+            );
             unknown(endpoint, order, broken)
         }
     }
@@ -260,7 +262,7 @@ async fn passed(
             Ok(Some(bytes)) => bytes,
             Ok(None) => break None,
             Err(why) => {
-                reply.explain(why.to_string());
+                reply.explain(format!("{why}: {}", why.remedy()));
                 break Some(why);
             }
         };

@@ -71,6 +71,18 @@ impl Unsent {
     }
 }
 
+impl Broken {
+    /// What an operator looks at then.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::TimedOut => "try again, and see whether `timeout` is long enough for it",
+            Self::Closed | Self::NotHttp => "see whether `base_url` names an API, and its port",
+            Self::HeadTooLong => "see what the API puts into the headers of its answers",
+            Self::Cut => "try again, and see whether the API or something before it breaks off",
+        }
+    }
+}
+
 /// What became of a call without an answer.
 pub(super) enum Trouble {
     Unsent(Unsent),

@@ -64,6 +64,9 @@ async fn an_operators_call_goes_the_agents_way_and_takes_nobodys_money() {
     assert!(!serde_json::to_string(&page).unwrap().contains(KEY));
 }
 
+const CUT: &str = "the answer was cut short: try again, and see whether the API or something \
+                   before it breaks off";
+
 #[tokio::test]
 async fn what_is_wrong_is_told_with_what_to_look_at() {
     for (status, outcome, why) in [
@@ -96,7 +99,12 @@ async fn what_is_wrong_is_told_with_what_to_look_at() {
     let broken = broken.await;
     let told = test(&house(&broken, json!({})).await.engine, "find", tea).await.unwrap();
     assert_eq!(told.response.unwrap().truncated, Some(true));
-    assert_eq!(told.why.as_deref(), Some("the answer was cut short"));
+    assert_eq!(told.why.as_deref(), Some(CUT));
+    let mute = Upstream::saying(String::new()).await;
+    let told = test(&house(&mute, json!({})).await.engine, "find", tea).await.unwrap();
+    let why = "the connection ended without an answer: see whether `base_url` names an API, and \
+               its port";
+    assert_eq!((told.outcome, told.why.as_deref()), (TestOutcome::Unknown, Some(why)));
 }
 
 #[tokio::test]
