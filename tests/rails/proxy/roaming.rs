@@ -225,7 +225,7 @@ async fn none_of_100_000_made_up_requests_leads_to_anything_but_what_is_register
             let name: HeaderName = name.as_str().parse().unwrap();
             call.headers.insert(name, value.parse().unwrap());
         }
-        call.body = asking.body.into();
+        call.body = asking.body;
         match wire.call(&call).await {
             Outcome::NotSent(why) => panic!("{}: {why}", asking.target),
             outcome => read(&mut answered(outcome)).await.unwrap(),
