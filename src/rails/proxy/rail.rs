@@ -179,6 +179,11 @@ async fn handed_on(
     if endpoint.free_on.contains(head.status) {
         return Verdict::Failed;
     }
+    if let Some(why) = body.end().and_then(withheld) {
+        let (agent, payment, service) = (&order.agent, order.payment, &order.service.id);
+        tracing::warn!(%agent, %payment, %service, why, "not all of the answer was handed on");
+        reply.explain(why.to_owned());
+    }
     let counted = count.map(Count::finish);
     if !endpoint.charge_on.contains(head.status) {
         return match counted {
@@ -230,6 +235,15 @@ fn begun(head: &super::Head, endpoint: &Endpoint) -> Head {
     let never = (!sure).then(|| (SHOULD_RETRY.to_owned(), "false".to_owned()));
     let headers = kind.into_iter().chain(others).chain(never).collect();
     Head { status: head.status, headers }
+}
+
+/// Why not all of an answer is handed on that came to its end.
+fn withheld(end: End) -> Option<&'static str> {
+    match end {
+        End::Whole => None,
+        End::Packed => Some("it came packed, which nobody asked for, and is not unpacked"),
+        End::Truncated => Some("it is longer than `max_response_bytes`: raise that for the rest"),
+    }
 }
 
 /// What a call comes to of which nobody knows whether it is charged.

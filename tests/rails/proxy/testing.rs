@@ -108,6 +108,22 @@ async fn what_is_wrong_is_told_with_what_to_look_at() {
 }
 
 #[tokio::test]
+async fn of_an_answer_that_is_not_handed_on_whole_is_told_why() {
+    let packed = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi";
+    let long = answer(200, "text/plain", &"x".repeat(1_025));
+    let short = json!({"max_response_bytes": 1_024});
+    let twice = [(packed.to_owned(), json!({}), "came packed"), (long, short, "`max_response_")];
+    for (said, more, why) in twice {
+        let upstream = Upstream::saying(said).await;
+        let house = house(&upstream, more).await;
+        let told = test(&house.engine, "find", r#"{"params": {"place": "x"}}"#).await.unwrap();
+        assert_eq!(told.outcome, TestOutcome::Charged, "{told:?}");
+        assert_eq!(told.response.unwrap().truncated, Some(true));
+        assert!(told.why.as_ref().unwrap().contains(why), "{:?}", told.why);
+    }
+}
+
+#[tokio::test]
 async fn what_is_to_be_called_is_the_plainest_or_has_to_be_said() {
     let upstream = Upstream::saying(answer(200, "text/plain", "ok")).await;
     let house = house(&upstream, json!({})).await;
