@@ -150,7 +150,11 @@ fn what_is_wrong_with_a_request_is_told_with_what_is_right() {
         told(&ApiRequest { body, ..named("mine", &[]) }),
         "request.body: \"a body\" is not no body, for `mine` is a GET"
     );
-    assert!(told(&call("DELETE", "/things/1")).starts_with(
-        "request.path: \"/things/1\" is not a path of an operation: GET /things/{id}, GET"
+    for path in ["/things/1", "/things/{id}"] {
+        let wrong = "request.method: \"DELETE\" is not GET, for `read` is GET /things/{id}";
+        assert_eq!(told(&call("DELETE", path)), wrong);
+    }
+    assert!(told(&call("GET", "/stuff/1")).starts_with(
+        "request.path: \"/stuff/1\" is not a path of an operation: GET /things/{id}, GET"
     ));
 }

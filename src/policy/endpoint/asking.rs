@@ -184,7 +184,14 @@ impl Endpoint {
         }
         let found = self.matching(method, path);
         let reached = found.and_then(|operation| Some((operation, operation.path.values(path)?)));
+        let is_of = |known: &&Operation| {
+            known.path.to_string() == path || known.path.values(path).is_some()
+        };
         reached.ok_or_else(|| {
+            if let Some(other) = self.operations.iter().find(is_of) {
+                let right = format!("{}, for `{}` is {0} {}", other.method, other.name, other.path);
+                return bad("method", method.as_str(), &right, other.method.as_str());
+            }
             let known =
                 self.operations.iter().map(|known| format!("{} {}", known.method, known.path));
             let some: Vec<String> = known.take(8).collect();
