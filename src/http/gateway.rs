@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::stream;
 use hyper::{
-    HeaderMap, Request, StatusCode, Uri,
+    HeaderMap, Request, StatusCode, Uri, Version,
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
@@ -76,6 +76,9 @@ impl Gateway {
     ) -> Response {
         let Asked { service, path } = Asked::read(request.uri());
         let mut shape = Shape::by_path(&path);
+        if request.version() < Version::HTTP_11 {
+            return Refusal::too_old().response(shape);
+        }
         let answered = match bearer {
             Ok(bearer) => self.passed(&bearer, service, path, request, &mut shape).await,
             Err(failure) => Err(Refusal::stranger(failure)),

@@ -31,6 +31,8 @@ const MAX_ALL: usize = 256 * 1024 * 1024;
 const MAX_EACH: usize = 64 * 1024 * 1024;
 /// How long one may take to arrive.
 const WITHIN: Duration = Duration::from_secs(60);
+/// How long what was refused may still arrive, to be thrown away.
+const REST_WITHIN: Duration = Duration::from_secs(5);
 /// How many seconds whoever finds no room waits.
 const AGAIN_AFTER_S: u64 = 2;
 
@@ -64,7 +66,24 @@ impl Bodies {
         &self,
         agent: &Handle,
         headers: &HeaderMap,
-        body: Incoming,
+        mut body: Incoming,
+    ) -> Result<(Option<Body>, Room), Refusal> {
+        let read = self.whole(agent, headers, &mut body).await;
+        if read.is_err() {
+            // Who sends first and reads then finds no answer on a connection that was closed on
+            // what he sends.
+            tokio::spawn(timeout(REST_WITHIN, async move {
+                while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
+            }));
+        }
+        read
+    }
+
+    async fn whole(
+        &self,
+        agent: &Handle,
+        headers: &HeaderMap,
+        body: &mut Incoming,
     ) -> Result<(Option<Body>, Room), Refusal> {
         let plain = |value: &[u8]| value.eq_ignore_ascii_case(b"identity") || value.is_empty();
         if headers.get_all(CONTENT_ENCODING).iter().any(|value| !plain(value.as_bytes())) {
@@ -85,7 +104,7 @@ impl Bodies {
     async fn gather(
         &self,
         share: Arc<Semaphore>,
-        mut body: Incoming,
+        body: &mut Incoming,
     ) -> Result<(Option<Body>, Room), Refusal> {
         let (mut bytes, mut room): (_, Room) = (Vec::new(), None);
         while let Some(frame) = body.frame().await {

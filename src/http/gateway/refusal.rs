@@ -111,6 +111,14 @@ impl Refusal {
         Self::plain(StatusCode::NOT_FOUND, "service_unknown", message)
     }
 
+    /// One for a client that could not tell an answer that breaks off from a whole one.
+    pub(super) fn too_old() -> Self {
+        let message = "An answer that breaks off looks whole over HTTP/1.0: use HTTP/1.1. Nothing \
+                       was charged. (A proxy in between may be set to it: in nginx it is \
+                       `proxy_http_version 1.1`.)";
+        Self::plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http_version", message)
+    }
+
     /// What the engine answers; `known` says whether there is such an operation.
     pub(super) fn of(answer: &PayAnswer, known: bool) -> Self {
         let status = status(answer, known);

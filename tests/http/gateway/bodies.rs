@@ -55,6 +55,19 @@ fn an_agent_whose_bodies_fill_its_share_leaves_room_to_others() {
 }
 
 #[test]
+fn who_could_not_tell_a_broken_answer_from_a_whole_one_gets_none() {
+    let gate = Gate::saying(&answer(200, "text/plain", "ok"));
+    let (host, headers) = (gate.web.host(), gate.headers(&["Content-Length: 2"]).join("\r\n"));
+    let mut wire = gate.web.connect();
+    let line = "POST /gateway/acme/v1/messages HTTP/1.0";
+    wire.send(format!("{line}\r\nHost: {host}\r\n{headers}\r\n\r\n{{}}").as_bytes());
+    let refused = wire.reply();
+    assert_eq!((refused.status, &refused.json()["code"]), (505, &json!("http_version")));
+    assert_eq!(gate.upstream.accepted(), 0);
+    assert!(gate.outcomes().is_empty());
+}
+
+#[test]
 fn who_sends_all_of_a_body_that_is_too_long_reads_why_it_is_refused() {
     let gate = Gate::saying(&answer(200, "text/plain", "ok"));
     let whole = "x".repeat(33 * 1024 * 1024);
@@ -65,8 +78,7 @@ fn who_sends_all_of_a_body_that_is_too_long_reads_why_it_is_refused() {
     // Nobody knows of the second that it is too long before 32 MiB of it have come.
     for (said, body) in [(&*length, whole), ("Transfer-Encoding: chunked", pieces)] {
         let mut wire = gate.posted_with(&[said], "");
-        // Who refuses it need not take all of it.
-        let _ = wire.try_send(body.as_bytes());
+        wire.send(body.as_bytes());
         let refused = wire.reply();
         assert_eq!((refused.status, &refused.json()["code"]), (413, &json!("body_too_large")));
         assert!(refused.json()["message"].as_str().unwrap().contains("32 MiB"), "{refused:?}");
