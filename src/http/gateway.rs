@@ -76,12 +76,19 @@ impl Gateway {
     ) -> Response {
         let Asked { service, path } = Asked::read(request.uri());
         let mut shape = Shape::by_path(&path);
-        if request.version() < Version::HTTP_11 {
-            return Refusal::too_old().response(shape);
-        }
-        let answered = match bearer {
-            Ok(bearer) => self.passed(&bearer, service, path, request, &mut shape).await,
-            Err(failure) => Err(Refusal::stranger(failure)),
+        let asked = match (bearer, service) {
+            _ if request.version() < Version::HTTP_11 => Err(Refusal::too_old()),
+            (Err(failure), _) => Err(Refusal::stranger(failure)),
+            (Ok(_), None) => Err(Refusal::nameless()),
+            (Ok(bearer), Some(service)) => Ok((bearer, service)),
+        };
+        let answered = match asked {
+            Ok((bearer, service)) => self.passed(&bearer, service, path, request, &mut shape).await,
+            Err(refusal) => {
+                let (parts, body) = request.into_parts();
+                body::pass_by(&parts.headers, body);
+                Err(refusal)
+            }
         };
         answered.unwrap_or_else(|refusal| refusal.response(shape))
     }
@@ -89,12 +96,11 @@ impl Gateway {
     async fn passed(
         &self,
         bearer: &Bearer,
-        service: Option<ServiceId>,
+        service: ServiceId,
         path: String,
         request: Request<Incoming>,
         shape: &mut Shape,
     ) -> Result<Response, Refusal> {
-        let service = service.ok_or_else(Refusal::nameless)?;
         let (parts, body) = request.into_parts();
         let (task, key) = (only(&parts.headers, &TASK), only(&parts.headers, &KEY));
         let (task, key) = (task.map_err(Refusal::failure)?, key.map_err(Refusal::failure)?);

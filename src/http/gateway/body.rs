@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, StatusCode,
     body::{Body as _, Incoming},
-    header::CONTENT_ENCODING,
+    header::{CONTENT_ENCODING, EXPECT},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -70,11 +70,7 @@ impl Bodies {
     ) -> Result<(Option<Body>, Room), Refusal> {
         let read = self.whole(agent, headers, &mut body).await;
         if read.is_err() {
-            // Who sends first and reads then finds no answer on a connection that was closed on
-            // what he sends.
-            tokio::spawn(timeout(REST_WITHIN, async move {
-                while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
-            }));
+            pass_by(headers, body);
         }
         read
     }
@@ -129,6 +125,17 @@ impl Bodies {
         // Whether it is JSON its sender says.
         let body = Some(bytes).filter(|bytes| !bytes.is_empty());
         Ok((body.map(|bytes| Body { bytes: bytes.into(), json: false }), room))
+    }
+}
+
+/// Throws away for some seconds what still comes of a body that is refused: who sends first and
+/// reads then finds no answer on a connection that was closed on what he sends. Who waits to be
+/// told that he may send is not.
+pub(super) fn pass_by(headers: &HeaderMap, mut body: Incoming) {
+    if !headers.contains_key(EXPECT) {
+        tokio::spawn(timeout(REST_WITHIN, async move {
+            while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
+        }));
     }
 }
 

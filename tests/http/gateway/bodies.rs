@@ -83,6 +83,17 @@ fn who_sends_all_of_a_body_that_is_too_long_reads_why_it_is_refused() {
         assert_eq!((refused.status, &refused.json()["code"]), (413, &json!("body_too_large")));
         assert!(refused.json()["message"].as_str().unwrap().contains("32 MiB"), "{refused:?}");
     }
+    // Nor does a stranger's end before he has read that he is one, or one who names no service.
+    let whole = "x".repeat(8 * 1024 * 1024);
+    let token = format!("x-api-key: {}", gate.token);
+    let own = |shown: &str| vec![shown.to_owned(), "Content-Type: text/plain".to_owned()];
+    for (line, headers, status) in [
+        ("POST /gateway/acme/v1/messages", own("x-api-key: pc_of_nobody"), 401),
+        ("POST /gateway/-/v1/messages", own(&token), 404),
+    ] {
+        let refused = gate.web.connect().ask(line, &headers, whole.as_bytes());
+        assert_eq!(refused.status, status, "{refused:?}");
+    }
     assert_eq!(gate.upstream.accepted(), 0);
     assert_eq!(gate.post(&[], "{}").status, 200);
 }
