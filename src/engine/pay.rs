@@ -432,10 +432,7 @@ impl Asked {
             keys::Outcome::Expired => {
                 PayAnswer::failed(bound.payment, &Fact::Expired { payment: bound.payment })
             }
-            keys::Outcome::Failed => {
-                let (payment, status) = (bound.payment, None);
-                PayAnswer::failed(payment, &Fact::Failed { payment, status })
-            }
+            keys::Outcome::Failed(how) => PayAnswer::turned_down(bound.payment, how),
         };
         Decision::Answer(PayAnswer { replayed: heard.then_some(true), ..answer }.into())
     }

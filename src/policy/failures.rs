@@ -48,12 +48,12 @@ pub enum Failed {
 }
 
 impl Failed {
-    /// What a status of an answer says that costs nothing.
-    pub fn of(status: u16) -> Self {
+    /// What the status of an answer says that costs nothing, where it has one.
+    pub fn with(status: Option<u16>) -> Self {
         match status {
-            408 | 425 | 429 => Self::ForNow,
-            400..=499 => Self::Refused,
-            _ => Self::ForNow,
+            Some(408 | 425 | 429) => Self::ForNow,
+            Some(400..=499) => Self::Refused,
+            Some(_) | None => Self::ForNow,
         }
     }
 
@@ -69,8 +69,9 @@ impl Failed {
 impl State {
     /// Folds in whether a call failed, before the end of its hold is.
     pub(super) fn count_failures(&mut self, agent: &Handle, entry: &Entry) {
-        let (payment, how) = if let Fact::Failed { payment, status: Some(status) } = &entry.fact {
-            (payment, Failed::of(*status))
+        let (payment, how) = if let Fact::Failed { payment, status: status @ Some(_) } = &entry.fact
+        {
+            (payment, Failed::with(*status))
         } else if let Fact::Voided { payment, cause: VoidCause::NotSent | VoidCause::NotReady } =
             &entry.fact
         {

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    entry::{Binding, Hash, Hold},
+    entry::{Binding, Fact, Hash, Hold},
+    failures::Failed,
     money::Usd,
     names::{Handle, IdempotencyKey, PaymentId, ServiceId},
     planted::{self, Bug},
@@ -52,8 +53,21 @@ pub enum Outcome {
     Captured(Usd),
     /// The time was up and nothing was taken.
     Expired,
-    /// The rail said no.
-    Failed,
+    /// The rail said no, and why.
+    Failed(Failed),
+}
+
+impl Outcome {
+    /// What an entry ends a payment with; nothing if it ends none, or as if it never was.
+    pub(super) fn of(fact: &Fact) -> Option<Self> {
+        if let Fact::Captured { amount, .. } = fact {
+            Some(Self::Captured(*amount))
+        } else if let Fact::Failed { status, .. } = fact {
+            Some(Self::Failed(Failed::with(*status)))
+        } else {
+            matches!(fact, Fact::Expired { .. }).then_some(Self::Expired)
+        }
+    }
 }
 
 /// The payment that a caller's key stands for.
@@ -171,6 +185,7 @@ const OPEN: i64 = -1;
 const EXPIRED: i64 = -2;
 const FAILED: i64 = -3;
 const FREE: i64 = -4;
+const REFUSED: i64 = -5;
 
 impl From<Word> for Line {
     fn from(Word { name: KeyName(high, low), bound }: Word) -> Self {
@@ -180,7 +195,8 @@ impl From<Word> for Line {
             Outcome::Open => OPEN,
             Outcome::Captured(amount) => amount.nanos(),
             Outcome::Expired => EXPIRED,
-            Outcome::Failed => FAILED,
+            Outcome::Failed(Failed::ForNow) => FAILED,
+            Outcome::Failed(Failed::Refused) => REFUSED,
         };
         Self(high, low, payment.number(), asked, call.map_or(0, NonZeroU64::get), until, outcome)
     }
@@ -194,7 +210,8 @@ impl TryFrom<Line> for Word {
         let outcome = match outcome {
             OPEN => Some(Outcome::Open),
             EXPIRED => Some(Outcome::Expired),
-            FAILED => Some(Outcome::Failed),
+            FAILED => Some(Outcome::Failed(Failed::ForNow)),
+            REFUSED => Some(Outcome::Failed(Failed::Refused)),
             FREE => None,
             nanos => {
                 Some(Outcome::Captured(Usd::try_from(nanos).map_err(|_| "an unknown outcome")?))

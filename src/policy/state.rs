@@ -258,11 +258,11 @@ impl State {
             Fact::Sent { payment } => self.advance(*payment, Stage::Sent),
             Fact::Doubted { payment } => self.advance(*payment, Stage::InDoubt),
             Fact::Captured { payment, amount, .. } => {
-                self.close(*payment, Some(*amount), Some(Outcome::Captured(*amount)));
+                self.close(*payment, Some(*amount), Outcome::of(fact));
             }
-            Fact::Voided { payment, .. } => self.close(*payment, None, None),
-            Fact::Expired { payment } => self.close(*payment, None, Some(Outcome::Expired)),
-            Fact::Failed { payment, .. } => self.close(*payment, None, Some(Outcome::Failed)),
+            Fact::Voided { payment, .. }
+            | Fact::Expired { payment }
+            | Fact::Failed { payment, .. } => self.close(*payment, None, Outcome::of(fact)),
             Fact::Refunded { payment, amount, .. } => {
                 let before = self.refunded(*payment);
                 let before = if planted::is(Bug::RefundsNotSummed) { Usd::ZERO } else { before };
@@ -309,7 +309,8 @@ impl State {
         }
         let OpenPayment { agent, mut hold, .. } = open;
         self.touched.insert(DocKey::Open(payment));
-        let keeps = planted::is(Bug::FailureKeepsHold) && outcome == Some(Outcome::Failed);
+        let failed = matches!(outcome, Some(Outcome::Failed(_)));
+        let keeps = failed && planted::is(Bug::FailureKeepsHold);
         if let Some(book) = self.books.get_mut(&agent).filter(|_| !keeps) {
             if planted::is(Bug::WindowOfCapture) {
                 hold.windows = book.windows(self.now);

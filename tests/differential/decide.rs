@@ -12,6 +12,7 @@ use pettycash::{
         denial::{BadField, Denial, Denied, Refusal},
         entry::{Binding, By, Draft, Fact, Hold, VoidCause},
         explain::{self, Decided},
+        failures::Failed,
         group, keys,
         money::Usd,
         names::{Handle, PaymentId},
@@ -105,7 +106,7 @@ impl Told {
             }
             Outcome::InProgress | Outcome::InDoubt => again(keys::Outcome::Open),
             // Expired or failed: the answer does not tell them apart.
-            _ => again(keys::Outcome::Failed),
+            _ => again(keys::Outcome::Failed(Failed::ForNow)),
         }
     }
 }
@@ -116,7 +117,7 @@ pub(crate) fn is(fate: Fate, taken: i128, outcome: keys::Outcome) -> bool {
         keys::Outcome::Open => matches!(fate, Fate::Held | Fate::Sent | Fate::Doubted),
         keys::Outcome::Captured(amount) => fate == Fate::Captured && amount == usd(taken),
         keys::Outcome::Expired => fate == Fate::Expired,
-        keys::Outcome::Failed => matches!(fate, Fate::Failed | Fate::Expired),
+        keys::Outcome::Failed(_) => matches!(fate, Fate::Failed | Fate::Expired),
     }
 }
 

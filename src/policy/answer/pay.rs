@@ -269,17 +269,11 @@ impl PayAnswer {
     /// A payment that ended without a charge, and how.
     pub fn failed(payment: PaymentId, end: &Fact) -> Self {
         let unsent = "This payment ended before anything was sent. Nothing was charged.";
-        let refused = "The payee's side refused this payment. Nothing was charged.";
         let unreached = "The payee's side could not be reached. Nothing was charged.";
         let unready = "This service is not set up where pettycash runs, so nothing was sent. \
                        Nothing was charged: `pettycash service test` tells an operator why.";
-        let wrong = "The payee's side refused this call for what it is. Nothing was charged.";
-        let (code, advice, message) = if let Fact::Failed { status: Some(status), .. } = end
-            && Failed::of(*status) == Failed::Refused
-        {
-            (Code::PaymentFailed, Advice::FixRequest, wrong)
-        } else if let Fact::Failed { .. } = end {
-            (Code::PaymentFailed, Advice::Wait, refused)
+        let (code, advice, message) = if let Fact::Failed { status, .. } = end {
+            return Self::turned_down(payment, Failed::with(*status));
         } else if let Fact::Voided { cause: VoidCause::NotSent, .. } = end {
             (Code::PaymentFailed, Advice::Wait, unreached)
         } else if let Fact::Voided { cause: VoidCause::NotReady, .. } = end {
@@ -289,6 +283,24 @@ impl PayAnswer {
         } else {
             (Code::EngineUnavailable, Advice::Wait, unsent)
         };
+        Self::uncharged(payment, code, advice, message)
+    }
+
+    /// A payment that the payee's side said no to, and why.
+    pub fn turned_down(payment: PaymentId, why: Failed) -> Self {
+        let (advice, message) = match why {
+            Failed::Refused => (
+                Advice::FixRequest,
+                "The payee's side refused this call for what it is. Nothing was charged.",
+            ),
+            Failed::ForNow => {
+                (Advice::Wait, "The payee's side refused this payment. Nothing was charged.")
+            }
+        };
+        Self::uncharged(payment, Code::PaymentFailed, advice, message)
+    }
+
+    fn uncharged(payment: PaymentId, code: Code, advice: Advice, message: &str) -> Self {
         let retry_after_s = (advice == Advice::Wait).then_some(RETRY_AFTER_S);
         let plain = Refused::plain(code, message, advice);
         let refused = Refused { outcome: Some(Outcome::Failed), retry_after_s, ..plain };

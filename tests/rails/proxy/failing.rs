@@ -66,6 +66,28 @@ async fn a_call_that_is_refused_twice_is_not_sent_a_third_time() {
 }
 
 #[tokio::test]
+async fn a_key_says_of_a_call_that_failed_what_it_said_at_first() {
+    let upstream = obeying().await;
+    let mut house = house(&upstream, free()).await;
+    let wanted = [(404, "fix_request", Value::Null), (503, "wait", json!(5))];
+    for reopened in [false, true] {
+        for (status, advice, waits) in &wanted {
+            let request = json!({"operation": "find", "params": {"place": status.to_string()}});
+            let call = json!({"service_id": "acme", "request": request,
+                "idempotency_key": status.to_string()});
+            for _ in 0..3 {
+                let told = house.pay("scout", call.clone()).await;
+                let (code, outcome) = (&told["code"], &told["outcome"]);
+                assert_eq!((code, outcome), (&json!("payment_failed"), &json!("failed")), "{told}");
+                assert_eq!((&told["advice"], &told["retry_after_s"]), (&json!(advice), waits));
+            }
+        }
+        assert_eq!(upstream.requests().len(), wanted.len(), "{reopened}");
+        house = house.reopened().await;
+    }
+}
+
+#[tokio::test]
 async fn what_may_be_different_in_a_moment_is_tried_ten_times() {
     let upstream = obeying().await;
     let house = house(&upstream, free()).await;
