@@ -47,6 +47,9 @@ fn what_may_bring_in_anything_holds_all_that_the_model_takes() {
     let opus = with(&anthropic(), "model", json!("claude-opus-4-8"));
     let searches = with(&chat(), "model", json!("gpt-5-search-api"));
     let item = |item: Value| with(&responses(), "input", json!([item]));
+    // Another part behind a picture.
+    let behind = json!({"type": "image_url", "image_url": {"url": "data:"},
+        "content": [{"type": "file", "file": {"file_id": "file_1"}}]});
     let whole = [
         (CLAUDE, of_parts(CLAUDE, &json!([pdf]))),
         (CLAUDE, of_parts(CLAUDE, &nested)),
@@ -65,6 +68,12 @@ fn what_may_bring_in_anything_holds_all_that_the_model_takes() {
         (RESPONSES, item(json!({"type": "item_reference", "id": "msg_1"}))),
         (RESPONSES, item(json!({"id": "msg_1"}))),
         (RESPONSES, item(json!({"type": null, "id": "msg_1"}))),
+        (RESPONSES, item(json!({"type": "reasoning", "id": "rs_1", "summary": []}))),
+        (RESPONSES, item(json!({"type": "reasoning", "id": "rs_1", "encrypted_content": null}))),
+        (RESPONSES, item(json!({"type": "web_search_call", "id": "ws_1", "action": {}}))),
+        (RESPONSES, item(json!({"type": "file_search_call", "id": "fs_1", "results": null}))),
+        (RESPONSES, item(json!({"type": "code_interpreter_call", "id": "ci_1", "code": "1"}))),
+        (CHAT, of_parts(CHAT, &json!([behind]))),
         (RESPONSES, with(&responses(), "previous_response_id", json!("resp_0"))),
         (RESPONSES, with(&responses(), "conversation", json!({"id": "conv_0"}))),
         (RESPONSES, with(&responses(), "prompt", json!({"id": "pmpt_0"}))),
@@ -94,9 +103,8 @@ fn what_a_request_holds_itself_is_held_by_its_length() {
         [{"type": "url_citation", "url": "https://a.example"}]});
     let items = json!([
         {"role": "user", "content": "Hello."},
-        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "So."}]},
-        {"type": "web_search_call", "id": "ws_1", "action":
-            {"type": "open_page", "url": "https://a.example"}},
+        {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
+            "summary": [{"type": "summary_text", "text": "So."}]},
         {"type": "computer_call", "id": "cu_1", "actions": [{"type": "click", "x": 1, "y": 2}]},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "1"},
@@ -162,6 +170,13 @@ fn a_picture_holds_what_pictures_are_likely_to_be_whatever_its_length() {
         let told: String = body.to_string().chars().take(200).collect();
         assert_eq!(bound.input_tokens, text + many * PICTURE, "{told}");
         assert!(bound.flags.contains(&Flag::InputNotBounded), "{told}");
+    }
+    // Where its vendor counts more.
+    for model in ["gpt-4o-mini", "gpt-4o-mini-2024-07-18", "ft:gpt-4o-mini-2024-07-18"] {
+        let part = json!([{"type": "image_url", "image_url": {"url": "https://a.example/x"}}]);
+        let body = with(&of_parts(CHAT, &part), "model", json!(model));
+        let text = u64::try_from(body.to_string().len() - "https://a.example/x".len()).unwrap();
+        assert_eq!(likely(CHAT, &body).input_tokens, text.div_ceil(3) + 48_169, "{model}");
     }
     // One that is somewhere else, beside a few bytes, reaches no price of long inputs.
     let some = json!([{"type": "image", "source": {"type": "url", "url": "https://a.example/x"}}]);

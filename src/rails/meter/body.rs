@@ -124,7 +124,6 @@ const PICTURES: &[&str] =
 /// The parts that are in the body, all of them, though not as text, or have the parts in them that
 /// are looked at by themselves.
 const HELD: &[&str] = &[
-    "reasoning",
     "reasoning_text",
     "summary_text",
     "input_audio",
@@ -138,6 +137,8 @@ const HELD: &[&str] = &[
 /// How the names of others of them end.
 const HELD_ENDS: &[&str] =
     &["_call", "_output", "_tool_use", "_tool_result", "_result", "_citation", "_location"];
+/// What ends like them, and is looked up at the vendor's by its id: what was found or came out.
+const KEPT: &[&str] = &["web_search_call", "file_search_call", "code_interpreter_call"];
 /// The beginnings of the names of tools that the caller runs, not the vendor.
 const CALLERS: &[&str] = &["bash_", "text_editor_", "computer_", "memory_"];
 /// The kinds of tools that the caller runs, not the vendor.
@@ -258,20 +259,23 @@ impl Facts {
                 if let Some(kind) = kind.filter(|kind| !TEXTUAL.contains(kind)) {
                     self.sound |= kind.contains("audio");
                     if PICTURES.contains(&kind) {
-                        return self.picture(kind, fields);
+                        self.picture(kind, fields);
+                    } else {
+                        self.part(kind, fields);
                     }
-                    self.part(kind, fields);
                 }
                 // An assistant's message of OpenAI's may name sound by its id alone.
                 if fields.get("audio").is_some_and(Value::is_object) {
                     self.sound = true;
                     self.refer("audio");
                 }
-                // What a model gave to a tool is text, whatever it looks like.
+                // What a model gave to a tool is text, whatever it looks like, and what a picture
+                // is made of is looked at above.
                 let ends = |end| kind.is_some_and(|kind| kind.ends_with(end));
                 let given = |field: &str| match field {
                     "input" => ends("tool_use"),
                     "action" | "actions" => ends("_call"),
+                    "source" | "image_url" => kind.is_some_and(|kind| PICTURES.contains(&kind)),
                     _ => false,
                 };
                 let fields = fields.iter().filter(|(field, _)| !given(field));
@@ -291,7 +295,10 @@ impl Facts {
     fn part(&mut self, kind: &str, fields: &Map<String, Value>) {
         let source = fields.get("source").and_then(|source| source.get("type"));
         let is_text = source.is_some_and(|kind| kind == "text" || kind == "content");
-        let held = HELD.contains(&kind) || HELD_ENDS.iter().any(|end| kind.ends_with(end));
+        // What a model thought is in the body where its vendor sealed it, and else at the vendor's.
+        let sealed = || fields.get("encrypted_content").is_some_and(Value::is_string);
+        let ends = || HELD_ENDS.iter().any(|end| kind.ends_with(end)) && !KEPT.contains(&kind);
+        let held = HELD.contains(&kind) || ends() || kind == "reasoning" && sealed();
         if held || kind == "document" && is_text {
             self.refers.get_or_insert_with(|| shown(kind));
         } else {
