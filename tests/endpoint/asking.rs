@@ -35,16 +35,25 @@ fn the_path_that_says_the_most_is_the_operation() {
 #[test]
 fn a_value_that_some_servers_take_for_another_operation_is_refused() {
     let endpoint = endpoint();
-    for id in ["MINE", "Mine", "mine;v=1", "mine;", "mine.", "mine ", "mINE.;x"] {
-        let path = format!("/things/{}", id.replace(' ', "%20"));
+    let others = ["mine;v=1", "mine;", "mine.", "mine ", "mINE.;x", "mine.json", "mine?x", "mine#"];
+    for id in ["MINE", "Mine"].into_iter().chain(others) {
+        let path = id.replace(' ', "%20").replace('?', "%3F").replace('#', "%23");
+        let path = format!("/things/{path}");
         for asked in [named("read", &[("id", id)]), call("GET", &path)] {
             let wrong = endpoint.ask(&asked).unwrap_err();
             assert_eq!(wrong.field, "request.params.id", "{id}");
             assert_eq!(wrong.expected, "a value that does not lead to `mine`");
         }
     }
-    for id in ["mines", "mi ne", "undermine", ".mine", "1"] {
+    for id in ["mines", "mi ne", "undermine", ".mine", "1", "mi", "#mine", "mine-1.json"] {
         assert_eq!(endpoint.ask(&named("read", &[("id", id)])).unwrap().operation.as_str(), "read");
+    }
+    // Nor may it be nothing, which leads to `list`, or to the folder above.
+    for id in [".", "..", "...", " ", ". .", ";v=1", ".;v=1"] {
+        let wrong = endpoint.ask(&named("read", &[("id", id)])).unwrap_err();
+        assert_eq!(wrong.field, "request.params.id", "{id}");
+        let right = "a value of more than points, spaces and what is behind `;`";
+        assert_eq!(wrong.expected, right, "{id}");
     }
     // What is said of another method, or behind other texts, is another path.
     assert!(endpoint.ask(&named("part", &[("id", "MINE"), ("part", "MINE")])).is_ok());

@@ -17,6 +17,9 @@ pub const MAX_PARAM: usize = 512;
 /// All but letters, digits, `-`, `.`, `_` and `~` is percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What some servers overlook at the end of a segment.
+const ENDS: [char; 2] = ['.', ' '];
+
 /// A text percent-encoded, so that it is one segment, name or value of a URL.
 pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
@@ -28,10 +31,11 @@ pub(super) fn is_literal(segment: &str) -> bool {
     !segment.is_empty() && segment.bytes().all(plain) && !climbs(segment)
 }
 
-/// Whether a server may take a segment as this or the upper folder; some cut it at `;`.
+/// Whether a server may take a segment as none, or as this or the upper folder; some cut it at `;`,
+/// and some overlook points and spaces at its end.
 fn climbs(segment: &str) -> bool {
     let name = segment.split(';').next().unwrap_or_default();
-    name == "." || name == ".."
+    name.trim_end_matches(ENDS).is_empty()
 }
 
 /// What is wrong with the value of a parameter, if anything.
@@ -46,7 +50,7 @@ pub(super) fn wrong_value(value: &str) -> Option<&'static str> {
         () if value.len() > MAX_PARAM => Some("a value of at most 512 bytes"),
         () if value.chars().any(is_hidden) => Some("a value without control characters"),
         () if value.contains(['/', '\\']) => Some("a value without `/` and `\\`"),
-        () if climbs(value) => Some("a value other than `.` and `..`"),
+        () if climbs(value) => Some("a value of more than points, spaces and what is behind `;`"),
         () if rests.any(|rest| hex(rest.first()) && hex(rest.get(1))) => {
             Some("a plain value: it is percent-encoded for you")
         }
@@ -153,7 +157,7 @@ impl Path {
             (Segment::Literal(mine), Segment::Literal(theirs)) => mine == theirs,
             (Segment::Param(name), Segment::Literal(theirs)) => {
                 overlooked = true;
-                values.get(name).is_some_and(|value| told_apart(value) == told_apart(theirs))
+                values.get(name).is_some_and(|value| may_be(value, theirs))
             }
         };
         let long = self.segments.len() == other.segments.len();
@@ -189,11 +193,16 @@ impl Path {
     }
 }
 
-/// What every server tells a segment from another by: some overlook the case of letters, what
-/// stands behind `;`, and points and spaces at the end.
-fn told_apart(segment: &str) -> String {
-    let name = segment.split(';').next().unwrap_or_default();
-    name.trim_end_matches(['.', ' ']).to_lowercase()
+/// Whether some servers take a value for that literal: they overlook the case of letters, what
+/// stands behind `;`, `?` or `#`, the name of a format behind a point, and points and spaces at the
+/// end.
+fn may_be(value: &str, theirs: &str) -> bool {
+    let told_apart = |segment: &str| {
+        let name = segment.split([';', '?', '#']).next().unwrap_or_default();
+        name.trim_end_matches(ENDS).to_lowercase()
+    };
+    let (value, theirs) = (told_apart(value), told_apart(theirs));
+    value.strip_prefix(&theirs).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// A segment of a call's path, decoded; nothing if it is not good.
