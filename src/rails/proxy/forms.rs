@@ -16,7 +16,49 @@ const MAX_SLASHES: u8 = 3;
 /// How many times over one character is written as `%41` at most.
 const MAX_PERCENTS: u8 = 3;
 /// Of how many digits or letters what HTML writes for a character is at most.
-const MAX_ENTITY: u8 = 4;
+const MAX_ENTITY: u8 = 7;
+/// The names that HTML has for ASCII characters, small or not:
+/// <https://html.spec.whatwg.org/multipage/named-characters.html>. `nbsp` is none of them, but is
+/// written for one.
+const NAMED: [(&str, u8); 37] = [
+    ("excl", b'!'),
+    ("quot", b'"'),
+    ("num", b'#'),
+    ("dollar", b'$'),
+    ("percnt", b'%'),
+    ("amp", b'&'),
+    ("apos", b'\''),
+    ("lpar", b'('),
+    ("rpar", b')'),
+    ("ast", b'*'),
+    ("midast", b'*'),
+    ("plus", b'+'),
+    ("comma", b','),
+    ("period", b'.'),
+    ("sol", b'/'),
+    ("colon", b':'),
+    ("semi", b';'),
+    ("lt", b'<'),
+    ("equals", b'='),
+    ("gt", b'>'),
+    ("quest", b'?'),
+    ("commat", b'@'),
+    ("lsqb", b'['),
+    ("lbrack", b'['),
+    ("bsol", b'\\'),
+    ("rsqb", b']'),
+    ("rbrack", b']'),
+    ("lowbar", b'_'),
+    ("grave", b'`'),
+    ("lcub", b'{'),
+    ("lbrace", b'{'),
+    ("verbar", b'|'),
+    ("vert", b'|'),
+    ("rcub", b'}'),
+    ("rbrace", b'}'),
+    ("hat", b'^'),
+    ("nbsp", b' '),
+];
 /// What is shorter is found in texts that have nothing to do with it.
 const MIN_PART: usize = 8;
 
@@ -174,23 +216,17 @@ fn entity(set: Set, inside: Inside, byte: u8) -> (bool, Option<Inside>) {
     };
     match inside {
         Inside::Entity(letters) if byte == b';' => {
-            let means = match &letters {
-                b"amp\0" => b'&',
-                b"lt\0\0" => b'<',
-                b"gt\0\0" => b'>',
-                b"quot" => b'"',
-                b"apos" => b'\'',
-                _ => return (false, None),
-            };
-            (has(set, means), None)
+            let said = letters.iter().take_while(|letter| **letter != 0);
+            let means = NAMED.iter().find(|(name, _)| said.clone().eq(name.as_bytes()));
+            (means.is_some_and(|(_, means)| has(set, *means)), None)
         }
         Inside::Entity([0, ..]) if byte == b'#' => (false, Some(Inside::Decimal(0, 0))),
         Inside::Entity(mut letters) => {
             let free = letters.iter_mut().find(|letter| **letter == 0);
-            let Some(free) = free.filter(|_| byte.is_ascii_lowercase()) else {
+            let Some(free) = free.filter(|_| byte.is_ascii_alphabetic()) else {
                 return (false, None);
             };
-            *free = byte;
+            *free = byte.to_ascii_lowercase();
             (false, Some(Inside::Entity(letters)))
         }
         Inside::Decimal(0, _) if matches!(byte, b'x' | b'X') => (false, Some(Inside::Hex(0, 0))),

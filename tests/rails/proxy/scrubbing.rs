@@ -234,12 +234,17 @@ fn what_html_and_two_encoders_in_a_row_make_of_a_secret_is_taken_out() {
         "sk&amp;&lt;&gt;&#34;&#39;&#47;9f3-b2c7",
         "sk&#x26;&#x3c;&#X3E;&quot;&#039;&#x2F;9f3-b2c7",
         "&#115;k&amp;&lt;&gt;&quot;&#x0027;/9f3-b2c7",
+        "&#00115;k&AMP;&lt;&gt;&quot;&#x00027;&sol;9f3-b2c7",
         "sk%2526%253C%253e%2522%2527%252F9f3-b2c7",
         "sk%252526%25253C%3E%22'/9f3-b2c7",
     ] {
         let out = scrubbed(text, format!("a {written} z").as_bytes(), &[9, 17]);
         assert_eq!(String::from_utf8(out).unwrap(), "a [redacted] z", "{written}");
     }
+    // Whatever may be written by name is, by some.
+    let html5 = "sk&lowbar;live&period;9&equals;&plus;&sol;&colon;&commat;&dollar;&lbrack;&Hat;7f";
+    let out = scrubbed("sk_live.9=+/:@$[^7f", format!("a {html5} z").as_bytes(), &[9, 17]);
+    assert_eq!(String::from_utf8(out).unwrap(), "a [redacted] z");
     // What only begins so passes, however long it goes on.
     let mut scrub = Scrub::new(Some(&secret(text)));
     for part in ["&amp", "&#0000", "&#x", "%25", "&"] {
