@@ -70,6 +70,7 @@ fn what_may_bring_in_anything_holds_all_that_the_model_takes() {
         (RESPONSES, item(json!({"type": null, "id": "msg_1"}))),
         (RESPONSES, item(json!({"type": "reasoning", "id": "rs_1", "summary": []}))),
         (RESPONSES, item(json!({"type": "reasoning", "id": "rs_1", "encrypted_content": null}))),
+        (RESPONSES, item(json!({"type": "compaction", "id": "cmp_1"}))),
         (RESPONSES, item(json!({"type": "web_search_call", "id": "ws_1", "action": {}}))),
         (RESPONSES, item(json!({"type": "file_search_call", "id": "fs_1", "results": null}))),
         (RESPONSES, item(json!({"type": "code_interpreter_call", "id": "ci_1", "code": "1"}))),
@@ -105,6 +106,7 @@ fn what_a_request_holds_itself_is_held_by_its_length() {
         {"role": "user", "content": "Hello."},
         {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
             "summary": [{"type": "summary_text", "text": "So."}]},
+        {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA"},
         {"type": "computer_call", "id": "cu_1", "actions": [{"type": "click", "x": 1, "y": 2}]},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "1"},
@@ -116,6 +118,7 @@ fn what_a_request_holds_itself_is_held_by_its_length() {
     let held = [
         (CLAUDE, of_parts(CLAUDE, &json!([text, parts]))),
         (CLAUDE, of_parts(CLAUDE, &results)),
+        (CLAUDE, of_parts(CLAUDE, &json!([{"type": "compaction", "content": "So far."}]))),
         (CLAUDE, with_tool(&anthropic(), "bash_20250124")),
         (CLAUDE, with_tool(&anthropic(), "tool_search_tool_regex_20251119")),
         (CLAUDE, with(&anthropic(), "a_new_field", json!(1))),
@@ -208,6 +211,9 @@ fn where_no_table_says_what_a_model_takes_nothing_may_be_brought_in() {
     assert_eq!((held.input_tokens, held.amount.nanos()), (5_000, 5_000_000 + 50_000));
     let alone = with(&body, "previous_response_id", Value::Null);
     of(&table(""), &alone).unwrap();
-    let error = Prices::parse(r#"{"models": {"m": {"max_input_tokens": -1}}}"#).unwrap_err();
-    assert_eq!(error.to_string(), "m: max_input_tokens: it has to be a whole number of tokens");
+    for wrong in ["-1", "0", "1.5", "\"1\""] {
+        let wrong = format!(r#"{{"models": {{"m": {{"max_input_tokens": {wrong}}}}}}}"#);
+        let right = "m: max_input_tokens: it has to be a whole number of tokens, at least one";
+        assert_eq!(Prices::parse(&wrong).unwrap_err().to_string(), right);
+    }
 }

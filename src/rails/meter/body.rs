@@ -131,7 +131,6 @@ const HELD: &[&str] = &[
     "mcp_list_tools",
     "mcp_approval_request",
     "mcp_approval_response",
-    "compaction",
     "file_path",
 ];
 /// How the names of others of them end.
@@ -295,10 +294,14 @@ impl Facts {
     fn part(&mut self, kind: &str, fields: &Map<String, Value>) {
         let source = fields.get("source").and_then(|source| source.get("type"));
         let is_text = source.is_some_and(|kind| kind == "text" || kind == "content");
-        // What a model thought is in the body where its vendor sealed it, and else at the vendor's.
-        let sealed = || fields.get("encrypted_content").is_some_and(Value::is_string);
-        let ends = || HELD_ENDS.iter().any(|end| kind.ends_with(end)) && !KEPT.contains(&kind);
-        let held = HELD.contains(&kind) || ends() || kind == "reasoning" && sealed();
+        let has = |field| fields.get(field).is_some_and(Value::is_string);
+        let held = match kind {
+            // In the body where the vendor sealed it, and else at the vendor's.
+            "reasoning" => has("encrypted_content"),
+            "compaction" => has("encrypted_content") || has("content"),
+            kind if KEPT.contains(&kind) => false,
+            kind => HELD.contains(&kind) || HELD_ENDS.iter().any(|end| kind.ends_with(end)),
+        };
         if held || kind == "document" && is_text {
             self.refers.get_or_insert_with(|| shown(kind));
         } else {

@@ -372,9 +372,9 @@ fn model_prices(name: &str, model: &Value) -> Result<ModelPrices, TableError> {
 }
 
 fn tokens(at: &str, value: &Value) -> Result<u64, TableError> {
-    match value.as_u64() {
+    match value.as_u64().filter(|most| *most > 0) {
         Some(most) => Ok(most),
-        None => wrong(at, "it has to be a whole number of tokens"),
+        None => wrong(at, "it has to be a whole number of tokens, at least one"),
     }
 }
 
