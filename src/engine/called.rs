@@ -5,9 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
 
-use super::{Engine, EngineError, request};
+use super::{
+    Engine, EngineError,
+    gates::{Asker, Gate},
+    request,
+};
 use crate::{
     policy::{
         answer::PayAnswer,
@@ -21,7 +24,6 @@ use crate::{
         state::State,
     },
     rails::{Bounded, Rails, Terms, meter::Metering},
-    store::StoreError,
 };
 
 /// How many bytes of a body are read in no time.
@@ -110,12 +112,15 @@ impl Engine {
         asked: &ApiRequest,
     ) -> Result<Read, EngineError> {
         let Some(found) = self.callable(agent, service).await? else { return Ok(Ok(None)) };
-        Ok(self.read(found, asked).await?.map(Some))
+        let who = Asker::Agent(agent.clone());
+        Ok(self.read(&who, found, asked).await?.map(Some))
     }
 
-    /// Reads and prices a call; a long one where nothing else waits for it.
+    /// Reads and prices a call; a long one when it is his turn who asks, where nothing else waits
+    /// for it.
     pub(super) async fn read(
         &self,
+        who: &Asker,
         found: Callable,
         asked: &ApiRequest,
     ) -> Result<Result<Called, BadField>, EngineError> {
@@ -123,8 +128,7 @@ impl Engine {
             return Ok(read(&self.rails, found, asked));
         }
         let (rails, asked) = (self.rails.clone(), asked.clone());
-        let read = spawn_blocking(move || read(&rails, found, &asked));
-        Ok(read.await.map_err(|_| StoreError::Panicked)?)
+        self.gates.pass(who, Gate::Calling, move || read(&rails, found, &asked)).await
     }
 
     /// The service, if there is such a one for this agent.

@@ -2,7 +2,7 @@
 //!
 //! Whoever asks for much waits for himself: each agent has one thing done at a time, so that in
 //! front of another agent there is never more than one of each, and operators have gates of their
-//! own. Payments pass none.
+//! own. Payments pass none, but for calls with a long body before they are decided.
 
 use std::{
     collections::HashMap,
@@ -19,6 +19,8 @@ use crate::{policy::names::Handle, store::StoreError};
 const AGENTS_READING: usize = 3;
 /// How many operators do, beside them.
 const OPERATORS_READING: usize = 2;
+/// Of how many agents a long call is read at once.
+const CALLING: usize = 4;
 
 /// Who asks, and has to wait for his turn.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(super) enum Gate {
     Replaying,
     /// Something is worked out from what was copied out of the state, one after the other.
     Working,
+    /// A long call is read and priced: the few at once may each be read into many times its bytes.
+    Calling,
 }
 
 /// The gates of agents, or of operators.
@@ -49,12 +53,19 @@ struct Side {
     walking: Arc<Semaphore>,
     replaying: Arc<Semaphore>,
     working: Arc<Semaphore>,
+    calling: Arc<Semaphore>,
 }
 
 impl Side {
     fn new(readers: usize) -> Self {
         let gate = |turns| Arc::new(Semaphore::new(turns));
-        Self { reading: gate(readers), walking: gate(1), replaying: gate(1), working: gate(1) }
+        Self {
+            reading: gate(readers),
+            walking: gate(1),
+            replaying: gate(1),
+            working: gate(1),
+            calling: gate(CALLING),
+        }
     }
 
     fn gate(&self, gate: Gate) -> Arc<Semaphore> {
@@ -63,6 +74,7 @@ impl Side {
             Gate::Walking => &self.walking,
             Gate::Replaying => &self.replaying,
             Gate::Working => &self.working,
+            Gate::Calling => &self.calling,
         })
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     Engine, EngineError,
     called::{self, Called},
+    gates::Asker,
     malformed::Malformed,
     pay::Asked,
     request::{Misread, bad_header},
@@ -220,7 +221,8 @@ impl Engine {
         request.headers.retain(|(name, _)| may(name));
         let operation = endpoint.map(|endpoint| operation(endpoint, request));
         let (known, metered) = operation.unwrap_or((false, None));
-        let called = self.read(found, request).await?.map(Some);
+        let who = Asker::Agent(agent.clone());
+        let called = self.read(&who, found, request).await?.map(Some);
         Ok(Found { called, known, metered })
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Engine, EngineError,
     called::{Callable, Said},
+    gates::Asker,
     request,
     send::ask,
     spool::collect,
@@ -61,7 +62,7 @@ impl Engine {
         let request = request::api_request(&wanted(endpoint, asked)?).map_err(told)?;
         // It is nobody's mandate that it goes by.
         let found = Callable { service, said: Said::default() };
-        let called = self.read(found, &request).await?.map_err(told)?;
+        let called = self.read(&Asker::Operator, found, &request).await?.map_err(told)?;
         let held = called.priced().price;
         let order = Order {
             payment: name()?,

@@ -102,8 +102,13 @@ impl Gateway {
         shape: &mut Shape,
     ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
-        let (task, key) = (only(&parts.headers, &TASK), only(&parts.headers, &KEY));
-        let (task, key) = (task.map_err(Refusal::failure)?, key.map_err(Refusal::failure)?);
+        let (task, key) = match (only(&parts.headers, &TASK), only(&parts.headers, &KEY)) {
+            (Ok(task), Ok(key)) => (task, key),
+            (Err(failure), _) | (_, Err(failure)) => {
+                body::pass_by(&parts.headers, body);
+                return Err(Refusal::failure(failure));
+            }
+        };
         let (body, room) = self.bodies.read(bearer.agent(), &parts.headers, body).await?;
         let trace = parts.headers.get(TRACE_HEADER).and_then(|trace| trace.to_str().ok());
         let traceparent = trace.and_then(|trace| trace.parse().ok());

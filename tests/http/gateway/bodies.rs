@@ -1,8 +1,10 @@
 //! Bodies of requests: as they are, up to what fits.
 
+use std::fs;
+
 use serde_json::json;
 
-use super::{Gate, answer};
+use super::{Gate, answer, answering};
 
 #[test]
 fn a_long_body_arrives_whole_and_a_longer_one_is_refused() {
@@ -83,17 +85,52 @@ fn who_sends_all_of_a_body_that_is_too_long_reads_why_it_is_refused() {
         assert_eq!((refused.status, &refused.json()["code"]), (413, &json!("body_too_large")));
         assert!(refused.json()["message"].as_str().unwrap().contains("32 MiB"), "{refused:?}");
     }
-    // Nor does a stranger's end before he has read that he is one, or one who names no service.
+    // Nor does a stranger's end before he has read that he is one, or one who names no service, or
+    // two keys.
     let whole = "x".repeat(8 * 1024 * 1024);
     let token = format!("x-api-key: {}", gate.token);
     let own = |shown: &str| vec![shown.to_owned(), "Content-Type: text/plain".to_owned()];
     for (line, headers, status) in [
         ("POST /gateway/acme/v1/messages", own("x-api-key: pc_of_nobody"), 401),
         ("POST /gateway/-/v1/messages", own(&token), 404),
+        (
+            "POST /gateway/acme/v1/messages",
+            [own(&token), own("Idempotency-Key: a"), own("Idempotency-Key: b")].concat(),
+            400,
+        ),
     ] {
         let refused = gate.web.connect().ask(line, &headers, whole.as_bytes());
         assert_eq!(refused.status, status, "{refused:?}");
     }
     assert_eq!(gate.upstream.accepted(), 0);
     assert_eq!(gate.post(&[], "{}").status, 200);
+}
+
+#[test]
+fn bodies_that_are_many_times_their_bytes_once_read_are_read_one_after_the_other() {
+    const MANY: usize = 24;
+    let chat = "[[services.acme.operations]]\nname = \"chat\"\nmethod = \"POST\"\n\
+                path = \"/v1/chat\"\nmetered = \"anthropic_messages\"";
+    let mut gate = Gate::open(answering(&answer(200, "text/plain", "ok")), "5.00/day", chat);
+    let process = gate.web.serve().id();
+    let peak = || {
+        let told = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = told.lines().find(|line| line.starts_with("VmHWM:")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    };
+    // Nearly half a million numbers, of 32 bytes each where they are values of JSON.
+    let body = format!("{{\"model\": [{}0]}}", "0,".repeat(490_000));
+    let (host, headers) = (gate.web.host(), gate.headers(&[]).join("\r\n"));
+    let line = "POST /gateway/acme/v1/chat HTTP/1.1";
+    let length = body.len();
+    let head = format!("{line}\r\nHost: {host}\r\n{headers}\r\nContent-Length: {length}\r\n\r\n");
+    let before = peak();
+    let mut wires: Vec<_> = (0..MANY).map(|_| gate.web.connect()).collect();
+    wires.iter_mut().for_each(|wire| wire.send(head.as_bytes()));
+    wires.iter_mut().for_each(|wire| wire.send(body.as_bytes()));
+    for wire in &mut wires {
+        assert_eq!(wire.reply().status, 400);
+    }
+    let (grown, each) = (peak() - before, 490_000 * 32 / 1024 / 1024);
+    assert!(grown < MANY * each / 2, "{grown} MiB for {MANY} bodies of {each} MiB");
 }
