@@ -108,7 +108,7 @@ impl Gate {
         let entries = self.web.house.operator_json("ledger scout")["entries"].take();
         let told = entries.as_array().unwrap().iter();
         let told = told.map(|entry| entry["outcome"].as_str().unwrap().to_owned());
-        let of_payments = ["held", "sent", "captured", "denied", "failed", "doubted", "released"];
+        let of_payments = ["held", "sent", "captured", "denied", "failed", "in_doubt", "released"];
         told.filter(|outcome| of_payments.contains(&&**outcome)).collect()
     }
 
