@@ -333,6 +333,10 @@ fn a_request_that_means_two_things_or_nothing_is_refused() {
         "<html>",
         r#"{"model": "claude-haiku-4-5", "model": "claude-opus-4-8", "max_tokens": 1}"#,
         r#"{"model": "claude-haiku-4-5", "max_tokens": 1, "messages": [{"a": 1, "\u0061": 2}]}"#,
+        // Readers that overlook the case of letters find each of these twice.
+        r#"{"model": "claude-haiku-4-5", "max_tokens": 1, "Max_Tokens": 64000}"#,
+        r#"{"model": "claude-haiku-4-5", "max_tokens": 1, "max_to\u212aens": 64000}"#,
+        r#"{"model": "claude-haiku-4-5", "max_tokens": 1, "Container": "c"}"#,
     ] {
         assert!(matches!(refused(body), BoundError::Unreadable(_)), "{body}");
     }

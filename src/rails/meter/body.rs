@@ -204,13 +204,35 @@ pub(super) struct Facts {
     pub(super) writes: Writes,
 }
 
+/// The fields of a kind of API of which something is known.
+fn known(wire: Wire) -> &'static [&'static str] {
+    match wire {
+        Wire::AnthropicMessages => KNOWN_ANTHROPIC,
+        Wire::OpenAiChat => KNOWN_CHAT,
+        Wire::OpenAiResponses => KNOWN_RESPONSES,
+    }
+}
+
+/// A field that some readers of JSON, Go's own among them, take for one that is known, for they
+/// overlook the case of letters: the last of the two would be theirs, and another ours.
+pub(super) fn twin(wire: Wire, body: &Map<String, Value>) -> Option<String> {
+    let fold = |field: &str| field.to_uppercase().to_lowercase();
+    let of = |field: &String| {
+        let same = |known: &&&str| **known != field && fold(known) == fold(field);
+        let known = known(wire).iter().chain(REFERRING).find(same)?;
+        Some(format!("`{}`, which some take for `{known}`", shown(field)))
+    };
+    body.keys().find_map(of)
+}
+
 /// Reads the facts of a body.
 pub(super) fn facts(wire: Wire, body: &Map<String, Value>) -> Facts {
     let mut facts = Facts::default();
-    let (known, texts): (_, &[&str]) = match wire {
-        Wire::AnthropicMessages => (KNOWN_ANTHROPIC, &["messages", "system"]),
-        Wire::OpenAiChat => (KNOWN_CHAT, &["messages"]),
-        Wire::OpenAiResponses => (KNOWN_RESPONSES, &["input", "instructions"]),
+    let known = known(wire);
+    let texts: &[&str] = match wire {
+        Wire::AnthropicMessages => &["messages", "system"],
+        Wire::OpenAiChat => &["messages"],
+        Wire::OpenAiResponses => &["input", "instructions"],
     };
     let given = body.iter().filter(|(_, value)| !value.is_null()).map(|(field, _)| field.as_str());
     for field in given {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Flag, ModelPrices, Prices, Unit, UnknownModel, Wire,
-    body::{Facts, Writes, facts, number},
+    body::{Facts, Writes, facts, number, twin},
     charge::{Sum, dearest},
     request,
     table::{Regions, Tiers},
@@ -156,6 +156,9 @@ pub fn bound(
     let unreadable = |why: &str| BoundError::Unreadable(why.to_owned());
     let body = request::read(body).map_err(|why| unreadable(&why.to_string()))?;
     let body = body.as_object().ok_or_else(|| unreadable("it is no object"))?;
+    if let Some(twin) = twin(wire, body) {
+        return Err(unreadable(&twin));
+    }
     let model = body.get("model").and_then(Value::as_str).ok_or(BoundError::NoModel)?;
     let table = prices.find(model)?;
     if body
