@@ -65,6 +65,9 @@ const MIN_PART: usize = 8;
 /// Some of the ASCII characters, a bit each.
 pub(super) type Set = u128;
 
+/// What an escape begins with.
+pub(super) const ESCAPES: Set = 1 << b'%' | 1 << b'&' | 1 << b'\\';
+
 /// A row of sets, one for each character.
 pub(super) type Form = Zeroizing<Vec<Set>>;
 
@@ -76,6 +79,24 @@ fn one(byte: u8) -> Set {
 /// Whether a set has that character.
 pub(super) fn has(set: Set, byte: u8) -> bool {
     set & one(byte) != 0
+}
+
+/// What may follow a character with which one of the forms begins: its next one, or what goes on
+/// with an escape.
+pub(super) fn seconds(forms: &[Form], byte: u8) -> Set {
+    let all = |is: fn(&u8) -> bool| (0..=127).filter(is).map(one).fold(0, |set, one| set | one);
+    let escape = match byte {
+        b'%' => all(u8::is_ascii_hexdigit),
+        b'&' => all(u8::is_ascii_alphabetic) | one(b'#'),
+        b'\\' => one(b'u') | one(b'\\') | one(b'"') | one(b'/'),
+        _ => 0,
+    };
+    let next = |form: &Form| match form.as_slice() {
+        [first, second, ..] if has(*first, byte) => *second | ESCAPES,
+        [only] if has(*only, byte) => Set::MAX,
+        _ => 0,
+    };
+    forms.iter().map(next).fold(escape, |all, set| all | set)
 }
 
 /// All forms of a secret. Where it is what `Basic` wants, a name and a password in Base64, these

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, fmt};
 use zeroize::Zeroize;
 
 use super::{
-    forms::{Form, Inside, Set, forms, has, step},
+    forms::{ESCAPES, Form, Inside, Set, forms, has, seconds, step},
     secret::Secret,
 };
 
@@ -26,6 +26,8 @@ pub struct Scrub {
     forms: Vec<Form>,
     /// What a form may begin with.
     first: Set,
+    /// What may follow each character that a form begins with.
+    second: Form,
     /// The forms that are begun.
     begun: Vec<Begun>,
     next: Vec<Begun>,
@@ -66,11 +68,12 @@ impl Scrub {
         let forms = secret.map(forms).unwrap_or_default();
         let begins = forms.iter().filter_map(|form| form.first());
         // Everything may be written as an escape.
-        let escapes: Set = if forms.is_empty() { 0 } else { 1 << b'%' | 1 << b'\\' | 1 << b'&' };
-        let first = begins.fold(escapes, |all, set| all | set);
+        let first = begins.fold(if forms.is_empty() { 0 } else { ESCAPES }, |all, set| all | set);
+        let second = (0..=127).map(|byte| seconds(&forms, byte)).collect();
         Self {
             forms,
             first,
+            second: Form::new(second),
             begun: Vec::new(),
             next: Vec::new(),
             held: VecDeque::new(),
@@ -85,6 +88,7 @@ impl Scrub {
         Self {
             forms: self.forms.clone(),
             first: self.first,
+            second: self.second.clone(),
             begun: Vec::new(),
             next: Vec::new(),
             held: VecDeque::new(),
@@ -106,7 +110,9 @@ impl Scrub {
     pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some((byte, rest)) = bytes.split_first() {
             if self.held.is_empty() {
-                let plain = bytes.iter().position(|byte| has(self.first, *byte));
+                let nexts = bytes.iter().skip(1).map(Some).chain([None]);
+                let plain =
+                    bytes.iter().zip(nexts).position(|(byte, next)| self.begins(*byte, next));
                 let (pass, rest) = bytes.split_at(plain.unwrap_or(bytes.len()));
                 if !pass.is_empty() {
                     self.pass(pass, out);
@@ -129,6 +135,12 @@ impl Scrub {
     pub fn cut(&mut self, out: &mut Vec<u8>) {
         self.held.iter_mut().for_each(|(_, secret)| *secret = true);
         self.finish(out);
+    }
+
+    /// Whether a form may begin with this byte, and that behind it if it has come.
+    fn begins(&self, byte: u8, next: Option<&u8>) -> bool {
+        let second = self.second.get(usize::from(byte)).copied().unwrap_or_default();
+        has(self.first, byte) && next.is_none_or(|next| has(second, *next))
     }
 
     fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
