@@ -160,6 +160,19 @@ fn a_cut_stream_of_anthropics_keeps_what_was_counted_by_then() {
 }
 
 #[test]
+fn a_stream_of_anthropics_that_only_began_to_count_is_not_complete() {
+    let whole = anthropic();
+    let silent = whole
+        .replace("\"output_tokens\":9", "\"x\":9")
+        .replace("\"output_tokens\":15", "\"output_tokens\":null");
+    assert!(!fed(Wire::AnthropicMessages, [silent.as_bytes()]).complete);
+    let stopped = whole.replace("\"end_turn\"", "null");
+    assert!(fed(Wire::AnthropicMessages, [stopped.as_bytes()]).complete);
+    let at = stopped.rfind("event: message_stop").unwrap();
+    assert!(!fed(Wire::AnthropicMessages, [&stopped.as_bytes()[..at]]).complete);
+}
+
+#[test]
 fn counts_that_fall_are_odd_and_the_larger_stands() {
     let stream = anthropic().replace("\"output_tokens\":15", "\"output_tokens\":3");
     let usage = fed(Wire::AnthropicMessages, [stream.as_bytes()]);

@@ -98,12 +98,20 @@ struct Seen {
     speed: Option<String>,
     /// Whether there was a number that is none.
     odd: bool,
-    last: bool,
+    /// Whether it came to its end, and whether what came out was counted on the way there: what a
+    /// stream of Anthropic's begins with counts a token or none.
+    ended: bool,
+    counted: bool,
 }
 
 impl Seen {
     fn flag(&mut self, flag: Flag) {
         self.usage.flags.insert(flag);
+    }
+
+    /// It tells all of it at once.
+    fn whole(&mut self) {
+        (self.ended, self.counted) = (true, true);
     }
 
     fn event(&mut self, wire: Wire, event: Event) {
@@ -133,11 +141,11 @@ impl Seen {
             (Wire::AnthropicMessages, "message_delta") => {
                 self.anthropic(event);
                 let reason = event.get("delta").and_then(|delta| delta.get("stop_reason"));
-                self.last |= reason.is_some_and(Value::is_string);
+                self.ended |= reason.is_some_and(Value::is_string);
+                let out = event.pointer("/usage/output_tokens");
+                self.counted |= out.is_some_and(|out| !out.is_null());
             }
-            (Wire::AnthropicMessages, "message_stop") => {
-                self.last |= self.parts.contains_key(&Part::Output);
-            }
+            (Wire::AnthropicMessages, "message_stop") => self.ended = true,
             (Wire::OpenAiChat, _) => self.chat(event),
             (
                 Wire::OpenAiResponses,
@@ -155,7 +163,7 @@ impl Seen {
         match wire {
             Wire::AnthropicMessages => {
                 self.anthropic(answer);
-                self.last = true;
+                self.whole();
             }
             Wire::OpenAiChat => self.chat(answer),
             Wire::OpenAiResponses => self.responses(answer),
@@ -245,7 +253,9 @@ impl Seen {
             parts.insert(Part::Searches, 1);
         }
         if let Some(usage) = answer.get("usage").filter(|usage| !usage.is_null()) {
-            self.last |= last;
+            if last {
+                self.whole();
+            }
             self.count(&mut parts, Part::Input, usage.get("prompt_tokens"));
             self.count(&mut parts, Part::Output, usage.get("completion_tokens"));
             self.openai_details(usage.get("prompt_tokens_details"), &mut parts);
@@ -280,7 +290,7 @@ impl Seen {
             parts.insert(Part::Searches, searches);
         }
         if let Some(usage) = response.get("usage").filter(|usage| !usage.is_null()) {
-            self.last = true;
+            self.whole();
             self.count(&mut parts, Part::Input, usage.get("input_tokens"));
             self.count(&mut parts, Part::Output, usage.get("output_tokens"));
             self.openai_details(usage.get("input_tokens_details"), &mut parts);
@@ -324,9 +334,9 @@ impl Seen {
 
     /// What all of it says.
     fn usage(self, wire: Wire, long_writes: bool) -> Usage {
-        let Self { mut usage, parts, aside, service, speed, odd, last } = self;
+        let Self { mut usage, parts, aside, service, speed, odd, ended, counted } = self;
         let whole = [Part::Input, Part::Output].iter().all(|part| parts.contains_key(part));
-        usage.complete = last && whole && !odd;
+        usage.complete = ended && counted && whole && !odd;
         let plain = |name: &String| !["standard", "default"].contains(&name.as_str());
         let (service, speed) = (service.filter(plain), speed.filter(plain));
         usage.tier = match (service, speed) {
